@@ -1,0 +1,1 @@
+"""Configuration: the YAML file as types, its errors with line numbers, its secrets."""

@@ -1,0 +1,78 @@
+"""The exceptions that lsm_monitor raises on purpose.
+
+LsmMonitorError
+├── ConfigError               the operator must change the configuration; never retried
+├── BundleError               a model bundle is missing, damaged or of another version
+├── SourceError               one camera: it reconnects by itself, for ever
+│   ├── SourceOpenError
+│   ├── SourceStalledError
+│   └── SourceEndedError
+├── InferenceError            one batch: counted and skipped
+├── StoreError                the state folder cannot be read or written
+├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
+└── RestartLimitExceededError the process exits; systemd starts it again
+"""
+
+from __future__ import annotations
+
+from lsm_monitor.types import HealthCode
+
+
+class LsmMonitorError(Exception):
+    """Base of every error raised on purpose by this project."""
+
+
+class ConfigError(LsmMonitorError):
+    """The configuration cannot be used as it is; the text has one line per problem."""
+
+
+class BundleError(LsmMonitorError):
+    """A model bundle cannot be used; the text names the file and the remedy."""
+
+
+class SourceError(LsmMonitorError):
+    """A camera's video failed.
+
+    Args:
+        message: One sentence for a person. Must be free of credentials: it reaches logs
+            and MQTT as it is.
+        code: Reason code for machines.
+    """
+
+    def __init__(self, message: str, code: HealthCode) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SourceOpenError(SourceError):
+    """The source could not be opened."""
+
+
+class SourceStalledError(SourceError):
+    """The source is open, but no picture came for too long."""
+
+
+class SourceEndedError(SourceError):
+    """The source closed the connection, or the file is over."""
+
+
+class InferenceError(LsmMonitorError):
+    """A batch of frames could not be segmented."""
+
+
+class StoreError(LsmMonitorError):
+    """The state folder cannot be read or written; the text names the path and the remedy."""
+
+
+class BrokerError(LsmMonitorError):
+    """The broker cannot be reached, refuses us, or hung up."""
+
+
+class RestartLimitExceededError(LsmMonitorError):
+    """A service kept failing; a fresh process is the only thing left to try."""
+
+    def __init__(self, service: str, restarts: int, within_s: float) -> None:
+        super().__init__(
+            f"service {service!r} failed {restarts} times within {within_s:g} s; giving up"
+        )
+        self.service = service

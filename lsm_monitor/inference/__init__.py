@@ -1,0 +1,1 @@
+"""Inference: frames of many cameras, one thread, one model."""

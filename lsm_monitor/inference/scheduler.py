@@ -1,0 +1,80 @@
+"""Which frames are looked at next: one per camera in turn, none that is out of date.
+
+With more cameras than the machine can carry every camera is looked at less often, but none is
+starved: whoever was served goes to the end of the line. Frames that waited too long are
+thrown away and counted, because an old picture of a rising flood is worse than none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from lsm_monitor.clock import Clock
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import CameraId, Frame
+
+
+class FrameScheduler:
+    """Takes frames from the cameras' mailboxes; one thread takes, any thread may wake it.
+
+    Args:
+        mailboxes: For each camera, a function that returns its newest frame, or ``None``,
+            and never blocks.
+        max_batch: Most frames of one batch.
+        max_age_s: Older frames are dropped.
+        metrics: Counts drops.
+        clock: Monotonic time of the stamps.
+    """
+
+    def __init__(
+        self,
+        mailboxes: Mapping[CameraId, Callable[[], Frame | None]],
+        *,
+        max_batch: int,
+        max_age_s: float,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._mailboxes = dict(mailboxes)
+        self._turn = deque(mailboxes)
+        self._max_batch = max_batch
+        self._max_age_s = max_age_s
+        self._metrics = metrics
+        self._clock = clock
+        self._arrived = threading.Event()
+
+    def wake(self) -> None:
+        """Say that a mailbox got a frame, or that the taker should look at its stop event."""
+        self._arrived.set()
+
+    def take_batch(self, timeout_s: float) -> list[Frame]:
+        """Return the waiting frames of up to ``max_batch`` cameras, longest unserved first.
+
+        A batch never waits for a slow camera: what is there now is the batch. Empty when
+        nothing came within ``timeout_s``, or when woken for nothing.
+        """
+        self._arrived.wait(timeout_s)
+        # Cleared before looking: a frame that arrives during the look sets it again.
+        self._arrived.clear()
+        batch: list[Frame] = []
+        for camera_id in tuple(self._turn):
+            frame = self._mailboxes[camera_id]()
+            if frame is None:
+                continue
+            self._turn.remove(camera_id)
+            self._turn.append(camera_id)
+            if self._is_fresh(frame):
+                batch.append(frame)
+            if len(batch) == self._max_batch:
+                self._arrived.set()  # others may still wait
+                break
+        return batch
+
+    def _is_fresh(self, frame: Frame) -> bool:
+        age_s = self._clock.monotonic_s() - frame.stamp.decoded_mono_s
+        if age_s <= self._max_age_s:
+            return True
+        self._metrics.frames.labels(frame.stamp.camera_id, "stale").inc()
+        return False

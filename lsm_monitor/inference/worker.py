@@ -1,0 +1,94 @@
+"""The one thread that owns the accelerator: frames in, masks out, and on to the decision.
+
+A frame that breaks the model costs itself and nothing else: when a batch fails, its frames
+are tried one by one, and what still fails is counted and skipped. This is one of the two
+places that catch every exception, because a thread that dies quietly leaves a daemon that
+lives on without eyes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from lsm_monitor.clock import Clock
+from lsm_monitor.inference.scheduler import FrameScheduler
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import Frame, WaterMask
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.5
+"""Longest wait for a frame: how often time alone may change a state (``unknown``)."""
+
+
+class MaskMaker(Protocol):
+    """What the worker needs of a segmenter."""
+
+    def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
+        """Return one mask per frame, in order."""
+        ...
+
+
+class InferenceWorker:
+    """Runs batches until it is stopped.
+
+    Args:
+        scheduler: Where the frames come from.
+        segmenter: Makes masks.
+        on_mask: Receives each mask, in this thread.
+        on_tick: Called after each batch and at least every half second, in this thread.
+        metrics: Counts frames and times batches.
+        clock: Monotonic time.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler: FrameScheduler,
+        segmenter: MaskMaker,
+        on_mask: Callable[[WaterMask], None],
+        on_tick: Callable[[], None],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._scheduler = scheduler
+        self._segmenter = segmenter
+        self._on_mask = on_mask
+        self._on_tick = on_tick
+        self._metrics = metrics
+        self._clock = clock
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; the wait for frames bounds how long that takes."""
+        while not stop.is_set():
+            frames = self._scheduler.take_batch(_TICK_S)
+            if frames:
+                self._judge(frames)
+            self._on_tick()
+
+    def _judge(self, frames: list[Frame]) -> None:
+        masks = self._segment(frames)
+        if masks is None and len(frames) > 1:
+            single = [self._segment([frame]) for frame in frames]
+            masks = [mask for result in single if result is not None for mask in result]
+        for mask in masks or ():
+            self._metrics.frames.labels(mask.stamp.camera_id, "inferred").inc()
+            self._on_mask(mask)
+            age_s = self._clock.monotonic_s() - mask.stamp.decoded_mono_s
+            self._metrics.frame_age_s.observe(age_s)
+
+    def _segment(self, frames: list[Frame]) -> list[WaterMask] | None:
+        started_s = self._clock.monotonic_s()
+        try:
+            masks = self._segmenter.segment(frames)
+        except Exception:
+            if len(frames) == 1:
+                camera_id = frames[0].stamp.camera_id
+                self._metrics.frames.labels(camera_id, "failed").inc()
+                logger.exception("camera %r: the model failed on a frame; skipped", camera_id)
+            return None
+        self._metrics.inference_s.observe(self._clock.monotonic_s() - started_s)
+        return masks

@@ -1,0 +1,1 @@
+"""Runtime: what keeps services running and reports on them."""

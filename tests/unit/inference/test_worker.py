@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from lsm_monitor.errors import InferenceError
+from lsm_monitor.inference.scheduler import FrameScheduler
+from lsm_monitor.inference.worker import InferenceWorker
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import CameraId, Frame, FrameStamp, WaterMask
+from tests.fakes import FakeClock
+
+
+def frame(name: str, clock: FakeClock) -> Frame:
+    stamp = FrameStamp(
+        CameraId(name), 0, 0, None, datetime(2026, 7, 1, tzinfo=UTC), clock.now_s
+    )
+    return Frame(stamp, np.zeros((2, 2, 3), np.uint8))
+
+
+class Segmenter:
+    """Fails on every batch that holds a frame of camera ``poison``."""
+
+    def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
+        if any(frame.stamp.camera_id == "poison" for frame in frames):
+            msg = "bad picture"
+            raise InferenceError(msg)
+        return [
+            WaterMask(frame.stamp, np.zeros((2, 2), np.float32), 0.5, 1.0) for frame in frames
+        ]
+
+
+def test_a_frame_that_breaks_the_model_costs_no_other_camera_its_frame(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = {name: frame(name, clock) for name in ("a", "poison", "b")}
+    metrics, stop, judged = Metrics(), threading.Event(), list[str]()
+    scheduler = FrameScheduler(
+        {CameraId(name): lambda name=name: frames.pop(name, None) for name in tuple(frames)},
+        max_batch=3,
+        max_age_s=5.0,
+        metrics=metrics,
+        clock=clock,
+    )
+    scheduler.wake()
+    worker = InferenceWorker(
+        scheduler=scheduler,
+        segmenter=Segmenter(),
+        on_mask=lambda mask: judged.append(mask.stamp.camera_id),
+        on_tick=stop.set,
+        metrics=metrics,
+        clock=clock,
+    )
+    worker.run(stop)
+    assert judged == ["a", "b"]
+    assert metrics.snapshot()['lsm_camera_frames_total{camera="poison",stage="failed"}'] == 1.0
+    assert "camera 'poison': the model failed on a frame" in caplog.text
