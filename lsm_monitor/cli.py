@@ -1,0 +1,249 @@
+"""Command line of the daemon: parses, reports errors, sets exit codes; does nothing else.
+
+stdout is for results, stderr for logs and progress. Exit codes are sysexits': 0 done,
+2 usage, 69 something outside is not available, 70 our own fault, 78 bad configuration.
+The heavy imports (torch, av) happen inside the commands, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import SecretStr
+
+import lsm_monitor
+from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.config.secrets import revealed
+from lsm_monitor.errors import (
+    BrokerError,
+    BundleError,
+    ConfigError,
+    LsmMonitorError,
+    SourceError,
+    StoreError,
+)
+
+EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables: passwords
+    help="Watch street cameras for standing water and publish flood events over MQTT.",
+)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
+
+
+@app.command()
+def run(config: ConfigOption) -> None:
+    """Run the daemon until SIGTERM or SIGINT."""
+    from lsm_monitor.app import run_until_signalled  # noqa: PLC0415 - see the module docstring
+
+    loaded = _load(config, log=True)
+    asyncio.run(run_until_signalled(loaded, os.environ))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Stop after so many seconds of watching.")
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Own clip instead of the scene; looped."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run everything on this machine: rendered camera, RTSP, daemon, broker, subscriber."""
+    from lsm_monitor.demo.command import run_demo  # noqa: PLC0415
+
+    _configure_logs(level="warning", fmt="logfmt", secrets=[])
+    asyncio.run(run_demo(seconds=seconds, video=video, as_json=as_json))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to check.")],
+    probe: Annotated[bool, typer.Option(help="Also open every camera.")] = False,
+) -> None:
+    """Check a configuration and its model bundle; starts nothing."""
+    from lsm_monitor.commands.check import check_bundle, probe_cameras  # noqa: PLC0415
+
+    loaded = _load(file)
+    bundle = check_bundle(loaded.config)
+    cameras = loaded.config.cameras
+    typer.echo(f"{file}: ok: {len(cameras)} cameras, model {bundle}")
+    if probe:
+        lines, all_open = probe_cameras(loaded.config)
+        for line in lines:
+            typer.echo(line)
+        if not all_open:
+            raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+@app.command()
+def probe(
+    url: Annotated[str, typer.Argument(help="rtsp:// address, video file or picture folder.")],
+    username: Annotated[str | None, typer.Option(help="User at the camera.")] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, allow_dash=True, help="Password; - reads stdin."
+        ),
+    ] = None,
+    transport: Annotated[Literal["tcp", "udp"], typer.Option()] = "tcp",
+    as_json: JsonOption = False,
+) -> None:
+    """Open one source and say what it sends: codec, size, key-frame interval, time-outs."""
+    from lsm_monitor.commands.probe import probe_url  # noqa: PLC0415
+
+    password = None
+    if password_file is not None:
+        text = sys.stdin.read() if str(password_file) == "-" else password_file.read_text()
+        password = SecretStr(text.removesuffix("\n"))
+    _configure_logs(
+        level="warning",
+        fmt="logfmt",
+        secrets=[password.get_secret_value()] if password else [],
+    )
+    report = probe_url(url, username=username, password=password, transport=transport)
+    typer.echo(json.dumps(report.as_json()) if as_json else report.describe())
+
+
+@app.command()
+def snapshot(
+    camera: Annotated[str, typer.Argument(metavar="CAMERA", help="Its name in the file.")],
+    config: ConfigOption,
+    out: Annotated[Path, typer.Option(help="Picture to write, .jpg or .png.")],
+    plain: Annotated[bool, typer.Option(help="Without the zones drawn in.")] = False,
+) -> None:
+    """Take one picture from a camera and draw its zones, to see that they fit."""
+    from lsm_monitor.commands.snapshot import take_snapshot  # noqa: PLC0415
+
+    size_wh = take_snapshot(_load(config).config, camera, out, draw_zones=not plain)
+    typer.echo(f"{out}: {size_wh[0]}x{size_wh[1]}")
+
+
+@app.command()
+def replay(
+    videos: Annotated[
+        list[Path], typer.Argument(exists=True, metavar="VIDEO...", help="Files or folders.")
+    ],
+    config: ConfigOption,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="Judge by this camera's settings; default: those of 'defaults'."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the same pipeline on recorded video, on the video's own clock, as fast as it goes."""
+    from lsm_monitor.commands.replay import replay_videos  # noqa: PLC0415
+
+    loaded = _load(config)
+    replay_videos(loaded, videos, camera=camera, as_json=as_json, out=typer.echo)
+
+
+@app.command()
+def segment(
+    pictures: Annotated[list[Path], typer.Argument(exists=True, metavar="IMAGE|DIR...")],
+    out: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="Made if absent.")],
+    bundle: BundleOption = "compact",
+    as_json: JsonOption = False,
+) -> None:
+    """Find water in pictures: writes masks and overlays, prints the water fraction."""
+    from lsm_monitor.commands.segment import find_pictures  # noqa: PLC0415
+    from lsm_monitor.commands.segment import segment as segment_all  # noqa: PLC0415
+    from lsm_monitor.inference.segmenter import Segmenter  # noqa: PLC0415
+
+    try:
+        found = find_pictures(pictures)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    segmenter = Segmenter.open(bundle, backend="auto", device="auto", threads=0, max_batch=1)
+    failed = False
+    for result in segment_all(found, out, segmenter):
+        failed |= result.error is not None
+        if as_json:
+            typer.echo(json.dumps(asdict(result)))
+        elif result.error is not None:
+            typer.echo(result.error, err=True)
+        else:
+            typer.echo(
+                f"{result.picture}: {result.water_fraction:.1%} water -> {result.overlay}"
+            )
+    if failed:
+        raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    typer.echo(json.dumps(MonitorConfig.model_json_schema(), indent=2))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"lsm-monitor {lsm_monitor.__version__}")
+
+
+def main() -> None:
+    """Run the command line; every error that we raise on purpose becomes an exit code."""
+    sys.exit(run_guarded(app))
+
+
+def run_guarded(command: Callable[[], object]) -> int:
+    """Return the exit code of ``command``, after printing its error on stderr."""
+    try:
+        command()
+    except (ConfigError, BundleError) as exc:
+        return _fail(exc, EXIT_CONFIG)
+    except (SourceError, BrokerError, StoreError) as exc:
+        return _fail(exc, EXIT_UNAVAILABLE)
+    except LsmMonitorError as exc:
+        return _fail(exc, EXIT_SOFTWARE)
+    except SystemExit as exc:  # typer's own way out
+        return exc.code if isinstance(exc.code, int) else EXIT_SOFTWARE
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _fail(exc: Exception, code: int) -> int:
+    typer.echo(str(exc), err=True)
+    return code
+
+
+def _load(path: Path, *, log: bool = False) -> LoadedConfig:
+    """Read the configuration and let the log filter know its secrets."""
+    loaded = load(path, os.environ)
+    logging_config = loaded.config.logging
+    _configure_logs(
+        level=logging_config.level if log else "warning",
+        fmt=logging_config.format,
+        secrets=list(revealed(loaded.config)),
+    )
+    return loaded
+
+
+def _configure_logs(*, level: str, fmt: Literal["logfmt", "json"], secrets: list[str]) -> None:
+    from lsm_monitor.capture.redact import Redactor  # noqa: PLC0415
+    from lsm_monitor.runtime.logs import configure  # noqa: PLC0415
+
+    configure(level=level, fmt=fmt, redact=Redactor(secrets).redact)

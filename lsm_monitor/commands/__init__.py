@@ -1,0 +1,1 @@
+"""What the sub-commands of `lsm-monitor` do, one file each; `cli` only parses."""

@@ -1,0 +1,1 @@
+"""Evidence: what a person is shown of a decision."""
