@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from lsm_monitor.app import source_spec
+from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.probe import probe
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
 from lsm_monitor.errors import SourceError
@@ -38,7 +38,7 @@ def probe_cameras(config: MonitorConfig) -> tuple[list[str], bool]:
 
 def _probe_one(name: str, camera: CameraConfig) -> tuple[str, bool]:
     try:
-        report = probe(source_spec(CameraId(name), camera))
+        report = probe(SourceSpec.from_config(CameraId(name), camera))
     except SourceError as exc:
         return f"{name}: {exc.code}: {exc}", False
     return f"{name}: {report.describe()}", True
