@@ -111,7 +111,7 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Open one source and say what it sends: codec, size, key-frame interval, time-outs."""
-    from lsm_monitor.commands.probe import probe_url  # noqa: PLC0415
+    from lsm_monitor.commands.probe import as_json_object, describe, probe_url  # noqa: PLC0415
 
     password = None
     if password_file is not None:
@@ -123,7 +123,7 @@ def probe(
         secrets=[password.get_secret_value()] if password else [],
     )
     report = probe_url(url, username=username, password=password, transport=transport)
-    typer.echo(json.dumps(report.as_json()) if as_json else report.describe())
+    typer.echo(json.dumps(as_json_object(report)) if as_json else describe(report))
 
 
 @app.command()
@@ -156,7 +156,14 @@ def replay(
     from lsm_monitor.commands.replay import replay_videos  # noqa: PLC0415
 
     loaded = _load(config)
-    replay_videos(loaded, videos, camera=camera, as_json=as_json, out=typer.echo)
+    replay_videos(
+        loaded,
+        videos,
+        camera=camera,
+        as_json=as_json,
+        out=typer.echo,
+        progress=lambda line: typer.echo(line, err=True),
+    )
 
 
 @app.command()

@@ -65,7 +65,16 @@ class StoreError(LsmMonitorError):
 
 
 class BrokerError(LsmMonitorError):
-    """The broker cannot be reached, refuses us, or hung up."""
+    """The broker cannot be reached, refuses us, or hung up.
+
+    Args:
+        message: One sentence for a person, free of credentials.
+        reason: The cause as one word, for ``lsm_mqtt_connects_total``.
+    """
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RestartLimitExceededError(LsmMonitorError):

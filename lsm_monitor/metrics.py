@@ -25,7 +25,7 @@ class Metrics:
         )
         self.packets_skipped = Counter(
             "lsm_camera_packets_skipped",
-            "Packets not used, by reason: not_key, not_due, no_timestamp, corrupt.",
+            "Packets not used, by reason: not_key, not_due, no_timestamp, not_rising, corrupt.",
             ["camera", "reason"],
             registry=self.registry,
         )

@@ -180,9 +180,9 @@ class WaterState:
         zone_id: Zone of the camera.
         level: Level after hysteresis and dwell; ``unknown`` without usable frames.
         water_fraction: Smoothed share of the zone's pixels that are water, in [0, 1];
-            ``None`` while the level is ``unknown``.
-        confidence: See :class:`ZoneReading`; ``None`` while the level is ``unknown``.
-        since: When ``level`` began, timezone-aware UTC.
+            ``None`` while the level is ``unknown``, and before the first usable frame.
+        confidence: See :class:`ZoneReading`; ``None`` when ``water_fraction`` is.
+        since: When ``level`` began, as far as this process has seen; timezone-aware UTC.
         observed_at: When the newest usable frame was taken, or ``None`` before the first.
     """
 
@@ -232,9 +232,11 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceWindow:
-    """The frames a decision rests on: aware UTC times and counts since the last event.
+    """The frames a decision rests on: aware UTC times and counts.
 
-    ``frames`` counts those that arrived, ``frames_usable`` those that could be judged.
+    They run from the previous event of the zone; for ``open``, from the frame since which
+    the smoothed fraction has been at the opening level. ``frames`` counts those that
+    arrived, ``frames_usable`` those that could be judged.
     """
 
     start: datetime
@@ -252,10 +254,11 @@ class WaterEvent:
         episode: The episode *after* this event; its ``seq`` is the event's.
         state: Belief about the zone at the event.
         previous_level: Level before it.
-        observed_at: Acquisition time of the frame that decided, timezone-aware UTC.
+        observed_at: Acquisition time of the frame that decided, timezone-aware UTC; for
+            ``stale``, which no frame decides, the time at which that was noticed.
         closed_at: ``observed_at`` for ``close``, else ``None``.
         reasons: Why, most important first.
-        evidence: Frames since the previous event of this zone.
+        evidence: See :class:`EvidenceWindow`.
     """
 
     kind: EventKind

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.probe import probe
+from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.clock import SystemClock
+from lsm_monitor.commands.probe import describe
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
 from lsm_monitor.errors import SourceError
 from lsm_monitor.model.bundle import load_bundle
@@ -38,7 +40,8 @@ def probe_cameras(config: MonitorConfig) -> tuple[list[str], bool]:
 
 def _probe_one(name: str, camera: CameraConfig) -> tuple[str, bool]:
     try:
-        report = probe(SourceSpec.from_config(CameraId(name), camera))
+        spec = SourceSpec.from_config(CameraId(name), camera)
+        report = probe(spec, clock=SystemClock())
     except SourceError as exc:
         return f"{name}: {exc.code}: {exc}", False
-    return f"{name}: {report.describe()}", True
+    return f"{name}: {describe(report)}", True

@@ -277,9 +277,10 @@ class MonitorConfig(Section):
     site: Annotated[str, Field(pattern=_NAME)] = Field(
         description="Name of the installation; part of every topic."
     )
-    state_dir: Path = Field(
-        default=Path("/var/lib/lsm-monitor"),
-        description="Where the outbox lives; $STATE_DIRECTORY (systemd) wins over the default.",
+    state_dir: Path | None = Field(
+        default=None,
+        description="Where the outbox lives. Default: $STATE_DIRECTORY (systemd), for root "
+        "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",
     )
     mqtt: MqttConfig
     model: ModelConfig = ModelConfig()

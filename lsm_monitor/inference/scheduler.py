@@ -17,13 +17,14 @@ from lsm_monitor.types import CameraId, Frame
 
 
 class FrameScheduler:
-    """Takes frames from the cameras' mailboxes; one thread takes, any thread may wake it.
+    """Takes frames from the cameras' mailboxes; one thread takes.
 
     Args:
         mailboxes: For each camera, a function that returns its newest frame, or ``None``,
             and never blocks.
+        arrived: Set by whoever puts a frame into a mailbox.
+        max_age_s: For each camera, the age from which a frame is dropped.
         max_batch: Most frames of one batch.
-        max_age_s: Older frames are dropped.
         metrics: Counts drops.
         clock: Monotonic time of the stamps.
     """
@@ -32,22 +33,19 @@ class FrameScheduler:
         self,
         mailboxes: Mapping[CameraId, Callable[[], Frame | None]],
         *,
+        arrived: threading.Event,
+        max_age_s: Mapping[CameraId, float],
         max_batch: int,
-        max_age_s: float,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._mailboxes = dict(mailboxes)
         self._turn = deque(mailboxes)
+        self._arrived = arrived
+        self._max_age_s = dict(max_age_s)
         self._max_batch = max_batch
-        self._max_age_s = max_age_s
         self._metrics = metrics
         self._clock = clock
-        self._arrived = threading.Event()
-
-    def wake(self) -> None:
-        """Say that a mailbox got a frame, or that the taker should look at its stop event."""
-        self._arrived.set()
 
     def take_batch(self, timeout_s: float) -> list[Frame]:
         """Return the waiting frames of up to ``max_batch`` cameras, longest unserved first.
@@ -74,7 +72,7 @@ class FrameScheduler:
 
     def _is_fresh(self, frame: Frame) -> bool:
         age_s = self._clock.monotonic_s() - frame.stamp.decoded_mono_s
-        if age_s <= self._max_age_s:
+        if age_s <= self._max_age_s[frame.stamp.camera_id]:
             return True
         self._metrics.frames.labels(frame.stamp.camera_id, "stale").inc()
         return False

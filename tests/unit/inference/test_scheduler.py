@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,7 +17,8 @@ from tests.fakes import FakeClock
 class Camera:
     """A mailbox that can be filled by name."""
 
-    def __init__(self, name: str, clock: FakeClock) -> None:
+    def __init__(self, name: str, clock: FakeClock, arrived: threading.Event) -> None:
+        self._arrived = arrived
         self.camera_id = CameraId(name)
         self._clock = clock
         self._frame: Frame | None = None
@@ -26,6 +28,7 @@ class Camera:
             self.camera_id, 0, 0, None, datetime(2026, 7, 1, tzinfo=UTC), self._clock.now_s
         )
         self._frame = Frame(stamp, np.zeros((2, 2, 3), np.uint8))
+        self._arrived.set()
 
     def take(self) -> Frame | None:
         frame, self._frame = self._frame, None
@@ -35,12 +38,14 @@ class Camera:
 def build(
     names: str, clock: FakeClock, max_batch: int = 2
 ) -> tuple[FrameScheduler, dict[str, Camera], Metrics]:
-    cameras = {name: Camera(name, clock) for name in names}
+    arrived = threading.Event()
+    cameras = {name: Camera(name, clock, arrived) for name in names}
     metrics = Metrics()
     scheduler = FrameScheduler(
         {camera.camera_id: camera.take for camera in cameras.values()},
+        arrived=arrived,
+        max_age_s=dict.fromkeys(map(CameraId, cameras), 5.0),
         max_batch=max_batch,
-        max_age_s=5.0,
         metrics=metrics,
         clock=clock,
     )
@@ -71,7 +76,6 @@ def test_frames_left_over_are_taken_at_once_by_the_next_call(clock: FakeClock) -
     scheduler, cameras, _ = build("abc", clock)
     for camera in cameras.values():
         camera.deliver()
-    scheduler.wake()
     assert names(scheduler.take_batch(60)) == "ab"
     assert names(scheduler.take_batch(60)) == "c"
 

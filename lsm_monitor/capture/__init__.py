@@ -1,0 +1,1 @@
+"""Capture: from a camera to usable frames in its mailbox."""

@@ -1,0 +1,138 @@
+"""One camera: opened, read, judged and opened again, for as long as the daemon runs.
+
+This is the body of the camera's thread. Nothing a camera does ends it: it reconnects for
+ever, with growing waits that a stop interrupts at once. Only a video file ends, when it is
+over. Errors that are not the camera's fault are not caught here; the supervisor restarts the
+thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+from lsm_monitor.capture.backoff import Backoff
+from lsm_monitor.capture.health import HealthReporter
+from lsm_monitor.capture.mailbox import LatestMailbox
+from lsm_monitor.capture.open_source import open_source
+from lsm_monitor.capture.quality import QualityCheck, QualityRules
+from lsm_monitor.capture.source import Picture, SourceSpec
+from lsm_monitor.clock import Clock
+from lsm_monitor.errors import SourceEndedError, SourceError
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import CameraHealth, Frame, FrameStamp, HealthCode, HealthState
+
+logger = logging.getLogger(__name__)
+
+
+class CameraCapture:
+    """Puts a camera's usable frames into its mailbox.
+
+    Args:
+        spec: How to open the camera.
+        backoff_max_s: Longest wait between two attempts.
+        rules: When a picture is unusable.
+        mailbox: Receives usable frames.
+        metrics: Counts frames, drops and reconnects.
+        clock: Stamps frames, in wall and monotonic time.
+        on_health: Told when the camera's health changes.
+        on_unusable: Told about each picture that cannot be judged, and why.
+
+    The callbacks run on the camera's thread and must not block.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: SourceSpec,
+        backoff_max_s: float,
+        rules: QualityRules,
+        mailbox: LatestMailbox[Frame],
+        metrics: Metrics,
+        clock: Clock,
+        on_health: Callable[[CameraHealth], None],
+        on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
+    ) -> None:
+        self._spec = spec
+        self._mailbox = mailbox
+        self._metrics = metrics
+        self._clock = clock
+        self._on_health = on_health
+        self._on_unusable = on_unusable
+        self._backoff = Backoff(backoff_max_s)
+        self._reporter = HealthReporter(spec.camera_id, clock=clock, on_health=self._tell)
+        self._quality_check = QualityCheck(rules)
+        self._stream_epoch = -1
+        self._delivering_since_s: float | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Capture until ``stop`` is set or a file is over.
+
+        A stop takes effect at once while waiting, and within the source's time-outs while the
+        camera is silent.
+        """
+        self._reporter.starting()
+        while not stop.is_set():
+            failure = self._read_until_failure(stop)
+            if failure is None:
+                return
+            is_final = not self._spec.is_network and isinstance(failure, SourceEndedError)
+            self._reporter.failed(failure, is_final=is_final)
+            if is_final:
+                logger.info("%s", failure)
+                return
+            self._wait_before_reconnect(failure, stop)
+
+    def _read_until_failure(self, stop: threading.Event) -> SourceError | None:
+        """Return why the source failed, or ``None`` when it was stopped."""
+        self._stream_epoch += 1
+        self._delivering_since_s = None
+        try:
+            source = open_source(self._spec, metrics=self._metrics, clock=self._clock)
+            with contextlib.closing(source):
+                for picture in source.pictures(stop):
+                    self._handle(picture)
+        except SourceError as exc:
+            # Without its frames: they would hold the decoder during the wait.
+            return exc.with_traceback(None)
+        return None
+
+    def _handle(self, picture: Picture) -> None:
+        decoded_mono_s = self._clock.monotonic_s()
+        if self._delivering_since_s is None:
+            self._delivering_since_s = decoded_mono_s
+        stamp = FrameStamp(
+            camera_id=self._spec.camera_id,
+            stream_epoch=self._stream_epoch,
+            sequence=picture.sequence,
+            pts_s=picture.pts_s,
+            decoded_at=self._clock.now(),
+            decoded_mono_s=decoded_mono_s,
+        )
+        quality = self._quality_check.assess(picture.image, decoded_mono_s)
+        if quality.usable:
+            replaced = self._mailbox.put(Frame(stamp, picture.image))
+            if replaced:
+                self._count("dropped")
+        else:
+            self._count("unusable")
+            self._on_unusable(stamp, quality.codes)
+        self._reporter.picture(quality)
+
+    def _wait_before_reconnect(self, failure: SourceError, stop: threading.Event) -> None:
+        self._metrics.reconnects.labels(self._spec.camera_id, failure.code).inc()
+        since_s = self._delivering_since_s
+        lasted_s = 0.0 if since_s is None else self._clock.monotonic_s() - since_s
+        wait_s = self._backoff.next_wait_s(failure.code, lasted_s)
+        logger.info("%s; next attempt in %.0f s", failure, wait_s)
+        stop.wait(wait_s)
+
+    def _tell(self, health: CameraHealth) -> None:
+        is_up = health.state is HealthState.USABLE
+        self._metrics.camera_up.labels(self._spec.camera_id).set(is_up)
+        self._on_health(health)
+
+    def _count(self, stage: str) -> None:
+        self._metrics.frames.labels(self._spec.camera_id, stage).inc()

@@ -1,0 +1,130 @@
+"""What a camera's video is opened from, and what comes out of it.
+
+A source is read by one thread and used once: when it fails it is closed, and a new one is
+opened. It already keeps only one picture per interval, because whether a packet is decoded at
+all depends on whether its picture is due.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import SecretStr
+
+from lsm_monitor.capture.redact import redact_url
+from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.types import CameraId
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """How to open one camera's video; the part of its configuration that capture needs.
+
+    Attributes:
+        camera_id: Key of the camera in the configuration.
+        url: rtsp:// or rtsps:// address without userinfo, or the path of a file or folder.
+        username: User at the camera.
+        password: Password at the camera.
+        transport: How RTP travels.
+        decode: ``keyframes`` decodes only those, on addresses; files are decoded completely.
+        interval_s: Time between two kept pictures.
+        open_timeout_s: Longest wait for an answer.
+        read_timeout_s: A longer silence is a stall. Also bounds how long a stop may take.
+    """
+
+    camera_id: CameraId
+    url: str
+    username: str | None
+    password: SecretStr | None
+    transport: Literal["tcp", "udp"]
+    decode: Literal["keyframes", "all"]
+    interval_s: float
+    open_timeout_s: float
+    read_timeout_s: float
+
+    @classmethod
+    def from_config(cls, camera_id: CameraId, config: CameraConfig) -> Self:
+        """Return what ``config`` says about the source."""
+        return cls(
+            camera_id=camera_id,
+            url=config.url,
+            username=config.username,
+            password=config.password,
+            transport=config.transport,
+            decode=config.decode,
+            interval_s=config.interval_s,
+            open_timeout_s=config.open_timeout_s,
+            read_timeout_s=config.read_timeout_s,
+        )
+
+    @property
+    def is_network(self) -> bool:
+        """Whether ``url`` is an address and not a path."""
+        return "://" in self.url
+
+    @property
+    def display_url(self) -> str:
+        """``url`` as it may stand in a log."""
+        return redact_url(self.url)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One kept picture, before it is stamped.
+
+    Attributes:
+        pts_s: Presentation time in seconds from the start of the stream, or ``None``.
+        sequence: Number of pictures the camera delivered before this one.
+        image: (H, W, 3) uint8, RGB, C-contiguous; belongs to the receiver.
+    """
+
+    pts_s: float | None
+    sequence: int
+    image: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a source has learnt about its video so far.
+
+    Attributes:
+        codec: FFmpeg's name of the codec, such as ``h264``; ``images`` for a folder.
+        fps: Pictures per second as they arrive; ``None`` before the second one.
+        keyframe_interval_s: Longest time between two key frames; ``None`` before the second.
+        has_timestamps: Whether any picture carried a presentation time.
+    """
+
+    codec: str
+    fps: float | None
+    keyframe_interval_s: float | None
+    has_timestamps: bool
+
+
+class Source(Protocol):
+    """An open source. Not thread-safe: one thread owns it, from opening to closing."""
+
+    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+        """Yield one picture per interval; returns when ``stop`` is set.
+
+        ``stop`` is looked at after every packet and ends every wait. A read that gets no data
+        cannot be interrupted: it ends by itself after the read time-out.
+
+        Raises:
+            SourceStalledError: No usable picture for too long.
+            SourceEndedError: The other side hung up, or the file is over.
+            SourceError: The video cannot be used any more.
+        """
+        ...
+
+    def facts(self) -> SourceFacts:
+        """Return what is known by now."""
+        ...
+
+    def close(self) -> None:
+        """Free connection and decoder; idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""Demo: a rendered street camera, a broker and a subscriber around the real daemon."""

@@ -1,0 +1,1 @@
+"""Model: from pictures to water probabilities; shared by daemon, exporter and trainer."""

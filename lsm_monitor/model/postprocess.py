@@ -1,0 +1,61 @@
+"""From mask logits back to the pixels of the frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a frame was fitted into the square model input: scaled, then padded right/bottom.
+
+    Attributes:
+        frame_hw: Height and width of the frame, in pixels.
+        resized_hw: Height and width after scaling, in pixels; the rest is padding.
+        input_size: Side of the square model input, in pixels.
+    """
+
+    frame_hw: tuple[int, int]
+    resized_hw: tuple[int, int]
+    input_size: int
+
+
+def capped_hw(frame_hw: tuple[int, int], max_side_px: int) -> tuple[int, int]:
+    """Return ``frame_hw`` scaled down so that no side exceeds ``max_side_px``."""
+    scale = min(1.0, max_side_px / max(frame_hw))
+    return max(1, round(frame_hw[0] * scale)), max(1, round(frame_hw[1] * scale))
+
+
+def logits_to_frame(
+    low_res_logits: torch.Tensor, letterbox: Letterbox, size_hw: tuple[int, int]
+) -> torch.Tensor:
+    """Turn decoder output into water probabilities in the frame's aspect ratio.
+
+    Interpolates logits and not probabilities: the sigmoid is applied last, so edges stay
+    sharp. The padding is cut away before the second resize; it must not bleed into the frame.
+
+    Args:
+        low_res_logits: (B, 1, h, w) float, raw decoder output.
+        letterbox: The fit that was used for this batch.
+        size_hw: Height and width of the result, in pixels: ``letterbox.frame_hw`` to compare
+            with a mask, less where memory counts.
+
+    Returns:
+        (B, 1, *size_hw) float32 in [0, 1], on the device of the input.
+
+    Raises:
+        ValueError: ``low_res_logits`` is not (B, 1, h, w).
+    """
+    if low_res_logits.ndim != 4 or low_res_logits.shape[1] != 1:  # noqa: PLR2004
+        msg = f"low_res_logits must be (B, 1, h, w), got {tuple(low_res_logits.shape)}"
+        raise ValueError(msg)
+    size = (letterbox.input_size, letterbox.input_size)
+    height, width = letterbox.resized_hw
+    # (B, 1, h, w) -> (B, 1, S, S) -> cut padding -> (B, 1, *size_hw)
+    logits = F.interpolate(low_res_logits.float(), size, mode="bilinear", align_corners=False)
+    logits = logits[..., :height, :width]
+    logits = F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+    return logits.sigmoid()

@@ -1,0 +1,1 @@
+"""Publish: from events to the broker, through a durable outbox."""

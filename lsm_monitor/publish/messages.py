@@ -1,0 +1,121 @@
+"""Whole MQTT messages: what goes where, how surely, and whether it stays.
+
+One quality of service per flow, because order is not kept between them: QoS 1 for everything
+that somebody may act on, QoS 0 for statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from lsm_monitor.publish.payloads import (
+    Provenance,
+    event_payload,
+    health_payload,
+    info_payload,
+    state_payload,
+    stats_payload,
+    worst_state,
+)
+from lsm_monitor.publish.topics import Topics
+from lsm_monitor.types import (
+    CameraHealth,
+    EventKind,
+    HealthState,
+    OutboundMessage,
+    WaterEvent,
+    WaterLevel,
+    WaterState,
+)
+from lsm_monitor.water.state import EPISODE_LEVELS
+
+
+class Messages:
+    """Makes the messages of one installation.
+
+    Args:
+        topics: Where they go.
+        provenance: Who sends them.
+    """
+
+    def __init__(self, topics: Topics, provenance: Provenance) -> None:
+        self._topics = topics
+        self._provenance = provenance
+        self._site = provenance.site
+
+    def status(self, *, online: bool) -> OutboundMessage:
+        """Return birth or last will: whether the daemon runs."""
+        return _retained(self._topics.status, _availability(online=online))
+
+    def info(self, *, device: str, started_at: datetime, reason: str) -> OutboundMessage:
+        """Return what runs here; ``reason`` is why it is told, such as ``start``."""
+        payload = info_payload(
+            self._provenance, device=device, started_at=started_at, reason=reason
+        )
+        return _retained(self._topics.info, payload)
+
+    def stats(self, samples: Mapping[str, float], *, sent_at: datetime) -> OutboundMessage:
+        """Return every counter."""
+        payload = stats_payload(samples, site=self._site, sent_at=sent_at)
+        return OutboundMessage(self._topics.stats, payload, qos=0, retain=False)
+
+    def health(self, health: CameraHealth) -> tuple[OutboundMessage, ...]:
+        """Return a camera's health, and whether decisions can be made for it."""
+        online = health.state is HealthState.USABLE
+        return (
+            _retained(
+                self._topics.camera_health(health.camera_id),
+                health_payload(health, site=self._site),
+            ),
+            _retained(
+                self._topics.camera_availability(health.camera_id), _availability(online=online)
+            ),
+        )
+
+    def zone_state(self, state: WaterState, sent_at: datetime) -> tuple[OutboundMessage, ...]:
+        """Return the belief about a zone and, unless it is ``unknown``, the alert.
+
+        Blindness changes no alert: what the broker keeps stands until something is seen.
+        """
+        topic = self._topics.zone_state(state.camera_id, state.zone_id)
+        message = _retained(topic, state_payload(state, site=self._site, sent_at=sent_at))
+        if state.level is WaterLevel.UNKNOWN:
+            return (message,)
+        topic = self._topics.zone_alert(state.camera_id, state.zone_id)
+        return message, _retained(topic, b"ON" if state.level in EPISODE_LEVELS else b"OFF")
+
+    def camera_state(self, states: Sequence[WaterState], sent_at: datetime) -> OutboundMessage:
+        """Return the state of the worst of one camera's zones; at least one is needed."""
+        worst = worst_state(states)
+        return _retained(
+            self._topics.camera_state(worst.camera_id),
+            state_payload(worst, site=self._site, sent_at=sent_at),
+        )
+
+    def event(
+        self, event: WaterEvent, *, health: CameraHealth, sent_at: datetime
+    ) -> tuple[OutboundMessage, ...]:
+        """Return the event, and its copy that stays while the episode is open.
+
+        Both go through the outbox. After the last event the copy is removed: an empty
+        retained payload deletes it at the broker.
+        """
+        payload = event_payload(
+            event, health=health, provenance=self._provenance, sent_at=sent_at
+        )
+        kept = b"" if event.kind is EventKind.CLOSE else payload
+        return (
+            OutboundMessage(
+                self._topics.camera_event(event.state.camera_id), payload, qos=1, retain=False
+            ),
+            _retained(self._topics.active_event(event.episode.event_id), kept),
+        )
+
+
+def _retained(topic: str, payload: bytes) -> OutboundMessage:
+    return OutboundMessage(topic, payload, qos=1, retain=True)
+
+
+def _availability(*, online: bool) -> bytes:
+    return b"online" if online else b"offline"

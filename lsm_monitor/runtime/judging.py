@@ -1,0 +1,65 @@
+"""How a camera's configuration becomes the judge of its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+import uuid_utils.compat
+
+from lsm_monitor.config.models import CameraConfig, CameraDefaults, LevelConfig
+from lsm_monitor.types import CameraId, Episode
+from lsm_monitor.water.judge import CameraJudge
+from lsm_monitor.water.state import LevelBand, WaterRules
+from lsm_monitor.water.zones import zones_of
+
+
+def new_event_id() -> UUID:
+    """Return a UUIDv7: sorts by time, and never depends on which process made it."""
+    return uuid_utils.compat.uuid7()
+
+
+def judge_of(
+    camera_id: CameraId,
+    camera: CameraConfig,
+    *,
+    event_ids: Callable[[], UUID] = new_event_id,
+    episodes: Iterable[Episode] = (),
+) -> CameraJudge:
+    """Return the judge of one camera.
+
+    Args:
+        camera_id: Key of the camera in the configuration.
+        camera: Its configuration.
+        event_ids: Makes the id of each new episode.
+        episodes: Episodes that were open at the last stop.
+    """
+    return CameraJudge(
+        camera_id=camera_id,
+        zones=zones_of({name: zone.points for name, zone in camera.zones.items()}),
+        rules=water_rules(camera),
+        smoothing_s=camera.smoothing_s,
+        new_event_id=event_ids,
+        episodes=episodes,
+    )
+
+
+def water_rules(camera: CameraDefaults) -> WaterRules:
+    """Return the rules that the configuration describes."""
+    levels = camera.levels
+    return WaterRules(
+        wet=_band(levels.wet),
+        ponding=_band(levels.ponding),
+        flooded=_band(levels.flooded),
+        severe=_band(levels.severe),
+        open_for_s=camera.open_for_s,
+        level_up_for_s=camera.level_up_for_s,
+        close_for_s=camera.close_for_s,
+        stale_after_s=camera.stale_after_s,
+        min_frames=camera.min_frames,
+        of_frames=camera.of_frames,
+    )
+
+
+def _band(level: LevelConfig) -> LevelBand:
+    return LevelBand(enter=level.enter, leave=level.leave)

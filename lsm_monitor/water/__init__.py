@@ -1,0 +1,1 @@
+"""Water: from masks to states and events. Pure: no I/O, no threads, no frameworks."""

@@ -1,0 +1,193 @@
+"""From the states of one zone to the events of its episodes.
+
+An episode runs from ``open`` to ``close`` and has one id; its events are numbered from 1
+without gaps. A camera that goes blind does not end the flood: the episode becomes stale and
+resumes. What happens is a table of the episode's phase and what is seen now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum, auto
+from uuid import UUID
+
+from lsm_monitor.types import (
+    Episode,
+    EventKind,
+    EvidenceWindow,
+    ReasonCode,
+    WaterEvent,
+    WaterLevel,
+    WaterState,
+)
+from lsm_monitor.water.state import EPISODE_LEVELS
+
+
+class _Phase(Enum):
+    """Where the zone's episode stands."""
+
+    NONE = auto()
+    OPEN = auto()
+    STALE = auto()
+
+
+class _Seen(Enum):
+    """What the zone's state says, as far as episodes care."""
+
+    CLEAR = auto()
+    SAME = auto()
+    OTHER = auto()
+    NOTHING = auto()
+
+
+# OTHER: at or above ponding, but not the episode's level. What is missing here cannot
+# happen: a machine at ``unknown`` returns to the level of its episode first.
+_KINDS: Mapping[tuple[_Phase, _Seen], EventKind] = {
+    (_Phase.NONE, _Seen.OTHER): EventKind.OPEN,
+    (_Phase.OPEN, _Seen.OTHER): EventKind.UPDATE,
+    (_Phase.OPEN, _Seen.CLEAR): EventKind.CLOSE,
+    (_Phase.OPEN, _Seen.NOTHING): EventKind.STALE,
+    (_Phase.STALE, _Seen.SAME): EventKind.RESUME,
+}
+
+_REASONS: Mapping[EventKind, tuple[ReasonCode, ...]] = {
+    EventKind.OPEN: (ReasonCode.ABOVE_OPEN_THRESHOLD, ReasonCode.PERSISTENT),
+    EventKind.CLOSE: (ReasonCode.BELOW_CLOSE_THRESHOLD, ReasonCode.PERSISTENT),
+    EventKind.STALE: (ReasonCode.NO_USABLE_FRAMES,),
+    EventKind.RESUME: (ReasonCode.FRAMES_RETURNED,),
+}
+
+
+class _Evidence:
+    """Counts the frames a decision rests on."""
+
+    def __init__(self) -> None:
+        self._start: datetime | None = None
+        self._frames = 0
+        self._frames_usable = 0
+
+    def count(self, at: datetime, *, usable: bool) -> None:
+        self._start = self._start or at
+        self._frames += 1
+        self._frames_usable += usable
+
+    def take(self, end: datetime) -> EvidenceWindow:
+        """Return what was counted up to ``end`` and begin anew."""
+        window = EvidenceWindow(
+            start=self._start or end,
+            end=end,
+            frames=self._frames,
+            frames_usable=self._frames_usable,
+        )
+        self._start, self._frames, self._frames_usable = None, 0, 0
+        return window
+
+
+class EpisodeTracker:
+    """Makes the events of one zone.
+
+    Args:
+        new_event_id: Makes a UUIDv7.
+        episode: Open since before a restart: continues with its id and number.
+    """
+
+    def __init__(
+        self, *, new_event_id: Callable[[], UUID], episode: Episode | None = None
+    ) -> None:
+        self._new_event_id = new_event_id
+        self._episode = episode
+        self._evidence = _Evidence()
+
+    @property
+    def episode(self) -> Episode | None:
+        """The open episode, or ``None``."""
+        return self._episode
+
+    def count_frame(self, at: datetime, *, usable: bool) -> None:
+        """Count a frame towards the evidence of the next event."""
+        self._evidence.count(at, usable=usable)
+
+    def forget_evidence(self, at: datetime) -> None:
+        """Begin the evidence anew while no episode is open.
+
+        Called at each frame that speaks against one: days of a dry street are no evidence
+        for the flood that follows.
+        """
+        if self._episode is None:
+            self._evidence.take(at)
+
+    def advance(
+        self, state: WaterState, previous_level: WaterLevel, at: datetime
+    ) -> WaterEvent | None:
+        """Return the event that ``state`` makes, if any.
+
+        Args:
+            state: Belief about the zone now.
+            previous_level: Belief before.
+            at: Acquisition time of the frame that decided; for ``stale``, which no frame
+                decides, the time at which that was noticed. Timezone-aware UTC.
+        """
+        if self._episode is not None and state.water_fraction is not None:
+            peak_fraction = max(self._episode.peak_fraction, state.water_fraction)
+            self._episode = replace(self._episode, peak_fraction=peak_fraction)
+        kind = _KINDS.get((self._phase(), self._seen(state.level)))
+        if kind is None:
+            return None
+        episode = self._next_episode(kind, state, at)
+        self._episode = None if kind is EventKind.CLOSE else episode
+        return WaterEvent(
+            kind=kind,
+            episode=episode,
+            state=state,
+            previous_level=previous_level,
+            observed_at=at,
+            closed_at=at if kind is EventKind.CLOSE else None,
+            reasons=_reasons(kind, state.level, previous_level),
+            evidence=self._evidence.take(at),
+        )
+
+    def _phase(self) -> _Phase:
+        if self._episode is None:
+            return _Phase.NONE
+        return _Phase.STALE if self._episode.is_stale else _Phase.OPEN
+
+    def _seen(self, level: WaterLevel) -> _Seen:
+        if level is WaterLevel.UNKNOWN:
+            return _Seen.NOTHING
+        if level not in EPISODE_LEVELS:
+            return _Seen.CLEAR
+        is_same = self._episode is not None and self._episode.level is level
+        return _Seen.SAME if is_same else _Seen.OTHER
+
+    def _next_episode(self, kind: EventKind, state: WaterState, at: datetime) -> Episode:
+        """Return the episode after an event of this kind."""
+        if self._episode is None:
+            return Episode(
+                event_id=self._new_event_id(),
+                camera_id=state.camera_id,
+                zone_id=state.zone_id,
+                seq=1,
+                level=state.level,
+                is_stale=False,
+                opened_at=at,
+                peak_fraction=state.water_fraction or 0.0,
+            )
+        is_at_level = state.level in EPISODE_LEVELS
+        return replace(
+            self._episode,
+            seq=self._episode.seq + 1,
+            level=state.level if is_at_level else self._episode.level,
+            is_stale=kind is EventKind.STALE,
+        )
+
+
+def _reasons(
+    kind: EventKind, level: WaterLevel, previous_level: WaterLevel
+) -> tuple[ReasonCode, ...]:
+    if kind is not EventKind.UPDATE:
+        return _REASONS[kind]
+    order = list(WaterLevel)
+    rises = order.index(level) > order.index(previous_level)
+    return (ReasonCode.LEVEL_UP if rises else ReasonCode.LEVEL_DOWN, ReasonCode.PERSISTENT)

@@ -1,0 +1,265 @@
+"""Reading a real RTSP camera on loopback, healthy and broken in every way we know."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+import traceback
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Literal
+from urllib.parse import quote
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pydantic import SecretStr
+
+from lsm_monitor.capture.open_source import open_source
+from lsm_monitor.capture.probe import probe
+from lsm_monitor.capture.source import Picture, SourceSpec
+from lsm_monitor.clock import SystemClock
+from lsm_monitor.demo.clip import TICKS_PER_S, AccessUnit, Clip, encode_clip, split_annex_b
+from lsm_monitor.demo.rtsp_wire import Login
+from lsm_monitor.errors import SourceError, SourceStalledError
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import CameraId, HealthCode
+from tests import rtsp_faults
+from tests.rtsp_faults import Behaviour, FaultyCamera
+
+PASSWORD = "p@ss/w:o?r#d% é'\""
+FPS = 10
+
+
+def street(shift_px: int) -> npt.NDArray[np.uint8]:
+    """A picture with texture and colour that moves."""
+    y, x = np.mgrid[0:96, 0:128]
+    wave = 120 + 60 * np.sin((x + shift_px) / 5.0) + 40 * np.cos(y / 7.0)
+    return np.stack([wave, wave * 0.8, 255 - wave], axis=-1).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return encode_clip([street(3 * i) for i in range(20)], fps=FPS, gop_s=0.5)
+
+
+def spec_of(camera: FaultyCamera) -> SourceSpec:
+    return SourceSpec(
+        camera_id=CameraId("bridge"),
+        url=camera.url,
+        username="admin",
+        password=SecretStr(PASSWORD),
+        transport="tcp",
+        decode="keyframes",
+        interval_s=0.1,
+        open_timeout_s=1.0,
+        read_timeout_s=1.0,
+    )
+
+
+class Reader:
+    """Opens a source and reads it; everything a test asks about is kept."""
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.spec = spec
+        self.metrics = Metrics()
+        self.stop = threading.Event()
+        self.pictures: list[Picture] = []
+
+    def __iter__(self) -> Iterator[Picture]:
+        source = open_source(self.spec, metrics=self.metrics, clock=SystemClock())
+        try:
+            for picture in source.pictures(self.stop):
+                self.pictures.append(picture)
+                yield picture
+        finally:
+            source.close()
+
+    def error(self) -> SourceError:
+        """Read to the end and return why it ended."""
+        with pytest.raises(SourceError) as caught:
+            list(self)
+        return caught.value
+
+    def skipped(self, reason: str) -> float:
+        key = f'lsm_camera_packets_skipped_total{{camera="bridge",reason="{reason}"}}'
+        return self.metrics.snapshot().get(key, 0.0)
+
+
+def all_that_is_known_about(error: BaseException) -> str:
+    """Return the text, chain, and the repr of every local variable along the traceback."""
+    known = [repr(error), "".join(traceback.format_exception(error))]
+    for link in (error, error.__cause__, error.__context__):
+        for frame, _ in traceback.walk_tb(link.__traceback__ if link else None):
+            if "lsm_monitor" in frame.f_code.co_filename:
+                known += [repr(value) for value in frame.f_locals.values()]
+    return "\n".join(known)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        pytest.param(rtsp_faults.silent(), HealthCode.OPEN_TIMEOUT, id="silent peer"),
+        pytest.param(rtsp_faults.hang_in("DESCRIBE"), HealthCode.OPEN_TIMEOUT, id="DESCRIBE"),
+        pytest.param(rtsp_faults.hang_in("SETUP"), HealthCode.OPEN_TIMEOUT, id="SETUP hangs"),
+        pytest.param(rtsp_faults.hang_in("PLAY"), HealthCode.OPEN_TIMEOUT, id="PLAY hangs"),
+        pytest.param(rtsp_faults.answer_with(401), HealthCode.UNAUTHORIZED, id="401"),
+        pytest.param(rtsp_faults.answer_with(403), HealthCode.UNAUTHORIZED, id="403"),
+        pytest.param(rtsp_faults.answer_with(404), HealthCode.NOT_FOUND, id="404"),
+        pytest.param(rtsp_faults.answer_with(454), HealthCode.PROTOCOL_ERROR, id="454"),
+        pytest.param(rtsp_faults.answer_with(500), HealthCode.PROTOCOL_ERROR, id="500"),
+        pytest.param(
+            rtsp_faults.answer_with(461, "SETUP"), HealthCode.PROTOCOL_ERROR, id="no such way"
+        ),
+        pytest.param(rtsp_faults.only_audio(), HealthCode.NO_VIDEO, id="only audio"),
+        pytest.param(rtsp_faults.hang_up_after(0), HealthCode.ENDED, id="hangs up at once"),
+        pytest.param(rtsp_faults.hang_up_after(7), HealthCode.ENDED, id="hangs up"),
+        pytest.param(rtsp_faults.stall_after(0), HealthCode.STALLED, id="never a picture"),
+        pytest.param(rtsp_faults.stall_after(7), HealthCode.STALLED, id="stalls"),
+        pytest.param(rtsp_faults.garbage_after(12), HealthCode.INVALID_DATA, id="garbage"),
+    ],
+)
+def test_every_fault_has_its_reason_code_and_gives_no_password_away(
+    clip: Clip, behaviour: Behaviour, code: HealthCode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with FaultyCamera(clip, [behaviour]) as camera:
+        reader = Reader(spec_of(camera))
+        error = reader.error()
+    assert error.code is code
+    assert str(error).startswith(f"camera 'bridge': ")
+    assert camera.url in str(error)
+    known = all_that_is_known_about(error)
+    assert PASSWORD not in known
+    assert quote(PASSWORD, safe="") not in known
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_closed_port_is_refused(clip: Clip) -> None:
+    camera = FaultyCamera(clip)
+    camera.start()
+    camera.stop()
+    error = Reader(spec_of(camera)).error()
+    assert error.code is HealthCode.CONNECTION_REFUSED
+    assert "(connection refused); check that the camera is powered" in str(error)
+
+
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+@pytest.mark.parametrize("password", ["plain", PASSWORD, "%41", "ü" * 20])
+def test_any_password_reaches_the_camera(
+    clip: Clip, scheme: Literal["basic", "digest"], password: str
+) -> None:
+    with FaultyCamera(clip, login=Login("admin", password, scheme)) as camera:
+        spec = dataclasses.replace(spec_of(camera), password=SecretStr(password))
+        assert next(iter(Reader(spec))).image.shape == (96, 128, 3)
+        wrong = dataclasses.replace(spec, password=SecretStr(password + "x"))
+        assert Reader(wrong).error().code is HealthCode.UNAUTHORIZED
+
+
+def test_only_due_key_frames_are_decoded(clip: Clip) -> None:
+    with FaultyCamera(clip, [rtsp_faults.hang_up_after(41)], pace=4.0) as camera:
+        reader = Reader(dataclasses.replace(spec_of(camera), interval_s=1.0))
+        reader.error()
+    # A key frame every 0.5 s, one picture per second.
+    assert [picture.sequence for picture in reader.pictures] == [0, 10, 20, 30, 40]
+    assert [picture.pts_s for picture in reader.pictures] == [None, 1.0, 2.0, 3.0, 4.0]
+    assert reader.skipped("not_key") == 32
+    assert reader.skipped("not_due") == 4
+
+
+def test_a_key_frame_looks_the_same_as_after_full_decoding(clip: Clip) -> None:
+    images = {}
+    for decode in ("keyframes", "all"):
+        with FaultyCamera(clip, [rtsp_faults.hang_up_after(11)]) as camera:
+            reader = Reader(dataclasses.replace(spec_of(camera), decode=decode))
+            reader.error()
+        images[decode] = {picture.sequence: picture.image for picture in reader.pictures}
+    assert set(images["keyframes"]) == {0, 5, 10}
+    assert set(images["all"]) == set(range(11))
+    for sequence, image in images["keyframes"].items():
+        np.testing.assert_array_equal(image, images["all"][sequence])
+        assert np.abs(image.astype(int) - street(3 * sequence)).mean() < 12
+
+
+def clip_with_b_frames() -> Clip:
+    encoder = av.CodecContext.create("libx264", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = 128, 96, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(FPS), Fraction(1, FPS)
+    encoder.options = {"x264-params": "keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"}
+    frames = [av.VideoFrame.from_ndarray(street(3 * i), format="rgb24") for i in range(40)]
+    packets = [packet for frame in [*frames, None] for packet in encoder.encode(frame)]
+    units = [
+        AccessUnit(
+            tuple(nal for nal in split_annex_b(bytes(packet)) if nal[0] & 31 in {1, 5, 7, 8}),
+            (packet.pts or 0) * TICKS_PER_S // FPS,
+            packet.is_keyframe,
+        )
+        for packet in packets
+    ]
+    assert any(
+        not earlier.pts_ticks < later.pts_ticks for earlier, later in itertools.pairwise(units)
+    )
+    parameter_sets = {nal[0] & 31: nal for nal in units[0].nal_units}
+    return Clip(128, 96, FPS, parameter_sets[7], parameter_sets[8], tuple(units))
+
+
+def test_b_frames_neither_delay_nor_disorder_the_key_frames() -> None:
+    with FaultyCamera(clip_with_b_frames(), [rtsp_faults.stall_after(21)]) as camera:
+        reader = Reader(spec_of(camera))
+        pictures = list(itertools.islice(reader, 3))
+    # The third key frame was the last packet before silence: nothing pushed it out.
+    assert [picture.sequence for picture in pictures] == [0, 10, 20]
+    for picture in pictures:
+        assert np.abs(picture.image.astype(int) - street(3 * picture.sequence)).mean() < 12
+
+
+def test_a_stop_takes_effect_with_the_next_packet(clip: Clip) -> None:
+    with FaultyCamera(clip) as camera:
+        # Nothing is due for an hour: the stop must not wait for a picture.
+        reader = Reader(dataclasses.replace(spec_of(camera), interval_s=3600.0))
+        pictures = iter(reader)
+        next(pictures)
+        timer = threading.Timer(0.2, reader.stop.set)
+        timer.start()
+        started_s = SystemClock().monotonic_s()
+        assert next(pictures, None) is None
+        timer.join()
+    assert SystemClock().monotonic_s() - started_s < 0.9
+
+
+def test_a_silent_camera_delays_a_stop_by_the_read_time_out_at_most(clip: Clip) -> None:
+    with FaultyCamera(clip, [rtsp_faults.stall_after(1)]) as camera:
+        reader = Reader(spec_of(camera))
+        pictures = iter(reader)
+        next(pictures)
+        reader.stop.set()
+        started_s = SystemClock().monotonic_s()
+        assert next(pictures, None) is None
+        reader = Reader(spec_of(camera))
+        assert isinstance(reader.error(), SourceStalledError)
+    assert SystemClock().monotonic_s() - started_s < 3.0
+
+
+def test_a_probe_tells_what_the_camera_is(clip: Clip) -> None:
+    with FaultyCamera(clip, login=Login("admin", PASSWORD)) as camera:
+        report = probe(spec_of(camera), clock=SystemClock(), duration_s=2.5)
+    assert report.url == camera.url
+    assert report.size_wh == (128, 96)
+    assert report.facts.codec == "h264"
+    assert report.facts.fps == pytest.approx(FPS, rel=0.2)
+    assert report.facts.keyframe_interval_s == pytest.approx(0.5, abs=0.05)
+    assert report.facts.has_timestamps
+    assert report.codes == ()
+    assert report.open_s < report.first_picture_s + 1e-6 < 1.0
+
+
+def test_a_probe_of_a_camera_without_pictures_says_so(clip: Clip) -> None:
+    with (
+        FaultyCamera(clip, [rtsp_faults.garbage_after(0)]) as camera,
+        pytest.raises(SourceStalledError, match="no picture came within 1 s"),
+    ):
+        probe(spec_of(camera), clock=SystemClock(), duration_s=1.0)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lsm_engines import EngineRequest, build_engine
+from lsm_monitor.errors import BundleError, ConfigError, InferenceError
+from lsm_monitor.inference.segmenter import MASK_MAX_SIDE_PX, Segmenter
+from lsm_monitor.model.build import ModelParts, build_model
+from lsm_monitor.model.bundle import load_bundle, save_bundle
+from lsm_monitor.types import CameraId, Frame, FrameStamp, ModelIdentity
+
+SIZE = 64
+START = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+def frame(height: int, width: int, seed: int = 0) -> Frame:
+    stamp = FrameStamp(CameraId(f"camera-{seed}"), 0, seed, 0.0, START, 0.0)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Frame(stamp, pixels)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    torch.manual_seed(0)
+    model = build_model(ModelParts("efficientnet_lite0", "lite", SIZE))
+    manifest: dict[str, object] = {
+        "name": "tiny",
+        "version": "1.2.3",
+        "classes": ("water",),
+        "input_size_px": SIZE,
+        "parts": {"image_encoder": "efficientnet_lite0", "small_model": "lite"},
+        "threshold": 0.625,
+        "trained_on": [],
+        "metrics": {},
+        "software": {},
+    }
+    save_bundle(folder, manifest, model.state_dict())
+    return folder
+
+
+def open_segmenter(bundle: Path, max_batch: int = 3) -> Segmenter:
+    return Segmenter.open(
+        str(bundle), backend="auto", device="cpu", threads=0, max_batch=max_batch
+    )
+
+
+@pytest.fixture
+def segmenter(bundle: Path) -> Iterator[Segmenter]:
+    segmenter = open_segmenter(bundle)
+    yield segmenter
+    segmenter.close()
+
+
+class NotANumber(nn.Module):
+    def forward(self, embeddings: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return torch.full((embeddings[0].shape[0], 1, 8, 8), torch.nan)
+
+
+def test_frames_of_mixed_sizes_keep_their_order_stamp_and_aspect(segmenter: Segmenter) -> None:
+    frames = [frame(48, 64, 1), frame(90, 50, 2), frame(720, 1280, 3), frame(33, 33, 4)]
+    masks = segmenter.segment(frames)
+    assert [mask.stamp for mask in masks] == [each.stamp for each in frames]
+    assert [mask.probability.shape for mask in masks] == [
+        (48, 64),
+        (90, 50),
+        (360, MASK_MAX_SIDE_PX),
+        (33, 33),
+    ]
+
+
+def test_masks_are_float32_probabilities_with_the_bundles_threshold(
+    segmenter: Segmenter,
+) -> None:
+    (mask,) = segmenter.segment([frame(48, 64)])
+    assert mask.probability.dtype == np.float32
+    assert mask.probability.min() >= 0.0
+    assert mask.probability.max() <= 1.0
+    assert mask.threshold == 0.625
+    assert mask.inference_ms > 0.0
+
+
+def test_a_frame_is_judged_the_same_alone_and_in_a_batch(segmenter: Segmenter) -> None:
+    frames = [frame(48, 64, seed) for seed in range(3)]
+    together = segmenter.segment(frames)
+    for each, mask in zip(frames, together, strict=True):
+        (alone,) = segmenter.segment([each])
+        # Another batch size may pick another summation order: a few float32 roundings.
+        np.testing.assert_allclose(alone.probability, mask.probability, atol=1e-4)
+
+
+def test_more_frames_than_max_batch_are_judged_in_chunks(bundle: Path) -> None:
+    frames = [frame(48, 64, seed) for seed in range(5)]
+    chunked = open_segmenter(bundle, max_batch=2).segment(frames)
+    whole = open_segmenter(bundle, max_batch=5).segment(frames)
+    for one, other in zip(chunked, whole, strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-4)
+
+
+def test_no_frames_give_no_masks(segmenter: Segmenter) -> None:
+    assert segmenter.segment([]) == []
+
+
+def test_identity_is_the_bundles_and_the_engines(segmenter: Segmenter, bundle: Path) -> None:
+    weights = load_bundle(bundle).manifest.weights
+    assert segmenter.identity == ModelIdentity("tiny", "1.2.3", weights.sha256, "torch-fp32")
+
+
+def test_warming_up_works_for_every_batch_size(segmenter: Segmenter) -> None:
+    segmenter.warm_up()
+
+
+def test_a_frame_that_is_no_picture_is_an_inference_error_that_names_the_camera(
+    segmenter: Segmenter,
+) -> None:
+    bad = Frame(frame(4, 4, 7).stamp, np.zeros((4, 4), np.uint8))
+    with pytest.raises(InferenceError, match="camera-7"):
+        segmenter.segment([bad])
+
+
+def test_logits_that_are_not_finite_are_an_inference_error() -> None:
+    model = build_model(ModelParts("efficientnet_lite0", "lite", SIZE))
+    segmenter = Segmenter(
+        engine=build_engine("torch", model.image_encoder, EngineRequest(SIZE, "cpu")),
+        small_model=NotANumber(),
+        threshold=0.5,
+        identity=ModelIdentity("broken", "0", "", "torch-fp32"),
+    )
+    with pytest.raises(InferenceError, match="model broken: the logits are not finite"):
+        segmenter.segment([frame(48, 64)])
+
+
+def test_a_closed_segmenter_raises_an_inference_error(bundle: Path) -> None:
+    segmenter = open_segmenter(bundle)
+    segmenter.close()
+    segmenter.close()
+    with pytest.raises(InferenceError, match="closed"):
+        segmenter.segment([frame(48, 64)])
+
+
+def test_a_missing_bundle_is_a_bundle_error() -> None:
+    with pytest.raises(BundleError, match="no such bundle"):
+        open_segmenter(Path("does-not-exist"))
+
+
+def test_a_backend_that_is_not_there_is_a_configuration_error(bundle: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown engine backend 'openvino'"):
+        Segmenter.open(str(bundle), backend="openvino", device="cpu", threads=0, max_batch=1)
+
+
+def test_a_bundle_of_other_classes_is_refused(bundle: Path, tmp_path: Path) -> None:
+    loaded = load_bundle(bundle)
+    manifest = loaded.manifest.model_dump(
+        exclude={"format_version", "preprocessing", "weights"}
+    )
+    save_bundle(tmp_path / "snow", manifest | {"classes": ("snow",)}, loaded.model.state_dict())
+    with pytest.raises(BundleError, match="only water is known"):
+        open_segmenter(tmp_path / "snow")

@@ -1,0 +1,123 @@
+"""Synthesis, augmentation and mixing: what a training step sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lsm_train.augment import augment
+from lsm_train.config import load_recipe
+from lsm_train.data import DRY, IGNORED, WATER, Picture, load_dataset
+from lsm_train.samples import make_batch, make_sources
+from lsm_train.synthesis import dried, flooded, wet
+
+SEEDS = range(12)
+
+
+@pytest.fixture
+def flood(data: Path) -> Picture:
+    return load_dataset(data, "roadway_dev", None, 768)[0]
+
+
+@pytest.fixture
+def road(data: Path) -> Picture:
+    return load_dataset(data, "dry_lums", None, 768)[0]
+
+
+def test_drying_removes_water_and_touches_nothing_far_from_it(
+    flood: Picture, road: Picture
+) -> None:
+    for seed in SEEDS:
+        result = dried(flood, road, np.random.default_rng(seed))
+        changed = result.labels != flood.labels
+        assert changed.any()
+        assert (result.labels[changed] == DRY).all()
+        np.testing.assert_array_equal(result.image[:30], flood.image[:30])
+
+
+def test_drying_makes_blue_water_as_grey_as_asphalt(flood: Picture, road: Picture) -> None:
+    def blueness(picture: Picture, where: np.ndarray) -> float:
+        pixels = picture.image[where].astype(float)
+        return float((pixels[:, 2] - pixels[:, 0]).mean())
+
+    results = [dried(flood, road, np.random.default_rng(seed)) for seed in SEEDS]
+    inner = [blueness(r, (r.labels == DRY) & (flood.labels == WATER)) for r in results]
+    assert np.mean(inner) < 0.6 * blueness(flood, flood.labels == WATER)
+
+
+def test_flooding_puts_water_on_the_road_only(flood: Picture, road: Picture) -> None:
+    assert road.road is not None
+    wetted = 0
+    for seed in SEEDS:
+        result = flooded(road, flood, np.random.default_rng(seed))
+        water = result.labels == WATER
+        wetted += bool(water.any())
+        assert not (water & ~road.road).any()
+    assert wetted == len(SEEDS)
+
+
+def test_flooding_without_a_usable_donor_leaves_the_road_dry(road: Picture) -> None:
+    assert flooded(road, road, np.random.default_rng(0)) is road
+
+
+def test_a_wet_road_looks_different_and_is_still_dry(road: Picture) -> None:
+    for seed in SEEDS:
+        result = wet(road, np.random.default_rng(seed))
+        assert not result.labels.any()
+        change = np.abs(result.image.astype(int) - road.image.astype(int)).mean(axis=2)
+        assert change[60:].mean() > 3.0
+        assert change[:30].mean() < 1.0
+
+
+def test_augmenting_keeps_the_longer_side_and_known_labels(flood: Picture) -> None:
+    for seed in SEEDS:
+        image, labels = augment(flood.image, flood.labels, 64, np.random.default_rng(seed))
+        assert image.dtype == np.uint8
+        assert max(image.shape[:2]) == 64
+        assert labels.shape == image.shape[:2]
+        assert set(np.unique(labels)) <= {DRY, WATER, IGNORED}
+
+
+def test_labels_move_with_the_pixels() -> None:
+    """Where a white disc lands, its label lands: the one bug that no loss curve shows."""
+    rows, columns = np.mgrid[:200, :200]
+    labels = ((rows - 100) ** 2 + (columns - 100) ** 2 < 60**2).astype(np.uint8)
+    image = np.repeat(labels[..., None] * np.uint8(255), 3, axis=2)
+    agreements = []
+    for seed in range(40):
+        moved, moved_labels = augment(image, labels, 128, np.random.default_rng(seed))
+        bright = moved.mean(axis=2)
+        inside, outside = bright[moved_labels == WATER], bright[moved_labels == DRY]
+        if inside.size > 200 and outside.size > 200:
+            agreements.append(np.median(inside) > np.median(outside))
+    assert len(agreements) > 20
+    assert np.mean(agreements) > 0.9  # heavy glare or darkness may hide the disc
+
+
+def test_batches_are_the_same_for_the_same_seed(data: Path, debug_recipe: Path) -> None:
+    recipe = load_recipe(debug_recipe)
+    pictures = {name: load_dataset(data, name, None, 768) for name in recipe.licences}
+    sources = make_sources(recipe, pictures)
+    batches = [
+        make_batch(sources, batch_size=6, size_px=64, rng=np.random.default_rng(7))
+        for _ in range(2)
+    ]
+    for one, other in zip(*batches, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_padding_is_never_something_to_learn_from(data: Path, debug_recipe: Path) -> None:
+    recipe = load_recipe(debug_recipe)
+    pictures = {name: load_dataset(data, name, None, 768) for name in recipe.licences}
+    images, labels = make_batch(
+        make_sources(recipe, pictures),
+        batch_size=24,
+        size_px=64,
+        rng=np.random.default_rng(0),
+    )
+    padded = (images == 0.0).all(dim=1).all(dim=2)  # rows of nothing but letterbox grey
+    assert padded.any()
+    assert (labels[padded] == IGNORED).all()
