@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from lsm_monitor.capture.open_source import open_source
 from lsm_monitor.capture.probe import probe
 from lsm_monitor.capture.source import Picture, SourceSpec
-from lsm_monitor.clock import SystemClock
+from lsm_monitor.clock import Clock, SystemClock
 from lsm_monitor.demo.clip import TICKS_PER_S, AccessUnit, Clip, encode_clip, split_annex_b
 from lsm_monitor.demo.rtsp_wire import Login
 from lsm_monitor.errors import SourceError, SourceStalledError
@@ -62,14 +62,15 @@ def spec_of(camera: FaultyCamera) -> SourceSpec:
 class Reader:
     """Opens a source and reads it; everything a test asks about is kept."""
 
-    def __init__(self, spec: SourceSpec) -> None:
+    def __init__(self, spec: SourceSpec, clock: Clock | None = None) -> None:
         self.spec = spec
+        self.clock = clock or SystemClock()
         self.metrics = Metrics()
         self.stop = threading.Event()
         self.pictures: list[Picture] = []
 
     def __iter__(self) -> Iterator[Picture]:
-        source = open_source(self.spec, metrics=self.metrics, clock=SystemClock())
+        source = open_source(self.spec, metrics=self.metrics, clock=self.clock)
         try:
             for picture in source.pictures(self.stop):
                 self.pictures.append(picture)
@@ -128,7 +129,7 @@ def test_every_fault_has_its_reason_code_and_gives_no_password_away(
         reader = Reader(spec_of(camera))
         error = reader.error()
     assert error.code is code
-    assert str(error).startswith(f"camera 'bridge': ")
+    assert str(error).startswith("camera 'bridge': ")
     assert camera.url in str(error)
     known = all_that_is_known_about(error)
     assert PASSWORD not in known
@@ -257,9 +258,61 @@ def test_a_probe_tells_what_the_camera_is(clip: Clip) -> None:
     assert report.open_s < report.first_picture_s + 1e-6 < 1.0
 
 
-def test_a_probe_of_a_camera_without_pictures_says_so(clip: Clip) -> None:
+def clip_without_key_frames(clip: Clip) -> Clip:
+    """Return what a camera sends that was told to refresh its pictures bit by bit."""
+    units = [unit for unit in clip.access_units if not unit.is_key]
+    # The server wants a key picture to start from; the player looks into the video itself.
+    return dataclasses.replace(
+        clip, access_units=tuple(dataclasses.replace(unit, is_key=True) for unit in units)
+    )
+
+
+class FastClock(SystemClock):
+    """The real clock, a hundred times as fast."""
+
+    def monotonic_s(self) -> float:
+        return 100.0 * super().monotonic_s()
+
+
+def test_a_camera_without_key_frames_is_told_what_to_change(clip: Clip) -> None:
+    with FaultyCamera(clip_without_key_frames(clip)) as camera:
+        reader = Reader(spec_of(camera), clock=FastClock())
+        error = reader.error()
+    assert isinstance(error, SourceStalledError)
+    assert error.code is HealthCode.INVALID_DATA
+    assert "'cameras.bridge.decode: all'" in str(error)
+    assert reader.pictures == []
+    assert reader.skipped("not_key") > 1
+
+
+def test_a_probe_of_a_camera_without_key_frames_says_so(clip: Clip) -> None:
     with (
-        FaultyCamera(clip, [rtsp_faults.garbage_after(0)]) as camera,
-        pytest.raises(SourceStalledError, match="no picture came within 1 s"),
+        FaultyCamera(clip_without_key_frames(clip)) as camera,
+        pytest.raises(SourceStalledError, match="no picture came within 0.5 s"),
     ):
-        probe(spec_of(camera), clock=SystemClock(), duration_s=1.0)
+        probe(spec_of(camera), clock=SystemClock(), duration_s=0.5)
+
+
+def with_a_hole(clip: Clip) -> Clip:
+    """Return the clip as a network delivers it that loses a part of every key picture."""
+
+    def damaged(unit: AccessUnit) -> AccessUnit:
+        if not unit.is_key:
+            return unit
+        *parameter_sets, picture = unit.nal_units
+        half = picture[: len(picture) // 2]
+        return dataclasses.replace(unit, nal_units=(*parameter_sets, half))
+
+    units = (clip.access_units[0], *(damaged(unit) for unit in clip.access_units[1:]))
+    return dataclasses.replace(clip, access_units=units)
+
+
+@pytest.mark.parametrize("decode", ["keyframes", "all"])
+def test_a_picture_with_a_hole_is_not_judged(
+    clip: Clip, decode: Literal["keyframes", "all"]
+) -> None:
+    with FaultyCamera(with_a_hole(clip), [rtsp_faults.hang_up_after(7)], pace=4.0) as camera:
+        reader = Reader(dataclasses.replace(spec_of(camera), decode=decode))
+        reader.error()
+    assert 5 not in {picture.sequence for picture in reader.pictures}
+    assert reader.skipped("corrupt") >= 1

@@ -18,7 +18,8 @@ def message(topic: str, payload: bytes = b"x") -> OutboundMessage:
 def test_a_broker_that_is_told_every_change_knows_the_newest_of_every_topic(
     puts: list[tuple[str, bytes]], taken_after: int
 ) -> None:
-    board, broker = RetainedBoard(), {}
+    board = RetainedBoard()
+    broker: dict[str, bytes] = {}
     for i, (topic, payload) in enumerate(puts):
         board.put(message(topic, payload))
         if i == taken_after:

@@ -79,8 +79,10 @@ def test_what_the_broker_has_is_gone_and_its_id_is_never_used_again(outbox: Outb
 
 
 def test_recording_an_event_again_changes_nothing(outbox: Outbox) -> None:
-    record(outbox, event_of(seq=1), event_of(seq=1))
-    assert outbox.count() == 2
+    record(outbox, event_of(seq=1))
+    before = outbox.pending(100)
+    record(outbox, event_of(seq=1))
+    assert outbox.pending(100) == before
     assert [episode.seq for episode in outbox.episodes()] == [1]
 
 
@@ -94,15 +96,10 @@ def test_everything_is_there_after_reopening(outbox: Outbox, path: Path) -> None
 
 
 def test_messages_and_episode_are_stored_both_or_neither(outbox: Outbox) -> None:
-    good, bad = messages_of(event_of(seq=1))
-    unstorable = replace(bad, topic=None)  # type: ignore[arg-type]  # makes SQLite refuse
-    strict = replace(unstorable, payload=b"")
+    good, copy = messages_of(event_of(seq=1))
+    unstorable = replace(copy, qos=object())  # type: ignore[arg-type]  # SQLite refuses it
     with pytest.raises(StoreError):
-        outbox.record(
-            event_of(seq=1),
-            [good, replace(strict, qos=object())],
-            now=NOW,  # type: ignore[arg-type]  # makes SQLite refuse
-        )
+        outbox.record(event_of(seq=1), [good, unstorable], now=NOW)
     assert outbox.count() == 0
     assert outbox.episodes() == []
     assert outbox.kept() == []
@@ -185,7 +182,6 @@ def test_the_age_of_the_oldest_message_is_known(outbox: Outbox) -> None:
 
 
 def test_space_of_deleted_messages_is_given_back(outbox: Outbox, path: Path) -> None:
-    size_empty = path.stat().st_size
     for seq in range(1, 301):
         outbox.record(
             event_of(seq=seq),
@@ -194,8 +190,7 @@ def test_space_of_deleted_messages_is_given_back(outbox: Outbox, path: Path) -> 
         )
     outbox.delete([row.row_id for row in outbox.pending(1000)])
     outbox.close()
-    assert path.stat().st_size <= size_empty + 3 * 4096
-    assert sum(part.stat().st_size for part in path.parent.iterdir()) < 8 * 1024 * 1024
+    assert sum(part.stat().st_size for part in path.parent.iterdir()) < 100_000
 
 
 def test_threads_may_record_and_send_at_the_same_time(outbox: Outbox) -> None:

@@ -10,12 +10,14 @@ import pytest
 from lsm_monitor.runtime.logs import RedactingFormatter
 
 
+SECRET = "hunter2"
+
+
 def record(message: str, *args: object, failed: bool = False) -> logging.LogRecord:
     exc_info = None
     if failed:
         try:
-            msg = "cannot open rtsp://u:hunter2@cam"
-            raise ValueError(msg)
+            int(f"rtsp://u:{SECRET}@cam")
         except ValueError:
             exc_info = sys.exc_info()
     return logging.LogRecord("lsm.x", logging.INFO, "f.py", 1, message, args, exc_info)

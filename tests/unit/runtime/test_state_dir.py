@@ -26,9 +26,11 @@ def test_a_second_daemon_is_refused_and_the_first_ones_end_frees_the_folder(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "state"
-    with locked(folder):
-        with pytest.raises(StoreError, match="another lsm-monitor uses this state folder"):
-            locked(folder).__enter__()
+    with (
+        locked(folder),
+        pytest.raises(StoreError, match="another lsm-monitor uses this state folder"),
+    ):
+        locked(folder).__enter__()
     with locked(folder):
         pass
 

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.messages import Messages
+from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.payloads import Provenance
+from lsm_monitor.publish.topics import Topics
+from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.judging import judge_of
+from lsm_monitor.types import (
+    CameraHealth,
+    CameraId,
+    FrameStamp,
+    HealthCode,
+    HealthState,
+    ModelIdentity,
+    OutboundMessage,
+    WaterMask,
+)
+from tests.fakes import FakeClock
+
+BRIDGE = CameraId("bridge")
+CAMERA = CameraConfig(
+    url="rtsp://192.0.2.1/1",
+    smoothing_s=0.1,
+    open_for_s=3,
+    level_up_for_s=3,
+    close_for_s=3,
+    stale_after_s=10,
+)
+
+
+class Street:
+    """One camera's decisions, fed by hand, and everything that came out of them."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.clock = clock
+        self.metrics = Metrics()
+        self.retained: list[OutboundMessage] = []
+        self.outbox = Outbox.open(folder / "outbox.sqlite3", now=clock.now())
+        messages = Messages(
+            Topics("lsm/v1", "west"),
+            Provenance("west", "0.1.0", "abc123", ModelIdentity("m", "1", "0" * 64, "torch")),
+        )
+        self.decisions = Decisions(
+            judges={BRIDGE: judge_of(BRIDGE, CAMERA, episodes=self.outbox.episodes())},
+            outbox=self.outbox,
+            messages=messages,
+            retain=self.retained.append,
+            wake_publisher=lambda: None,
+            state_every_s=60.0,
+            metrics=self.metrics,
+            clock=clock,
+        )
+
+    def see(self, fraction: float, *, seconds: int = 1) -> None:
+        """Show a picture of which the upper ``fraction`` is water, once per second."""
+        probability = np.zeros((100, 4), np.float32)
+        probability[: round(100 * fraction)] = 0.9
+        for _ in range(seconds):
+            self.clock.now_s += 1.0
+            stamp = FrameStamp(BRIDGE, 0, 0, None, self.clock.now(), self.clock.now_s)
+            self.decisions.on_mask(WaterMask(stamp, probability, 0.5, 1.0))
+            self.decisions.on_tick()
+
+    def wait(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.now_s += 1.0
+            self.decisions.on_tick()
+
+    def events(self) -> list[tuple[str, int]]:
+        """Return kind and number of the events in the outbox."""
+        rows = self.outbox.pending(1000)
+        payloads = [row.message for row in rows if row.message.topic.endswith("/event")]
+        contents = [json.loads(message.payload) for message in payloads]
+        return [(content["event_type"], content["seq"]) for content in contents]
+
+    def states(self) -> list[str]:
+        """Return the levels that the camera's topic was told, in order."""
+        topic = "lsm/v1/west/camera/bridge/state"
+        return [json.loads(m.payload)["level"] for m in self.retained if m.topic == topic]
+
+
+@pytest.fixture
+def street(tmp_path: Path, clock: FakeClock) -> Street:
+    return Street(tmp_path, clock)
+
+
+def test_a_flood_is_told_from_open_to_close(street: Street) -> None:
+    street.see(0.0, seconds=3)
+    street.see(0.3, seconds=6)
+    street.see(0.6, seconds=6)
+    street.see(0.0, seconds=6)
+    assert street.events() == [("open", 1), ("update", 2), ("close", 3)]
+    assert street.states()[0] == "dry"
+    assert "severe" in street.states()
+
+
+def test_an_event_is_durable_before_the_publisher_hears_of_it(
+    tmp_path: Path, street: Street
+) -> None:
+    seen: list[int] = []
+    path = tmp_path / "outbox.sqlite3"
+
+    def look() -> None:
+        with sqlite3.connect(path) as connection:
+            seen.append(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        connection.close()
+
+    street.decisions._wake_publisher = look
+    street.see(0.3, seconds=6)
+    assert seen == [2]  # the event and its retained copy
+
+
+def test_a_blind_camera_is_unknown_and_its_episode_stale(street: Street) -> None:
+    street.see(0.3, seconds=6)
+    street.wait(12)
+    street.see(0.3)
+    assert street.events() == [("open", 1), ("stale", 2), ("resume", 3)]
+    assert street.states()[-2:] == ["unknown", "flooded"]
+
+
+def test_a_restart_opens_nothing_twice_and_goes_on_counting(
+    tmp_path: Path, clock: FakeClock, street: Street
+) -> None:
+    street.see(0.3, seconds=6)
+    street.outbox.close()
+    again = Street(tmp_path, clock)
+    again.see(0.3, seconds=20)
+    again.see(0.0, seconds=6)
+    assert again.events() == [("open", 1), ("close", 2)]
+
+
+def test_events_wait_for_a_disk_that_refuses_and_keep_their_order(
+    street: Street, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    street.see(0.0)
+    with monkeypatch.context() as patch:
+        connection = street.outbox._connection
+        patch.setattr(street.outbox, "_connection", sqlite3.connect(":memory:"))
+        street.see(0.3, seconds=6)
+        street.see(0.6, seconds=6)
+        street.outbox._connection.close()
+    assert street.outbox._connection is connection
+    assert caplog.text.count("events wait in memory") == 1
+    street.wait(1)
+    assert street.events() == [("open", 1), ("update", 2)]
+
+
+def test_a_still_street_is_not_told_again_before_the_heartbeat(street: Street) -> None:
+    street.see(0.0, seconds=50)
+    assert len(street.states()) == 1
+    street.see(0.0, seconds=20)
+    assert len(street.states()) == 2
+
+
+def test_health_is_published_with_availability_and_stands_in_the_event(
+    street: Street, clock: FakeClock
+) -> None:
+    health = CameraHealth(
+        BRIDGE, HealthState.OFFLINE, (HealthCode.STALLED,), "silent", clock.now(), 2
+    )
+    street.decisions.on_health(health)
+    assert [m.payload for m in street.retained if m.topic.endswith("availability")] == [
+        b"offline"
+    ]
+    street.see(0.3, seconds=6)
+    payload = json.loads(street.outbox.pending(1)[0].message.payload)
+    assert payload["quality"] == {"state": "offline", "codes": ["STALLED"]}
+
+
+def test_events_are_counted_by_kind_and_level(street: Street) -> None:
+    street.see(0.3, seconds=6)
+    name = 'lsm_events_total{camera="bridge",type="open",level="flooded"}'
+    assert street.metrics.snapshot()[name] == 1.0
