@@ -119,6 +119,8 @@ class PyavSource:
         self._container.close()
 
     def _next_packet(self) -> Packet[Stream]:
+        # FFmpeg gives a packet away when the next one begins. The last one before a silence
+        # therefore comes after a whole time-out, and the stall is told after another one.
         packet: Packet[Stream] | None = None
         code = HealthCode.ENDED
         try:
@@ -171,7 +173,8 @@ class PyavSource:
         if time_s is None:
             return
         frames = [] if packet.is_corrupt else self._decode_packet(packet, drain=True)
-        if not frames:
+        # Lost RTP packets leave a hole that FFmpeg paints over: such a picture is not judged.
+        if not frames or frames[-1].is_corrupt:
             self._skip("corrupt")
             return
         yield time_s, self._keep(frames[-1], pts_s, time_s)

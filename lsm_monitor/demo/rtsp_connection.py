@@ -175,10 +175,11 @@ class RtspConnection:
             await self._writer.drain()
 
     async def _hang_up(self) -> None:
+        # Abort and not close: closing would wait for a client that no longer reads. And first
+        # of all: a stop of the server may cancel the waits below.
+        self._writer.transport.abort()
         if self._player is not None:
             self._player.cancel()
             await asyncio.wait([self._player])
-        # Abort and not close: closing would wait for a client that no longer reads.
-        self._writer.transport.abort()
         with contextlib.suppress(OSError):  # how it ended was logged where it was noticed
             await self._writer.wait_closed()

@@ -119,29 +119,28 @@ def _shop_front(
         light[box] = np.array((230, 200, 150), np.float32) * rng.choice([0.0, 0.5, 0.8])
 
 
-def tree(rng: np.random.Generator, size_px: int = 220) -> npt.NDArray[np.uint8]:
+def tree(rng: np.random.Generator, size_px: int = 300) -> npt.NDArray[np.uint8]:
     """Return a tree, trunk included, as (size_px, size_px, 4) uint8 RGBA; it fills its box."""
     sprite = np.zeros((size_px, size_px, 4), np.uint8)
-    middle = size_px // 2
-    trunk = np.array(
-        [
-            (middle - 4, size_px),
-            (middle + 4, size_px),
-            (middle + 3, size_px // 2),
-            (middle - 3, size_px // 2),
-        ]
-    )
-    cv2.fillPoly(sprite, [trunk], (58, 50, 42, 255), cv2.LINE_AA)
-    tint = np.array((rng.uniform(48, 70), rng.uniform(66, 86), rng.uniform(34, 50)))
-    # Clumps from the back to the front: dark ones deep inside, light ones to the sky.
-    for step in range(900):
-        angle, reach = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0, 1))
-        x = middle + 0.44 * size_px * reach * np.cos(angle) * rng.uniform(0.8, 1.0)
-        y = 0.4 * size_px + 0.37 * size_px * reach * np.sin(angle)
-        top_light = 1.25 - 0.9 * (y / (0.77 * size_px))
-        shade = (0.45 + 0.65 * step / 900) * top_light * rng.uniform(0.75, 1.25)
-        red, green, blue = (tint * shade).clip(0, 255)
-        radius_px = int(rng.uniform(2, 7))
+    middle = size_px / 2
+    bark = (58, 50, 42, 255)
+    trunk = [(middle - 5, size_px), (middle + 5, size_px), (middle + 3, 150), (middle - 3, 150)]
+    cv2.fillPoly(sprite, [np.array(trunk, np.int32)], bark, cv2.LINE_AA)
+    boughs = rng.normal((middle, 0.36 * size_px), (0.17 * size_px, 0.13 * size_px), (13, 2))
+    for bough in boughs:
+        start = (int(middle), int(0.62 * size_px))
+        cv2.line(sprite, start, (int(bough[0]), int(bough[1])), bark, 2, cv2.LINE_AA)
+    tint = np.array((rng.uniform(50, 74), rng.uniform(64, 80), rng.uniform(38, 50)))
+    leaves = 5000
+    owner = boughs[rng.integers(len(boughs), size=leaves)]
+    place = owner + rng.normal(0, 0.062 * size_px, (leaves, 2)).clip(-0.12 * size_px, 0.12 * size_px)
+    # From the back to the front: dark inside, light where a bough's top meets the sky.
+    lift = (owner[:, 1] - place[:, 1]) / (0.15 * size_px) + 0.25 * (middle - place[:, 1]) / middle
+    shade = 0.35 + 0.45 * np.arange(leaves) / leaves + 0.35 * lift + rng.uniform(-0.2, 0.2, leaves)
+    for (x, y), bright in zip(place, shade.clip(0.18, 1.4), strict=True):
+        red, green, blue = (tint * bright).clip(0, 255)
         colour = (int(red), int(green), int(blue), 255)
-        cv2.circle(sprite, (int(x), int(y)), radius_px, colour, -1, cv2.LINE_AA)
+        axes = (int(rng.integers(1, 3)), int(rng.integers(0, 3)))
+        angle_deg = float(rng.uniform(0, 180))
+        cv2.ellipse(sprite, (int(x), int(y)), axes, angle_deg, 0, 360, colour, -1)
     return sprite

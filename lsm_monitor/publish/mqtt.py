@@ -135,6 +135,10 @@ class BrokerConnection:
         if self._cause:
             raise self._error()
 
+    def give_up(self) -> None:
+        """Take the connection for dead: the broker stays silent."""
+        self._end("timeout")
+
     async def close(self) -> None:
         """Say goodbye, so that the last will is not published, and end."""
         self._client.disconnect()
@@ -260,9 +264,22 @@ def _new_client(config: MqttConfig, client_id: str, last_will: OutboundMessage) 
 
 def _tls_context(config: MqttConfig) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=config.ca_file)
+        context = ssl.create_default_context(cafile=config.ca_file)
     except OSError as exc:
         raise ssl.SSLError(str(exc)) from exc
+    context.sslsocket_class = _ClosingSocket
+    return context
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails; paho would leave that to chance."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's own
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _cause_of(exc: OSError | ValueError) -> str:

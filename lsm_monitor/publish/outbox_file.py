@@ -94,24 +94,22 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     try:
-        # Must come first, and only works on a new file: deleted rows give their pages back.
-        connection.execute("PRAGMA auto_vacuum = FULL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
         ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.DatabaseError as exc:
-        if exc.sqlite_errorcode & _PRIMARY_CODE in {
-            sqlite3.SQLITE_NOTADB,
-            sqlite3.SQLITE_CORRUPT,
-        }:
+        primary_code = exc.sqlite_errorcode & _PRIMARY_CODE
+        if primary_code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
             raise _NotADatabaseError(str(exc)) from exc
         raise
     if verdict != "ok":
         raise _NotADatabaseError(verdict)
-    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
     if (version, tables) == (0, 0):
+        # Only possible before the first table: pages of deleted rows leave the file.
+        connection.execute("PRAGMA auto_vacuum = FULL")
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
     elif version != _SCHEMA_VERSION:
         msg = f"its format is {version}, this version knows {_SCHEMA_VERSION}"

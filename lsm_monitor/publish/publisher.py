@@ -35,7 +35,7 @@ _BACKOFF_MAX_S = 30.0
 # each other out as fast as they are let in.
 _HEALTHY_AFTER_S = 30.0
 _FLUSH_TIMEOUT_S = 3.0
-_FAREWELL_TIMEOUT_S = 1.0
+_GOODBYE_TIMEOUT_S = 1.0
 
 
 class Publisher:
@@ -78,6 +78,7 @@ class Publisher:
         self._board.put(birth)
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
         self._reported_reason = ""
 
     def retain(self, message: OutboundMessage) -> None:
@@ -103,6 +104,7 @@ class Publisher:
             StoreError: The outbox cannot be read or written.
         """
         self._loop = asyncio.get_running_loop()
+        self._stopping = False
         failures_in_a_row = 0
         while True:
             started_s = self._clock.monotonic_s()
@@ -134,12 +136,21 @@ class Publisher:
         self._metrics.mqtt_connected.set(1)
         logger.info("broker %s: connected", connection.address)
         self._reported_reason = ""
+        publishing = asyncio.create_task(self._keep_publishing(connection), name="mqtt-publish")
         try:
-            await self._give_birth(connection)
-            await self._keep_publishing(connection)
+            await asyncio.shield(publishing)
+        except asyncio.CancelledError:
+            # Let it finish what is on its way: interrupted, a batch would be sent twice.
+            self._stopping = True
+            self._woken.set()
+            # Not asyncio.timeout(): in Python 3.11 it does not work in a cancelled task.
+            await asyncio.wait([publishing], timeout=_FLUSH_TIMEOUT_S)
+            raise
         finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
             self._metrics.mqtt_connected.set(0)
-            await self._leave(connection)
+            await self._say_goodbye(connection)
 
     async def _give_birth(self, connection: BrokerConnection) -> None:
         self._board.mark_all_changed()
@@ -150,6 +161,7 @@ class Publisher:
             self._require(connection, await self._deliver(connection, batch, flow="state"))
 
     async def _keep_publishing(self, connection: BrokerConnection) -> None:
+        await self._give_birth(connection)
         heartbeat_s = self._clock.monotonic_s() + self._config.heartbeat_s
         stats_s = self._clock.monotonic_s()
         while True:
@@ -161,6 +173,8 @@ class Publisher:
                 await self._deliver(connection, [self._stats()], flow="state")
                 stats_s = now_s + STATS_EVERY_S
             await self._send_news(connection)
+            if self._stopping:
+                return
             connection.raise_if_ended()
             with contextlib.suppress(TimeoutError):
                 due_s = min(heartbeat_s, stats_s) - self._clock.monotonic_s()
@@ -197,25 +211,13 @@ class Publisher:
 
     def _require(self, connection: BrokerConnection, arrived: Sequence[bool]) -> None:
         if not all(arrived):
+            connection.give_up()
             connection.raise_if_ended()
-            msg = (
-                f"broker {connection.address}: no acknowledgement within "
-                f"{self._config.connect_timeout_s:g} s; is it overloaded?"
-            )
-            raise BrokerError(msg, "timeout")
 
-    async def _leave(self, connection: BrokerConnection) -> None:
-        """Send what can be sent in a moment, say ``offline``, and close."""
+    async def _say_goodbye(self, connection: BrokerConnection) -> None:
         if connection.is_open:
-            # Not asyncio.timeout(): in Python 3.11 it does not work in a cancelled task.
-            flush = asyncio.create_task(self._send_news(connection), name="mqtt-flush")
-            await asyncio.wait([flush], timeout=_FLUSH_TIMEOUT_S)
-            flush.cancel()
-            (failure,) = await asyncio.gather(flush, return_exceptions=True)
-            if failure is not None:
-                logger.warning("mqtt: not everything was sent at the end: %r", failure)
             goodbye = connection.publish(self._last_will)
-            await asyncio.wait([goodbye], timeout=_FAREWELL_TIMEOUT_S)
+            await asyncio.wait([goodbye], timeout=_GOODBYE_TIMEOUT_S)
         await connection.close()
 
     async def _count_outbox(self) -> None:

@@ -48,11 +48,13 @@ class Notes:
     def on(self, topic: str) -> list[bytes]:
         return [message.payload for message in self.all() if message.topic == topic]
 
-    def wait_until(self, holds: Callable[[list[OutboundMessage]], bool]) -> None:
+    def wait_until(
+        self, holds: Callable[[list[OutboundMessage]], bool], timeout_s: float = WAIT_S
+    ) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: holds(self._messages), WAIT_S):
+            if not self._changed.wait_for(lambda: holds(self._messages), timeout_s):
                 seen = [(message.topic, message.payload[:40]) for message in self._messages]
-                msg = f"did not come within {WAIT_S:g} s; came: {seen}"
+                msg = f"did not come within {timeout_s:g} s; came: {seen}"
                 raise AssertionError(msg)
 
     def wait_for(self, topic: str, payload: bytes) -> None:
@@ -157,7 +159,7 @@ class RealBroker:
         """Close every connection; without effect when it does not run."""
         if self._thread is None or self._broker is None:
             return
-        self._thread.call(self._broker.shutdown(), timeout_s=WAIT_S)
+        self._thread.call(_shut_down(self._broker), timeout_s=WAIT_S)
         self._thread.stop()
         self._thread = self._broker = None
 
@@ -186,3 +188,11 @@ class RealBroker:
         finally:
             client.disconnect()
             client.loop_stop()
+
+
+async def _shut_down(broker: Broker) -> None:
+    # amqtt stops listening last: a client that comes back meanwhile would be let in by a
+    # broker that is about to vanish, and its connection never closed.
+    for server in broker._servers.values():
+        await server.close_instance()
+    await broker.shutdown()

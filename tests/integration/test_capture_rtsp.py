@@ -54,8 +54,8 @@ def spec_of(camera: FaultyCamera) -> SourceSpec:
         transport="tcp",
         decode="keyframes",
         interval_s=0.1,
-        open_timeout_s=1.0,
-        read_timeout_s=1.0,
+        open_timeout_s=0.6,
+        read_timeout_s=0.6,
     )
 
 
@@ -83,6 +83,11 @@ class Reader:
         with pytest.raises(SourceError) as caught:
             list(self)
         return caught.value
+
+    def received(self) -> float:
+        return self.metrics.snapshot()[
+            'lsm_camera_frames_total{camera="bridge",stage="received"}'
+        ]
 
     def skipped(self, reason: str) -> float:
         key = f'lsm_camera_packets_skipped_total{{camera="bridge",reason="{reason}"}}'
@@ -174,7 +179,7 @@ def test_only_due_key_frames_are_decoded(clip: Clip) -> None:
 def test_a_key_frame_looks_the_same_as_after_full_decoding(clip: Clip) -> None:
     images = {}
     for decode in ("keyframes", "all"):
-        with FaultyCamera(clip, [rtsp_faults.hang_up_after(11)]) as camera:
+        with FaultyCamera(clip, [rtsp_faults.hang_up_after(11)], pace=4.0) as camera:
             reader = Reader(dataclasses.replace(spec_of(camera), decode=decode))
             reader.error()
         images[decode] = {picture.sequence: picture.image for picture in reader.pictures}
@@ -209,13 +214,16 @@ def clip_with_b_frames() -> Clip:
 
 
 def test_b_frames_neither_delay_nor_disorder_the_key_frames() -> None:
-    with FaultyCamera(clip_with_b_frames(), [rtsp_faults.stall_after(21)]) as camera:
+    received = []
+    with FaultyCamera(clip_with_b_frames(), pace=2.0) as camera:
         reader = Reader(spec_of(camera))
-        pictures = list(itertools.islice(reader, 3))
-    # The third key frame was the last packet before silence: nothing pushed it out.
-    assert [picture.sequence for picture in pictures] == [0, 10, 20]
-    for picture in pictures:
-        assert np.abs(picture.image.astype(int) - street(3 * picture.sequence)).mean() < 12
+        for picture in itertools.islice(reader, 3):
+            received.append(reader.received())
+            difference = picture.image.astype(int) - street(3 * picture.sequence)
+            assert np.abs(difference).mean() < 12
+    assert [picture.sequence for picture in reader.pictures] == [0, 10, 20]
+    # Each came out of the decoder before another packet went in.
+    assert received == [1, 11, 21]
 
 
 def test_a_stop_takes_effect_with_the_next_packet(clip: Clip) -> None:
@@ -233,16 +241,14 @@ def test_a_stop_takes_effect_with_the_next_packet(clip: Clip) -> None:
 
 
 def test_a_silent_camera_delays_a_stop_by_the_read_time_out_at_most(clip: Clip) -> None:
-    with FaultyCamera(clip, [rtsp_faults.stall_after(1)]) as camera:
+    with FaultyCamera(clip, [rtsp_faults.stall_after(2)]) as camera:
         reader = Reader(spec_of(camera))
         pictures = iter(reader)
         next(pictures)
         reader.stop.set()
         started_s = SystemClock().monotonic_s()
         assert next(pictures, None) is None
-        reader = Reader(spec_of(camera))
-        assert isinstance(reader.error(), SourceStalledError)
-    assert SystemClock().monotonic_s() - started_s < 3.0
+    assert SystemClock().monotonic_s() - started_s < 1.0
 
 
 def test_a_probe_tells_what_the_camera_is(clip: Clip) -> None:
@@ -282,13 +288,13 @@ def test_a_camera_without_key_frames_is_told_what_to_change(clip: Clip) -> None:
     assert error.code is HealthCode.INVALID_DATA
     assert "'cameras.bridge.decode: all'" in str(error)
     assert reader.pictures == []
-    assert reader.skipped("not_key") > 1
+    assert reader.skipped("not_key") >= 1
 
 
 def test_a_probe_of_a_camera_without_key_frames_says_so(clip: Clip) -> None:
     with (
         FaultyCamera(clip_without_key_frames(clip)) as camera,
-        pytest.raises(SourceStalledError, match="no picture came within 0.5 s"),
+        pytest.raises(SourceStalledError, match="no picture came within"),
     ):
         probe(spec_of(camera), clock=SystemClock(), duration_s=0.5)
 

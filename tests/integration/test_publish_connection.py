@@ -148,7 +148,10 @@ def test_giving_up_while_connecting_leaves_no_connection_behind() -> None:
 
     with ScriptedBroker() as broker:
         asyncio.run(give_up(broker.port))
-    assert not [t for t in threading.enumerate() if t.name.startswith(("mqtt", "paho"))]
+    for thread in threading.enumerate():
+        if thread.name.startswith(("mqtt", "paho")):
+            thread.join(WAIT_S)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")
@@ -159,13 +162,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
     certfile, keyfile = folder / "broker.pem", folder / "broker.key"
-    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1".split()
-    subprocess.run(  # noqa: S603 - fixed arguments
-        [openssl, *request, "-addext", "subjectAltName=IP:127.0.0.1"]
-        + ["-keyout", str(keyfile), "-out", str(certfile)],
-        check=True,
-        capture_output=True,
-    )
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(keyfile), "-out", str(certfile)]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - fixed arguments
     return certfile, keyfile
 
 

@@ -17,6 +17,8 @@ from lsm_train.errors import RecipeError
 
 Location = tuple[str | int, ...]
 
+RENDERED = "rendered"
+
 
 class _Section(BaseModel):
     """Base of every section: immutable and strict about keys."""
@@ -67,6 +69,13 @@ class SelfTrainingSection(_Section):
     dry_below: float = Field(gt=0.0, lt=0.5, description="Probability that becomes dry.")
 
 
+class RenderedSection(_Section):
+    """The data set ``rendered``: streets drawn by the demo's scene, with exact masks."""
+
+    streets: int = Field(ge=1)
+    pictures_per_street: int = Field(ge=1)
+
+
 class OptimiserSection(_Section):
     """AdamW with warm-up and cosine decay to zero."""
 
@@ -91,6 +100,7 @@ class Recipe(_Section):
     threads: int = Field(ge=1, description="CPU threads.")
     optimiser: OptimiserSection
     sources: tuple[SourceSection, ...] = Field(min_length=1)
+    rendered: RenderedSection | None = None
     self_training: SelfTrainingSection | None = None
     validation: tuple[str, ...] = Field(min_length=1, description="Data sets, their val part.")
     licences: dict[str, str] = Field(description="Licence of each data set that is trained on.")
@@ -100,6 +110,13 @@ class Recipe(_Section):
         missing = sorted(self.training_datasets - self.licences.keys())
         if missing:
             msg = f"'licences' does not name {', '.join(missing)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _rendered_pictures_are_used(self) -> Self:
+        if (self.rendered is not None) != (RENDERED in self.training_datasets):
+            msg = f"section 'rendered' and the data set {RENDERED!r} need each other"
             raise ValueError(msg)
         return self
 

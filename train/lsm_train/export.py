@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 import lsm_monitor
 from lsm_monitor.model.build import ModelParts, WaterModel, build_model
 from lsm_monitor.model.bundle import Manifest, save_bundle
-from lsm_train.config import Recipe
+from lsm_train.config import RENDERED, Recipe
 from lsm_train.data import Picture, load_dataset, read_splits
 from lsm_train.errors import RunError
 from lsm_train.evaluate import calibrate, evaluate
@@ -115,6 +115,8 @@ def _count_pictures(recipe: Recipe, data: Path) -> dict[str, int]:
     if recipe.self_training is not None:
         name = recipe.self_training.dataset
         counts[name] = sum(1 for _ in (data / name / "images").iterdir())
+    if recipe.rendered is not None:
+        counts[RENDERED] = recipe.rendered.streets * recipe.rendered.pictures_per_street
     return dict(sorted(counts.items()))
 
 

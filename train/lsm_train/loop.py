@@ -27,12 +27,13 @@ from torch import nn
 
 from lsm_monitor.model.build import ModelParts, WaterModel, build_model
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
-from lsm_train.config import OptimiserSection, Recipe, SelfTrainingSection
+from lsm_train.config import RENDERED, OptimiserSection, Recipe, SelfTrainingSection
 from lsm_train.data import DRY, IGNORED, WATER, Picture, load_dataset, read_splits
 from lsm_train.evaluate import evaluate, predict
 from lsm_train.log import EpochLog, draw_curves, write_log
 from lsm_train.losses import water_loss
 from lsm_train.pretrained import load_imagenet_weights
+from lsm_train.rendered import render_pictures
 from lsm_train.samples import Source, choose, make_batch, make_sources
 
 logger = logging.getLogger(__name__)
@@ -98,11 +99,13 @@ def load_pictures(
     """Return sources, unlabelled pictures and validation pictures."""
     splits = read_splits(data)
     extra = recipe.self_training.dataset if recipe.self_training else None
-    labelled = sorted(recipe.training_datasets - {extra})
+    labelled = sorted(recipe.training_datasets - {extra, RENDERED})
     pictures = {
         name: load_dataset(data, name, splits["train"].get(name, ()), _MAX_SIDE_PX)
         for name in labelled
     }
+    if recipe.rendered is not None:
+        pictures[RENDERED] = render_pictures(recipe.rendered)
     unlabelled = [] if extra is None else load_dataset(data, extra, None, _MAX_SIDE_PX)
     validation = [
         picture

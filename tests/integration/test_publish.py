@@ -1,0 +1,317 @@
+"""The publisher against brokers that come, go, stay silent and forget."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.outbox import Outbox
+from tests.integration.brokers import Notes, RealBroker
+from tests.integration.publishing import (
+    ImpatientClock,
+    first_of_each,
+    open_outbox,
+    publisher_for,
+    record_story,
+    retained,
+    running,
+)
+from tests.integration.scripted_broker import ScriptedBroker
+from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_TOPIC, TOPICS
+
+STATE_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/zone/lane-1/state"
+CHILD = Path(__file__).with_name("publishing_child.py")
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = open_outbox(tmp_path)
+    yield outbox
+    outbox.close()
+
+
+def wait_for_events(notes: Notes, payloads: list[bytes]) -> None:
+    """Wait until every one of ``payloads`` came at least once."""
+    notes.wait_until(
+        lambda messages: (
+            set(payloads) <= {m.payload for m in messages if m.topic == EVENT_TOPIC}
+        )
+    )
+
+
+def test_events_arrive_in_order_and_the_outbox_is_empty_afterwards(outbox: Outbox) -> None:
+    metrics = Metrics()
+    with RealBroker() as broker, broker.subscriber("lsm/v1/hz-west/camera/+/event") as heard:
+        publisher = publisher_for(outbox, port=broker.port, metrics=metrics)
+        with running(publisher):
+            told = record_story(outbox, range(1, 71))
+            publisher.wake()
+            wait_for_events(heard, told)
+        assert first_of_each(heard.on(EVENT_TOPIC)) == told
+        assert broker.notes.on(EVENT_TOPIC) == told
+    assert outbox.count() == 0
+    counted = metrics.snapshot()
+    assert counted['lsm_mqtt_published_total{flow="event"}'] == 140
+    assert counted['lsm_mqtt_connects_total{outcome="accepted"}'] == 1
+    assert counted["lsm_outbox_messages"] == 0
+    assert counted["lsm_mqtt_connected"] == 0
+
+
+def test_what_was_recorded_before_the_broker_came_arrives_when_it_comes(outbox: Outbox) -> None:
+    metrics, broker = Metrics(), RealBroker()
+    publisher = publisher_for(outbox, port=broker.port, metrics=metrics)
+    told = record_story(outbox, range(1, 11))
+    with running(publisher):
+        told += record_story(outbox, range(11, 21))
+        publisher.wake()
+        with broker:
+            wait_for_events(broker.notes, told)
+    assert broker.notes.on(EVENT_TOPIC) == told
+    assert metrics.snapshot()['lsm_mqtt_connects_total{outcome="accepted"}'] == 1
+
+
+def test_a_broker_that_restarts_in_the_middle_loses_nothing_and_keeps_the_order(
+    outbox: Outbox,
+) -> None:
+    broker = RealBroker()
+    publisher = publisher_for(outbox, port=broker.port)
+    told = record_story(outbox, range(1, 101))
+    with broker, running(publisher):
+        for after in (20, 60):
+            wait_for_events(broker.notes, told[:after])
+            broker.stop()
+            told += record_story(outbox, range(len(told) + 1, len(told) + 21))
+            broker.start()
+        publisher.wake()
+        wait_for_events(broker.notes, told)
+    assert first_of_each(broker.notes.on(EVENT_TOPIC)) == told
+    assert outbox.count() == 0
+
+
+def test_what_was_not_acknowledged_is_sent_again_byte_for_byte_and_the_rest_is_not(
+    outbox: Outbox,
+) -> None:
+    # Status, statistics and seven messages are acknowledged, then everything.
+    with ScriptedBroker(acknowledges=(1 + 7, 10_000)) as broker:
+        told = record_story(outbox, range(1, 7))
+        with running(publisher_for(outbox, port=broker.port, connect_timeout_s=0.5)):
+            broker.notes.wait_until(
+                lambda messages: [m.payload for m in messages].count(told[-1]) == 4
+            )
+        sent = [m for m in broker.notes.all() if m.topic in {EVENT_TOPIC, ACTIVE_TOPIC}]
+    # Each event is told and kept: 12 messages, of which 7 were acknowledged the first time.
+    assert [m.payload for m in sent[:12:2]] == told
+    assert sent[12:] == sent[7:12]
+    assert outbox.count() == 0
+
+
+def test_a_broker_that_acknowledges_nothing_is_left_and_tried_again(outbox: Outbox) -> None:
+    metrics = Metrics()
+    told = record_story(outbox, [1])
+    with ScriptedBroker(acknowledges=(0,)) as broker:
+        publisher = publisher_for(
+            outbox, port=broker.port, metrics=metrics, connect_timeout_s=0.2
+        )
+        with running(publisher):
+            status = TOPICS.status
+            broker.notes.wait_until(
+                lambda messages: [m.topic for m in messages].count(status) >= 3
+            )
+    assert outbox.count() == 2
+    assert told[0] not in broker.notes.on(EVENT_TOPIC)
+    assert metrics.snapshot()['lsm_mqtt_connects_total{outcome="accepted"}'] >= 2
+
+
+def test_a_late_subscriber_sees_who_is_there_every_state_and_the_open_episodes(
+    outbox: Outbox,
+) -> None:
+    told = record_story(outbox, range(1, 4))
+    with RealBroker() as broker:
+        publisher = publisher_for(outbox, port=broker.port)
+        publisher.retain(retained(STATE_TOPIC, b"old"))
+        publisher.retain(retained(STATE_TOPIC, b"new"))
+        with running(publisher):
+            wait_for_events(broker.notes, told)
+            broker.notes.wait_for(ACTIVE_TOPIC, told[-1])
+            with broker.subscriber("lsm/#") as late:
+                for topic, payload in (
+                    (TOPICS.status, b"online"),
+                    (STATE_TOPIC, b"new"),
+                    (ACTIVE_TOPIC, told[-1]),
+                ):
+                    late.wait_for(topic, payload)
+                assert late.on(EVENT_TOPIC) == []
+        assert broker.notes.all()[0] == retained(TOPICS.status, b"online")
+
+
+def test_a_closed_episode_is_not_seen_by_a_late_subscriber(outbox: Outbox) -> None:
+    told = record_story(outbox, range(1, 4), close=True)
+    with RealBroker() as broker, running(publisher_for(outbox, port=broker.port)):
+        broker.notes.wait_for(ACTIVE_TOPIC, b"")
+        with broker.subscriber("lsm/#") as late:
+            late.wait_for(TOPICS.status, b"online")
+            assert late.on(ACTIVE_TOPIC) == []
+        assert broker.notes.on(EVENT_TOPIC) == told
+
+
+def test_a_broker_that_forgot_everything_is_told_again(outbox: Outbox) -> None:
+    told = record_story(outbox, range(1, 4))
+    with RealBroker() as broker:
+        publisher = publisher_for(outbox, port=broker.port)
+        publisher.retain(retained(STATE_TOPIC, b"state"))
+        with running(publisher):
+            wait_for_events(broker.notes, told)
+            # Leaves after the batch has been acknowledged and deleted.
+            publisher.retain(retained(STATE_TOPIC, b"changed"))
+            broker.notes.wait_for(STATE_TOPIC, b"changed")
+            broker.stop()  # amqtt keeps retained messages in memory only
+            broker.start()
+            broker.notes.wait_until(
+                lambda messages: [m.payload for m in messages].count(b"online") == 2
+            )
+            broker.notes.wait_until(
+                lambda messages: [m.topic for m in messages].count(ACTIVE_TOPIC) == 4
+            )
+            with broker.subscriber("lsm/#") as late:
+                late.wait_for(STATE_TOPIC, b"changed")
+                late.wait_for(ACTIVE_TOPIC, told[-1])
+        assert broker.notes.on(EVENT_TOPIC) == told
+
+
+def test_states_are_sent_when_they_change_and_repeated_with_the_heartbeat(
+    outbox: Outbox,
+) -> None:
+    with RealBroker() as broker:
+        publisher = publisher_for(outbox, port=broker.port, heartbeat_s=0.2)
+        with running(publisher):
+            publisher.retain(retained(STATE_TOPIC, b"1"))
+            broker.notes.wait_for(STATE_TOPIC, b"1")
+            publisher.retain(retained(STATE_TOPIC, b"2"))
+            broker.notes.wait_until(
+                lambda messages: [m.payload for m in messages].count(b"2") >= 3
+            )
+        assert broker.notes.on(TOPICS.status).count(b"online") >= 2
+
+
+def test_an_unchanged_state_is_not_sent_before_the_heartbeat(outbox: Outbox) -> None:
+    with RealBroker() as broker:
+        publisher = publisher_for(outbox, port=broker.port)
+        with running(publisher):
+            for payload in (b"1", b"1", b"1", b"2"):
+                publisher.retain(retained(STATE_TOPIC, payload))
+                broker.notes.wait_for(STATE_TOPIC, payload)
+        assert broker.notes.on(STATE_TOPIC) == [b"1", b"2"]
+
+
+def test_statistics_are_published(outbox: Outbox) -> None:
+    with RealBroker() as broker, running(publisher_for(outbox, port=broker.port)):
+        broker.notes.wait_until(lambda messages: any(m.topic == TOPICS.stats for m in messages))
+        stats = json.loads(broker.notes.on(TOPICS.stats)[0])
+    assert stats["metrics"]["lsm_mqtt_connected"] == 1.0
+
+
+def test_a_clean_stop_sends_what_is_there_and_says_offline_last(outbox: Outbox) -> None:
+    with RealBroker() as broker, broker.subscriber("lsm/v1/hz-west/status") as heard:
+        publisher = publisher_for(outbox, port=broker.port)
+        with running(publisher):
+            heard.wait_for(TOPICS.status, b"online")
+            told = record_story(outbox, range(1, 31))  # and nobody is woken
+        heard.wait_for(TOPICS.status, b"offline")
+        assert broker.notes.on(EVENT_TOPIC) == told
+        assert broker.notes.all()[-1] == retained(TOPICS.status, b"offline")
+    assert outbox.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        pytest.param({"host": "no-such-host.invalid"}, "dns", id="host"),
+        pytest.param({"port": 1}, "refused", id="port"),
+        pytest.param(
+            {"username": "lsm", "password": "wr0ng"}, "bad_credentials", id="password"
+        ),
+    ],
+)
+def test_what_is_wrong_is_reported_once_counted_always_and_leaks_nothing(
+    outbox: Outbox,
+    settings: dict[str, object],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "lsm_monitor")
+    metrics, clock = Metrics(), ImpatientClock()
+    record_story(outbox, [1])
+    with RealBroker(user=("lsm", "right")) as broker:
+        values = {"port": broker.port, **settings}
+        publisher = publisher_for(outbox, metrics=metrics, clock=clock, **values)
+        with running(publisher):
+            clock.wait_for_sleeps(3)
+    counted = metrics.snapshot()
+    assert counted[f'lsm_mqtt_connects_total{{outcome="{reason}"}}'] >= 3
+    assert counted["lsm_outbox_messages"] == outbox.count() == 2
+    ours = [r for r in caplog.records if r.name.startswith("lsm_monitor.publish")]
+    assert len([r for r in ours if r.levelno == logging.WARNING]) == 1
+    assert "wr0ng" not in "".join(r.getMessage() for r in ours)
+
+
+def kill_child(*arguments: object, when: Callable[[subprocess.Popen[str]], None]) -> None:
+    """Start ``publishing_child.py`` and kill it, as a power cut would, after ``when``."""
+    command = [sys.executable, str(CHILD), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603 - our own script
+        try:
+            when(child)
+        finally:
+            child.send_signal(signal.SIGKILL)
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_a_process_that_is_killed_before_it_sends_loses_nothing(tmp_path: Path) -> None:
+    def recorded(child: subprocess.Popen[str]) -> None:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "recorded\n"
+
+    kill_child("record", tmp_path, 20, when=recorded)
+    outbox = open_outbox(tmp_path)
+    assert [episode.seq for episode in outbox.episodes()] == [20]
+    expected = [row.message.payload for row in outbox.pending(100)[::2]]
+    with RealBroker() as broker, running(publisher_for(outbox, port=broker.port)):
+        wait_for_events(broker.notes, expected)
+    assert broker.notes.on(EVENT_TOPIC) == expected
+    assert [json.loads(payload)["seq"] for payload in expected] == list(range(1, 21))
+    outbox.close()
+
+
+def test_a_process_that_is_killed_while_it_sends_loses_nothing_and_its_last_will_is_told(
+    tmp_path: Path,
+) -> None:
+    with RealBroker() as broker, broker.subscriber(TOPICS.status) as heard:
+        kill_child(
+            "publish",
+            tmp_path,
+            400,
+            broker.port,
+            when=lambda _: broker.notes.wait_until(
+                lambda messages: [m.topic for m in messages].count(EVENT_TOPIC) >= 30
+            ),
+        )
+        heard.wait_for(TOPICS.status, b"offline")
+        outbox = open_outbox(tmp_path)
+        left = outbox.count()
+        with running(publisher_for(outbox, port=broker.port)):
+            broker.notes.wait_until(
+                lambda messages: (
+                    len({m.payload for m in messages if m.topic == EVENT_TOPIC}) == 400
+                )
+            )
+        outbox.close()
+    assert 0 < left < 800
+    seqs = [json.loads(payload)["seq"] for payload in broker.notes.on(EVENT_TOPIC)]
+    assert list(dict.fromkeys(seqs)) == list(range(1, 401))
