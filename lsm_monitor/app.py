@@ -125,8 +125,9 @@ class Daemon:
             ),
         )
         publisher = self._publisher(messages, outbox)
-        device = segmenter.identity.backend
-        publisher.retain(messages.info(device=device, started_at=clock.now(), reason="start"))
+        publisher.retain(
+            messages.info(device=segmenter.device, started_at=clock.now(), reason="start")
+        )
         episodes = outbox.episodes()
         decisions = Decisions(
             judges={n: judge_of(n, camera, episodes=episodes) for n, camera in cameras.items()},

@@ -93,7 +93,12 @@ class PyavSource:
         started_s = self._clock.monotonic_s()
         first_s: float | None = None
         while not stop.is_set():
-            for time_s, picture in self._pictures_of(self._next_packet()):
+            packet = self._next_packet()
+            if isinstance(packet, HealthCode):
+                if stop.is_set():
+                    return
+                raise self._failure(packet)
+            for time_s, picture in self._pictures_of(packet):
                 first_s = time_s if first_s is None else first_s
                 if self._paced:
                     due_s = started_s + time_s - first_s
@@ -118,23 +123,19 @@ class PyavSource:
         """Free connection and decoder: without it, 100 reconnects cost 590 MB."""
         self._container.close()
 
-    def _next_packet(self) -> Packet[Stream]:
+    def _next_packet(self) -> Packet[Stream] | HealthCode:
+        """Return the next packet, or why there is none."""
         # FFmpeg gives a packet away when the next one begins. The last one before a silence
         # therefore comes after a whole time-out, and the stall is told after another one.
-        packet: Packet[Stream] | None = None
-        code = HealthCode.ENDED
         try:
-            packet = next(self._packets, None)
+            # A server that closes the connection is no error to FFmpeg: the packets just end.
+            return next(self._packets, HealthCode.ENDED)
         except _STALLS:
-            code = HealthCode.STALLED
+            return HealthCode.STALLED
         except av.error.InvalidDataError:
-            code = HealthCode.INVALID_DATA
+            return HealthCode.INVALID_DATA
         except av.FFmpegError:
-            code = HealthCode.ENDED
-        if packet is not None:
-            return packet
-        # A server that closes the connection is no error to FFmpeg: the packets just end.
-        raise self._failure(code)
+            return HealthCode.ENDED
 
     def _failure(self, code: HealthCode) -> SourceError:
         if code is HealthCode.STALLED:

@@ -1,8 +1,9 @@
 """Whether a picture can be judged at all, and why not.
 
 A picture that cannot be judged is *absent* downstream, never "no water". That makes a wrong
-alarm here expensive (the camera goes blind), so every limit is far from what real streets
-look like; the margins over some 1,200 street pictures are in ``benchmarks/results.md``.
+alarm here expensive (the camera goes blind), so a code needs nine tenths of the picture. Of
+1,196 pictures of streets by day, dusk and night none comes near: at most 0.26 of the tiles
+of any are dark, 0.26 overexposed, 0.65 without texture.
 
 Everything is decided on a grid of tiles of the picture's luma, taken by skipping pixels and
 not by averaging, because averaging would remove the very noise that tells a live sensor from

@@ -1,10 +1,9 @@
-"""The ground of the rendered street: its shape, which decides where water stands, and its look."""
+"""The ground of the rendered street: its look, and its shape, which decides where water is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,12 +11,13 @@ from lsm_monitor.demo.scene_light import (
     PAVEMENT_M,
     STREET_END_M,
     Light,
+    hazed,
     lamp_depths_m,
     light_of,
     view_of,
 )
 from lsm_monitor.demo.scene_style import SceneStyle
-from lsm_monitor.demo.scene_texture import sample_tile, tiled_noise
+from lsm_monitor.demo.scene_texture import resized, sample_tile, tiled_noise
 from lsm_monitor.demo.scene_view import Floats
 
 _SUPERSAMPLING = 2
@@ -52,8 +52,7 @@ def paint_ground(style: SceneStyle, rng: np.random.Generator) -> Ground:
     tiles = [tiled_noise(rng, 256, roughness=roughness) for roughness in (0.3, 1.0, 1.6)]
     x_m, z_m, depth_m = view_of(style).scaled(_SUPERSAMPLING).ground()
     large = _ground_colour(style, light_of(style), tiles, (x_m, z_m, depth_m))
-    size = (style.width_px, style.height_px)
-    image = np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.float32)
+    image = resized(large, width_px=style.width_px, height_px=style.height_px)
     x_m, z_m, depth_m = view_of(style).ground()
     is_road = (np.abs(x_m) < style.road_width_m / 2) & (z_m < STREET_END_M)
     is_road[: int(view_of(style).horizon_px) + 1] = False
@@ -132,7 +131,7 @@ def _lit(
         pools += np.exp(-(((x_m - lamp_x_m) / 5) ** 2) - ((z_m - lamp_m) / 6) ** 2)
     lamps = np.array((0.75, 0.62, 0.42), np.float32) * light.lamps
     lit = colour * (light.ambient + pools[..., None] * lamps)
-    shaded = 1 - 0.25 * np.exp(-np.maximum(style.road_width_m / 2 + PAVEMENT_M - np.abs(x_m), 0))
-    lit *= shaded[..., None]
-    share = 1 - np.exp(-depth_m / 260.0)[..., None]
-    return np.asarray(lit + (light.sky_rgb[1] - lit) * share, np.float32)
+    shaded = 1 - 0.25 * np.exp(
+        -np.maximum(style.road_width_m / 2 + PAVEMENT_M - np.abs(x_m), 0)
+    )
+    return hazed(lit * shaded[..., None], light, depth_m[..., None])

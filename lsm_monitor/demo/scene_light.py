@@ -59,7 +59,7 @@ def lamp_depths_m() -> list[float]:
     return [float(z_m) for z_m in np.arange(14.0, STREET_END_M, 24.0)]
 
 
-def hazed(texture: Floats, light: Light, distance_m: float) -> Floats:
+def hazed(texture: Floats, light: Light, distance_m: float | Floats) -> Floats:
     """Return ``texture``, (h, w, 3) RGB, as the air lets it be seen from afar."""
-    share = 1 - float(np.exp(-distance_m / _HAZE_M))
+    share = 1 - np.exp(-np.asarray(distance_m, np.float32) / _HAZE_M)
     return np.asarray(texture + (light.sky_rgb[1] - texture) * share, np.float32)

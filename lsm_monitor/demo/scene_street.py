@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from lsm_monitor.demo.scene_light import PAVEMENT_M, STREET_END_M, Light, hazed, lamp_depths_m, light_of, view_of
+from lsm_monitor.demo.scene_light import (
+    PAVEMENT_M,
+    STREET_END_M,
+    Light,
+    hazed,
+    lamp_depths_m,
+    light_of,
+    view_of,
+)
 from lsm_monitor.demo.scene_paint import Canvas, paint_mesh
 from lsm_monitor.demo.scene_style import SceneStyle
-from lsm_monitor.demo.scene_texture import facade, tree
+from lsm_monitor.demo.scene_texture import (
+    facade,
+    resized,
+    sample_tile,
+    shrunk,
+    tiled_noise,
+    tree,
+)
 from lsm_monitor.demo.scene_traffic import Actor, car_faces
 from lsm_monitor.demo.scene_view import NEAR_M, Floats, View
 
@@ -43,31 +57,35 @@ def paint_surroundings(style: SceneStyle, rng: np.random.Generator) -> Surroundi
     painters += _trees(style, light, rng) + _lamp_posts(style, light)
     painters += _parked_cars(style, light, rng)
     painters.sort(key=lambda painter: -painter[0])
-    layers = []
+    clouds = tiled_noise(rng, 256, roughness=1.7)
+    layers: list[Canvas] = []
     for mirrored in (False, True):
-        image = _sky(view, light, mirrored=mirrored)
+        image = _sky(view, light, clouds, mirrored=mirrored)
         canvas = Canvas(image, np.zeros(image.shape[:2], np.float32), view, mirrored=mirrored)
         for _, paint in painters:
             paint(canvas)
-        size = (style.width_px, style.height_px)
-        layers.append(
-            (
-                np.asarray(cv2.resize(canvas.image, size, interpolation=cv2.INTER_AREA)),
-                np.asarray(cv2.resize(canvas.cover, size, interpolation=cv2.INTER_AREA)),
-            )
+        layers.append(canvas)
+    straight, mirror = layers
+    return Surroundings(
+        *(
+            resized(layer, width_px=style.width_px, height_px=style.height_px)
+            for layer in (straight.image, mirror.image, straight.cover)
         )
-    (image, cover), (mirror, _) = layers
-    return Surroundings(image.astype(np.float32), mirror.astype(np.float32), cover)
+    )
 
 
-def _sky(view: View, light: Light, *, mirrored: bool) -> Floats:
+def _sky(view: View, light: Light, clouds: Floats, *, mirrored: bool) -> Floats:
     """Return the sky over the whole picture; mirrored, it hangs below the horizon."""
     rows = np.arange(view.height_px, dtype=np.float32)[:, None, None] + 0.5
     above = (rows - view.horizon_px) if mirrored else (view.horizon_px - rows)
     share = np.clip(above / (0.9 * view.focal_px), 0, 1) ** 0.7
     top, horizon = light.sky_rgb
-    sky = horizon + (top - horizon) * share
-    return np.repeat(sky, view.width_px, axis=1).astype(np.float32)
+    columns = np.arange(view.width_px, dtype=np.float32)[None, :]
+    above_px = np.maximum(above[..., 0], 0)
+    # Clouds flatten towards the horizon.
+    height = np.log1p(above_px / (0.05 * view.focal_px)) + 0 * columns
+    cloud = sample_tile(clouds, columns / view.width_px / 2 + 0 * height, height / 7)
+    return np.asarray((horizon + (top - horizon) * share) * (1 + 0.05 * cloud[..., None]))
 
 
 def _houses(style: SceneStyle, light: Light, rng: np.random.Generator) -> list[_Painter]:
@@ -81,9 +99,7 @@ def _houses(style: SceneStyle, light: Light, rng: np.random.Generator) -> list[_
             texture, glow = facade(rng, width_m=width_m, height_m=height_m)
             lit = texture * light.ambient * (0.85 if side < 0 else 1.0) + glow * light.lamps
             lit = hazed(lit, light, z_m + width_m / 2)
-            # Shrink far fronts before they are warped, or their windows would sparkle.
-            shrink = max(1, int(z_m // 12))
-            small = cv2.resize(lit, None, fx=1 / shrink, fy=1 / shrink, interpolation=3)
+            small = shrunk(lit, 1 / max(1, z_m // 12))
             ends = (z_m, z_m + width_m) if side < 0 else (z_m + width_m, z_m)
             corners = [
                 (x_m, height_m, ends[0]),
@@ -97,7 +113,9 @@ def _houses(style: SceneStyle, light: Light, rng: np.random.Generator) -> list[_
     return painters
 
 
-def _quad(corners: list[tuple[float, float, float]], texture: Floats) -> Callable[[Canvas], None]:
+def _quad(
+    corners: list[tuple[float, float, float]], texture: Floats
+) -> Callable[[Canvas], None]:
     return lambda canvas: canvas.paint_quad(corners, texture)
 
 
@@ -125,7 +143,7 @@ def _street_end(style: SceneStyle, light: Light, rng: np.random.Generator) -> li
         width_m, height_m = rng.uniform(10, 20), rng.uniform(5, 9)
         texture, glow = facade(rng, width_m=width_m, height_m=height_m)
         lit = hazed(texture * light.ambient + glow * light.lamps, light, STREET_END_M)
-        small = cv2.resize(lit, None, fx=0.15, fy=0.15, interpolation=cv2.INTER_AREA)
+        small = shrunk(lit, 0.15)
         z_m = STREET_END_M + 8
         corners = [
             (x_m, height_m, z_m),
@@ -148,8 +166,7 @@ def _sprite(
     opacity = rgba[..., 3:] / 255
     colour = hazed(rgba[..., :3] * light.ambient, light, base[2]) * opacity
     texture = np.concatenate([colour, opacity], axis=2)
-    shrink = float(np.clip(12 / max(base[2], 1), 0.08, 1))
-    small = cv2.resize(texture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    small = shrunk(texture, float(np.clip(12 / max(base[2], 1), 0.08, 1)))
     return base[2], lambda canvas: canvas.paint_sprite(base, size_m, small)
 
 
@@ -173,8 +190,11 @@ def _lamp_posts(style: SceneStyle, light: Light) -> list[_Painter]:
         x_m = -(style.road_width_m / 2 + 0.5)
         post = hazed(np.full((32, 32, 3), 1, np.float32) * colour, light, z_m)
         bulb = np.full((32, 32, 3), 1, np.float32) * head.astype(np.float32)
-        parts = ((x_m - 0.06, x_m + 0.06, 0.0, 7.0, post), (x_m, x_m + 1.6, 6.9, 7.0, post))
-        parts += ((x_m + 1.3, x_m + 1.9, 6.78, 6.92, bulb),)
+        parts = [
+            (x_m - 0.06, x_m + 0.06, 0.0, 7.0, post),
+            (x_m, x_m + 1.6, 6.9, 7.0, post),
+            (x_m + 1.3, x_m + 1.9, 6.78, 6.92, bulb),
+        ]
         for left, right, low, high, texture in parts:
             corners = [
                 (left, high, z_m),
@@ -186,14 +206,12 @@ def _lamp_posts(style: SceneStyle, light: Light) -> list[_Painter]:
     return painters
 
 
-def _parked_cars(
-    style: SceneStyle, light: Light, rng: np.random.Generator
-) -> list[_Painter]:
+def _parked_cars(style: SceneStyle, light: Light, rng: np.random.Generator) -> list[_Painter]:
     painters: list[_Painter] = []
     for z_m in np.arange(17.0, 60.0, 6.5):
         if rng.random() < 0.3:  # noqa: PLR2004 - share of places that are taken
             x_m = style.road_width_m / 2 + 1.1
-            car = Actor(True, x_m, float(z_m), 1, int(rng.integers(100)))
+            car = Actor(x_m, float(z_m), 1, int(rng.integers(100)), is_car=True)
             painters.append((float(z_m), _mesh(car, float(light.ambient.mean()))))
     return painters
 

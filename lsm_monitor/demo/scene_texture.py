@@ -44,6 +44,20 @@ def sample_tile(tile: Floats, x: Floats, y: Floats) -> Floats:
     return np.asarray(cv2.remap(padded, columns, rows, cv2.INTER_LINEAR), np.float32)
 
 
+def resized(texture: Floats, *, width_px: int, height_px: int) -> Floats:
+    """Return ``texture`` at another size, averaged so that nothing sparkles; float32."""
+    size = (max(1, width_px), max(1, height_px))
+    return np.asarray(cv2.resize(texture, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def shrunk(texture: Floats, factor: float) -> Floats:
+    """Return ``texture`` at ``factor`` of its size: what is far away needs fewer pixels."""
+    height_px, width_px = texture.shape[:2]
+    return resized(
+        texture, width_px=round(width_px * factor), height_px=round(height_px * factor)
+    )
+
+
 def facade(
     rng: np.random.Generator, *, width_m: float, height_m: float
 ) -> tuple[Floats, Floats]:
@@ -133,10 +147,16 @@ def tree(rng: np.random.Generator, size_px: int = 300) -> npt.NDArray[np.uint8]:
     tint = np.array((rng.uniform(50, 74), rng.uniform(64, 80), rng.uniform(38, 50)))
     leaves = 5000
     owner = boughs[rng.integers(len(boughs), size=leaves)]
-    place = owner + rng.normal(0, 0.062 * size_px, (leaves, 2)).clip(-0.12 * size_px, 0.12 * size_px)
+    place = owner + rng.normal(0, 0.062 * size_px, (leaves, 2)).clip(
+        -0.12 * size_px, 0.12 * size_px
+    )
     # From the back to the front: dark inside, light where a bough's top meets the sky.
-    lift = (owner[:, 1] - place[:, 1]) / (0.15 * size_px) + 0.25 * (middle - place[:, 1]) / middle
-    shade = 0.35 + 0.45 * np.arange(leaves) / leaves + 0.35 * lift + rng.uniform(-0.2, 0.2, leaves)
+    lift = (owner[:, 1] - place[:, 1]) / (0.15 * size_px) + 0.25 * (
+        middle - place[:, 1]
+    ) / middle
+    shade = (
+        0.35 + 0.45 * np.arange(leaves) / leaves + 0.35 * lift + rng.uniform(-0.2, 0.2, leaves)
+    )
     for (x, y), bright in zip(place, shade.clip(0.18, 1.4), strict=True):
         red, green, blue = (tint * bright).clip(0, 255)
         colour = (int(red), int(green), int(blue), 255)

@@ -15,6 +15,7 @@ from lsm_monitor.demo.scene_paint import Face
 from lsm_monitor.demo.scene_style import SceneStyle
 from lsm_monitor.demo.scene_view import Floats
 
+Corner = tuple[float, float, float]
 _PAINTS = (
     (196, 198, 202),
     (58, 62, 68),
@@ -58,18 +59,18 @@ class Actor:
     """Something that moves or could: where it is, and which way it goes.
 
     Attributes:
-        is_car: Otherwise it is a person.
         x_m: Across the road.
         z_m: Along the road.
         heading: +1 away from the camera, -1 towards it.
         kind: Its number in the traffic; chooses its colour.
+        is_car: Otherwise it is a person.
     """
 
-    is_car: bool
     x_m: float
     z_m: float
     heading: int
     kind: int
+    is_car: bool
 
 
 def cars_at(style: SceneStyle, t_s: float) -> list[Actor]:
@@ -90,7 +91,7 @@ def cars_at(style: SceneStyle, t_s: float) -> list[Actor]:
                 z_m = way_m if heading > 0 else _FAR_M - way_m
                 wobble_m = 0.25 * np.sin(number * 2.1)
                 kind = number * 3 + (heading > 0)
-                cars.append(Actor(is_car=True, x_m=lane_x_m + wobble_m, z_m=z_m, heading=heading, kind=kind))
+                cars.append(Actor(lane_x_m + wobble_m, z_m, heading, kind, is_car=True))
     return cars
 
 
@@ -99,8 +100,8 @@ def walkers_at(style: SceneStyle, t_s: float) -> list[Actor]:
     way_m = t_s * _WALK_M_PER_S + style.seed % 17
     side_m = style.road_width_m / 2 + 1.4
     return [
-        Actor(False, side_m, 8 + way_m % 40, 1, style.seed),
-        Actor(False, -side_m - 0.3, 44 - (way_m + 13) % 40, -1, style.seed + 1),
+        Actor(side_m, 8 + way_m % 40, 1, style.seed, is_car=False),
+        Actor(-side_m - 0.3, 44 - (way_m + 13) % 40, -1, style.seed + 1, is_car=False),
     ]
 
 
@@ -192,9 +193,14 @@ def walker_faces(walker: Actor, light: float, *, umbrella: bool) -> list[Face]:
     coat = np.array(_COATS[walker.kind % len(_COATS)], np.float32) * light
     step_m = 0.28 * np.sin(walker.z_m * 4.2)
     angles = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-    parts = []
+    parts: list[tuple[list[Corner], Floats]] = []
     for swing_m in (step_m, -step_m):
-        leg = [(-0.09, 0.85, 0.0), (0.09, 0.85, 0.0), (0.08, 0.0, swing_m), (-0.08, 0.0, swing_m)]
+        leg = [
+            (-0.09, 0.85, 0.0),
+            (0.09, 0.85, 0.0),
+            (0.08, 0.0, swing_m),
+            (-0.08, 0.0, swing_m),
+        ]
         parts.append((leg, np.array((38, 40, 50)) * light))
     torso = [(-0.24, 1.4, 0.0), (0.24, 1.4, 0.0), (0.2, 0.75, 0.0), (-0.2, 0.75, 0.0)]
     parts.append((torso, coat))
@@ -210,7 +216,7 @@ def walker_faces(walker: Actor, light: float, *, umbrella: bool) -> list[Face]:
 
 def _face(
     actor: Actor,
-    corners: list[tuple[float, float, float]],
+    corners: list[Corner],
     colour: Floats,
     outwards: tuple[float, float, float],
     *,

@@ -9,11 +9,13 @@ level water is the same projection with y negated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+# float32 in everything that is kept; NumPy makes some intermediate results float64.
+Floats = npt.NDArray[np.floating[Any]]
 NEAR_M = 1.5
 
 
@@ -52,7 +54,7 @@ class View:
         )
 
     def depth_m(self, points: npt.ArrayLike) -> Floats:
-        """Return how far in front of the camera each of ``points``, (..., 3) in metres, lies."""
+        """Return how many metres in front of the camera each of ``points``, (..., 3), is."""
         at = np.asarray(points, np.float32)
         sine, cosine = np.sin(self.yaw_rad), np.cos(self.yaw_rad)
         depth = (at[..., 0] - self.offset_m) * sine + at[..., 2] * cosine

@@ -7,9 +7,10 @@ ground through it. Mud hides the ground from a few centimetres on.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from lsm_monitor.demo.scene_ground import Ground
 from lsm_monitor.demo.scene_light import light_of, view_of
@@ -21,10 +22,20 @@ from lsm_monitor.demo.scene_view import NEAR_M, Floats
 
 SHORE_M = 0.004
 _MURK_DEPTH_M = 0.022
-# Two wave fields that drift apart never look like one moving picture: side of the tile and
-# drift (across, along) in metres and metres per second, and its share of the slope.
-_WAVES = ((3.7, (0.22, -0.35), 0.45), (11.3, (-0.3, 0.5), 0.55))
 _TILE_PX = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _WaveField:
+    """Waves that repeat: tile in metres, drift in m/s (across, along), slopes.
+
+    ``slopes`` is (2n, 2n, 2) float32, the tile four times over, so that a place within the
+    first tile may be moved by up to one tile without looking where it ends.
+    """
+
+    side_m: float
+    drift: tuple[float, float]
+    slopes: Floats
 
 
 class Water:
@@ -44,16 +55,29 @@ class Water:
         self._ground_m = ground.height_m[below]
         self._x_m, self._z_m = ground.x_m[below], ground.z_m[below]
         self._depth_m = ground.depth_m[below]
+        # 1 where one looks along the surface, 0 where straight down on it.
+        self._flatness = 1 - view.height_m / np.hypot(self._depth_m, view.height_m)
         self._rows = np.indices(self._ground_m.shape, np.float32)[0]
         self._columns = np.indices(self._ground_m.shape, np.float32)[1]
         self._mud = np.array(style.water_rgb, np.float32) * light_of(style).ambient
         self._foam_rgb = np.full(3, 150, np.float32) * light_of(style).ambient
         self._foam_tile = tiled_noise(rng, 128, roughness=0.8)
-        self._tiles = [_slopes(rng) for _ in _WAVES]
+        # Two fields that drift apart never look like one moving picture.
+        self._waves = (
+            _wave_field(rng, side_m=2.9, drift=(0.22, -0.35), share=0.45),
+            _wave_field(rng, side_m=9.1, drift=(-0.3, 0.5), share=0.55),
+        )
+        self._wave_places = [
+            tuple(
+                np.mod(at, field.side_m) * np.float32(_TILE_PX / field.side_m)
+                for at in (self._x_m, self._z_m)
+            )
+            for field in self._waves
+        ]
         # Waves smaller than a pixel blur the mirror image instead of bending it.
         footprint_m = self._depth_m**2 / (view.focal_px * view.height_m)
-        seen = np.clip(0.22 / footprint_m, 0, 1)
-        self._steepness = (0.008 + 0.045 * style.waves) * seen
+        seen = np.clip(0.3 / footprint_m, 0, 1)
+        self._steepness = ((0.006 + 0.03 * style.waves) * seen)[..., None]
         self._blur_px = 2 * int(2 + 5 * style.waves) + 1
         self._road_heights_m = np.sort(ground.height_m[ground.is_road])
 
@@ -86,10 +110,9 @@ class Water:
         """
         across, along = self._slope_at(t_s)
         mirrored = self._mirrored(mirror, across, along)
-        distance_m = np.hypot(self._depth_m, self._view.height_m)
         # Waves that lean towards the camera mirror less: that is what makes them visible.
-        cosine = (self._view.height_m / distance_m + 1.6 * along).clip(0.01, 1)
-        fresnel = 0.16 + 0.84 * (1 - cosine) ** 2.2
+        flatness = (self._flatness - 3 * along).clip(0, 1)
+        fresnel = 0.16 + 0.84 * flatness * flatness
         clear = np.exp(-np.maximum(depth_m, 0) / _MURK_DEPTH_M)[..., None]
         body = self._mud + (image * 0.62 - self._mud) * clear
         water = body + (mirrored - body) * fresnel[..., None]
@@ -122,22 +145,20 @@ class Water:
         part += (white - part) * foam.clip(0, 0.9)[..., None]
 
     def _slope_at(self, t_s: float) -> tuple[Floats, Floats]:
-        across = np.zeros_like(self._depth_m)
-        along = np.zeros_like(self._depth_m)
-        for (side_m, drift, share), tile in zip(_WAVES, self._tiles, strict=True):
-            scale = _TILE_PX / side_m
-            columns = np.mod(self._x_m + drift[0] * t_s, side_m) * scale
-            rows = np.mod(self._z_m + drift[1] * t_s, side_m) * scale
-            both = cv2.remap(tile, columns, rows, cv2.INTER_LINEAR)
-            across += share * both[..., 0]
-            along += share * both[..., 1]
-        return across * self._steepness, along * self._steepness
+        both = np.zeros((*self._depth_m.shape, 2), np.float32)
+        for field, (columns, rows) in zip(self._waves, self._wave_places, strict=True):
+            right_px, down_px = (v * t_s / field.side_m % 1 * _TILE_PX for v in field.drift)
+            both += cv2.remap(
+                field.slopes, columns + right_px, rows + down_px, cv2.INTER_LINEAR
+            )
+        both *= self._steepness
+        return both[..., 0], both[..., 1]
 
     def _mirrored(self, mirror: Floats, across: Floats, along: Floats) -> Floats:
         """Return the mirror image as the waves bend it: twice the slope, in pixels."""
         focal_px = self._view.focal_px
         rows = self._rows + self.top_px + 2 * focal_px * along
-        columns = self._columns + 0.7 * focal_px * across
+        columns = self._columns + 0.5 * focal_px * across
         blurred = cv2.blur(mirror, (3, self._blur_px))
         bent = cv2.remap(
             blurred, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -145,10 +166,11 @@ class Water:
         return np.asarray(bent, np.float32)
 
 
-def _slopes(rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return the slopes of a wave field, (n, n, 2) float32, standard deviation 1."""
+def _wave_field(
+    rng: np.random.Generator, *, side_m: float, drift: tuple[float, float], share: float
+) -> _WaveField:
     height = tiled_noise(rng, _TILE_PX, roughness=2.1)
-    height = cv2.GaussianBlur(np.pad(height, 8, mode="wrap"), (0, 0), 3.0)[8:-8, 8:-8]
-    along, across = np.gradient(height)
-    slopes = np.stack([across / across.std(), along / along.std()], axis=-1)
-    return np.pad(slopes, ((0, 1), (0, 1), (0, 0)), mode="wrap").astype(np.float32)
+    smooth = cv2.GaussianBlur(np.pad(height, 16, mode="wrap"), (0, 0), 2.0)[16:-16, 16:-16]
+    along, across = np.gradient(np.asarray(smooth, np.float32))
+    slopes = np.stack([across / across.std(), along / along.std()], axis=-1) * share
+    return _WaveField(side_m, drift, np.tile(slopes, (2, 2, 1)).astype(np.float32))

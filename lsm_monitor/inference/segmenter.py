@@ -86,6 +86,11 @@ class Segmenter:
             ),
         )
 
+    @property
+    def device(self) -> str:
+        """Where the engine runs, such as ``cpu`` or ``cuda:0``."""
+        return self._engine.spec.device
+
     def warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that no camera waits for it.
 

@@ -195,4 +195,9 @@ async def _shut_down(broker: Broker) -> None:
     # broker that is about to vanish, and its connection never closed.
     for server in broker._servers.values():
         await server.close_instance()
+    # And it cancels readers that may miss it (wait_for in Python 3.11 can swallow a
+    # cancellation), which hangs for ever; the end of the connection ends them surely.
+    for _, handler in list(broker._sessions.values()):
+        if handler.writer is not None:
+            await handler.writer.close()
     await broker.shutdown()

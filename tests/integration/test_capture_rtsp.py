@@ -179,7 +179,7 @@ def test_only_due_key_frames_are_decoded(clip: Clip) -> None:
 def test_a_key_frame_looks_the_same_as_after_full_decoding(clip: Clip) -> None:
     images = {}
     for decode in ("keyframes", "all"):
-        with FaultyCamera(clip, [rtsp_faults.hang_up_after(11)], pace=4.0) as camera:
+        with FaultyCamera(clip, [rtsp_faults.hang_up_after(11)]) as camera:
             reader = Reader(dataclasses.replace(spec_of(camera), decode=decode))
             reader.error()
         images[decode] = {picture.sequence: picture.image for picture in reader.pictures}
@@ -245,10 +245,15 @@ def test_a_silent_camera_delays_a_stop_by_the_read_time_out_at_most(clip: Clip) 
         reader = Reader(spec_of(camera))
         pictures = iter(reader)
         next(pictures)
-        reader.stop.set()
+        timer = threading.Timer(0.2, reader.stop.set)
+        timer.start()
         started_s = SystemClock().monotonic_s()
+        # Stopped in the middle of a read: no error, although nothing came.
         assert next(pictures, None) is None
-    assert SystemClock().monotonic_s() - started_s < 1.0
+        timer.join()
+    assert (
+        0.2 < SystemClock().monotonic_s() - started_s < 0.2 + reader.spec.read_timeout_s + 0.4
+    )
 
 
 def test_a_probe_tells_what_the_camera_is(clip: Clip) -> None:
@@ -266,11 +271,12 @@ def test_a_probe_tells_what_the_camera_is(clip: Clip) -> None:
 
 def clip_without_key_frames(clip: Clip) -> Clip:
     """Return what a camera sends that was told to refresh its pictures bit by bit."""
-    units = [unit for unit in clip.access_units if not unit.is_key]
+    coded = [unit.nal_units for unit in clip.access_units if not unit.is_key]
     # The server wants a key picture to start from; the player looks into the video itself.
-    return dataclasses.replace(
-        clip, access_units=tuple(dataclasses.replace(unit, is_key=True) for unit in units)
+    units = (
+        AccessUnit(nals, i * TICKS_PER_S // FPS, is_key=True) for i, nals in enumerate(coded)
     )
+    return dataclasses.replace(clip, access_units=tuple(units))
 
 
 class FastClock(SystemClock):
@@ -288,7 +294,7 @@ def test_a_camera_without_key_frames_is_told_what_to_change(clip: Clip) -> None:
     assert error.code is HealthCode.INVALID_DATA
     assert "'cameras.bridge.decode: all'" in str(error)
     assert reader.pictures == []
-    assert reader.skipped("not_key") >= 1
+    assert reader.skipped("not_key") > 1
 
 
 def test_a_probe_of_a_camera_without_key_frames_says_so(clip: Clip) -> None:
