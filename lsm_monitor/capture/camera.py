@@ -66,6 +66,7 @@ class CameraCapture:
         self._quality_check = QualityCheck(rules)
         self._stream_epoch = -1
         self._delivering_since_s: float | None = None
+        self._logged_code: HealthCode | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Capture until ``stop`` is set or a file is over.
@@ -125,12 +126,16 @@ class CameraCapture:
         self._metrics.reconnects.labels(self._spec.camera_id, failure.code).inc()
         since_s = self._delivering_since_s
         lasted_s = 0.0 if since_s is None else self._clock.monotonic_s() - since_s
-        wait_s = self._backoff.next_wait_s(failure.code, lasted_s)
-        logger.info("%s; next attempt in %.0f s", failure, wait_s)
-        stop.wait(wait_s)
+        if failure.code is not self._logged_code:  # once per cause; the metrics count all
+            logger.warning("%s; trying again until it works", failure)
+            self._logged_code = failure.code
+        stop.wait(self._backoff.next_wait_s(failure.code, lasted_s))
 
     def _tell(self, health: CameraHealth) -> None:
         is_up = health.state is HealthState.USABLE
+        if is_up:
+            logger.info("camera '%s': usable pictures", self._spec.camera_id)
+            self._logged_code = None
         self._metrics.camera_up.labels(self._spec.camera_id).set(is_up)
         self._on_health(health)
 

@@ -2,7 +2,7 @@
 
 A picture that cannot be judged is *absent* downstream, never "no water". That makes a wrong
 alarm here expensive (the camera goes blind), so a code needs nine tenths of the picture. Of
-1,196 pictures of streets by day, dusk and night none comes near: at most 0.26 of the tiles
+1,196 real pictures of streets and floods none comes near: at most 0.26 of the tiles
 of any are dark, 0.26 overexposed, 0.65 without texture.
 
 Everything is decided on a grid of tiles of the picture's luma, taken by skipping pixels and

@@ -1,7 +1,8 @@
 """Logs: one line per event on stderr, structured, and free of credentials.
 
-Modules log through the standard library; structlog renders. The filter sits on the finished
-line, tracebacks included, because a secret can hide in any argument of any library.
+Modules log through the standard library; structlog renders. The filter sees every value of the
+record, formatted message and traceback included, because a secret can hide in any argument of
+any library; and it sees them before they are rendered, so it cannot damage the line's syntax.
 """
 
 from __future__ import annotations
@@ -41,14 +42,25 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _Redact(redact),
                 renderer,
             ],
         )
+
+
+class _Redact:
+    """Processor that cleans every text of a record."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return ``record`` as one redacted line."""
-        return self._redact(super().format(record))
+    def __call__(
+        self, _logger: object, _method: str, event_dict: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        return {
+            key: self._redact(value) if isinstance(value, str) else value
+            for key, value in event_dict.items()
+        }
 
 
 def configure(

@@ -6,6 +6,7 @@ it arrives, before it is acknowledged: what a client was told is safe is in the 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -101,6 +102,34 @@ class OneUser(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
         )
 
 
+class MortalBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
+    """amqtt's broker, but its end is sure and leaves nothing open.
+
+    By itself it stops listening last, so that clients are let in while it goes; and it
+    cancels readers that may miss it (``wait_for`` in Python 3.11 can swallow a
+    cancellation), which makes its ``shutdown`` hang for ever.
+    """
+
+    def __init__(self, config: dict[str, object]) -> None:
+        super().__init__(config)
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        self._writers.append(writer)
+        await super().stream_connected(reader, writer, listener_name)
+
+    async def shutdown(self) -> None:
+        for server in self._servers.values():
+            await server.close_instance()
+        for writer in self._writers:
+            writer.close()
+        await super().shutdown()
+        closed = (writer.wait_closed() for writer in self._writers)
+        await asyncio.gather(*closed, return_exceptions=True)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -141,7 +170,7 @@ class RealBroker:
             "plugins": {**authentication, f"{__name__}.NotePublishes": {"notes": self.notes}},
         }
         self._thread: LoopThread | None = None
-        self._broker: Broker | None = None
+        self._broker: MortalBroker | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -159,12 +188,12 @@ class RealBroker:
         """Close every connection; without effect when it does not run."""
         if self._thread is None or self._broker is None:
             return
-        self._thread.call(_shut_down(self._broker), timeout_s=WAIT_S)
+        self._thread.call(self._broker.shutdown(), timeout_s=WAIT_S)
         self._thread.stop()
         self._thread = self._broker = None
 
     async def _start(self) -> None:
-        self._broker = Broker(self._config)
+        self._broker = MortalBroker(self._config)
         await self._broker.start()
 
     @contextlib.contextmanager
@@ -188,16 +217,3 @@ class RealBroker:
         finally:
             client.disconnect()
             client.loop_stop()
-
-
-async def _shut_down(broker: Broker) -> None:
-    # amqtt stops listening last: a client that comes back meanwhile would be let in by a
-    # broker that is about to vanish, and its connection never closed.
-    for server in broker._servers.values():
-        await server.close_instance()
-    # And it cancels readers that may miss it (wait_for in Python 3.11 can swallow a
-    # cancellation), which hangs for ever; the end of the connection ends them surely.
-    for _, handler in list(broker._sessions.values()):
-        if handler.writer is not None:
-            await handler.writer.close()
-    await broker.shutdown()

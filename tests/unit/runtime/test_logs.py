@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.runtime.logs import RedactingFormatter
 
 
@@ -45,3 +46,14 @@ def test_json_lines_carry_level_logger_time_and_event() -> None:
     line = json.loads(RedactingFormatter("json", hide).format(record("camera %r up", "a")))
     assert (line["level"], line["logger"], line["event"]) == ("info", "lsm.x", "camera 'a' up")
     assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("fmt", ["logfmt", "json"])
+def test_removing_a_query_does_not_damage_the_line(fmt: Literal["logfmt", "json"]) -> None:
+    redact = Redactor([]).redact
+    line = RedactingFormatter(fmt, redact).format(record("opened rtsp://h/p?token=x"))
+    assert "token" not in line
+    if fmt == "json":
+        assert json.loads(line)["event"] == "opened rtsp://h/p"
+    else:
+        assert line.endswith('event="opened rtsp://h/p"')
