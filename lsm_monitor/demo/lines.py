@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TypedDict, cast
 
-_CAMERA_TOPIC_LEVELS = 2  # ".../<camera>/<leaf>"
-
 
 class _Water(TypedDict):
     fraction: float | None
@@ -48,8 +46,14 @@ def line_of(topic: str, payload: bytes) -> str | None:
 
     Returns:
         The line, or ``None`` for messages that repeat what another one says: a camera's worst
-        zone, the flat ``alert`` and ``availability``, the retained copy of an open event.
+        zone, the flat ``alert`` and ``availability``, the retained copy of an open event; and
+        for the empty ones, which delete a retained message.
+
+    Raises:
+        ValueError: The payload is not JSON where it should be.
     """
+    if not payload:
+        return None
     match topic.split("/")[-3:]:
         case [*_, "status"]:
             return f"--------  daemon {payload.decode(errors='replace')}"
@@ -70,7 +74,8 @@ def event_line(event: _Event) -> str:
         change = f"{event['previous_level']} -> {event['level']}"
     kind = event["event_type"].upper()
     percent = _percent(event["water"]["fraction"])
-    return f"{_time(event['observed_at'])}  {place}  {kind:6}  {change:20} {percent}  seq {event['seq']}"
+    time = _time(event["observed_at"])
+    return f"{time}  {place}  {kind:6}  {change:20} {percent}  seq {event['seq']}"
 
 
 def state_line(state: _State) -> str:
@@ -84,7 +89,8 @@ def health_line(health: _Health) -> str:
     """Return ``05:55:02  bridge  health  offline (STALLED): no picture for 10 s``."""
     codes = f" ({', '.join(health['codes'])})" if health["codes"] else ""
     detail = f": {health['detail']}" if health["detail"] else ""
-    return f"{_time(health['since'])}  {health['camera']}  health  {health['state']}{codes}{detail}"
+    what = f"{health['state']}{codes}{detail}"
+    return f"{_time(health['since'])}  {health['camera']}  health  {what}"
 
 
 def _time(moment: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -15,15 +16,17 @@ import numpy.typing as npt
 
 from lsm_monitor.demo.scene import StreetScene, flood_script
 from lsm_monitor.demo.scene_style import SceneStyle
+from lsm_monitor.evidence.overlay import draw_overlay
+from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.types import CameraId, Frame, FrameStamp
 
 Image = npt.NDArray[np.uint8]
 
 # Seconds into the episode: dry, ponding, half the road, all of it, falling.
 MOMENTS_S = (4.0, 14.5, 20.0, 33.0, 47.0)
 STRIP_NAME = "demo-strip.jpg"
-MASK_STRIP_NAME = "demo-strip-water.jpg"
+OVERLAY_STRIP_NAME = "demo-strip-water.jpg"
 _GAP_PX = 4
-_WATER_RGB = (30, 110, 255)
 
 
 def strip(pictures: list[Image], *, height_px: int = 216) -> Image:
@@ -38,30 +41,35 @@ def strip(pictures: list[Image], *, height_px: int = 216) -> Image:
     return np.hstack(parts[:-1])
 
 
-def tinted(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
-    """Return ``image``, (H, W, 3) uint8 RGB, with the pixels of ``mask`` tinted blue."""
-    result = image.copy()
-    result[mask] = (0.5 * result[mask] + 0.5 * np.array(_WATER_RGB)).astype(np.uint8)
-    return result
+def model_overlay(segmenter: Segmenter) -> Callable[[Image], Image]:
+    """Return a function that draws into a picture where ``segmenter`` sees water."""
+
+    def draw(image: Image) -> Image:
+        stamp = FrameStamp(CameraId("demo"), 0, 0, None, datetime.now(UTC), 0.0)
+        mask = segmenter.segment([Frame(stamp, image)])[0]
+        return draw_overlay(image, water=mask.probability >= mask.threshold)
+
+    return draw
 
 
-def write_pictures(out: Path, *, overlay: Callable[[Image], Image] | None = None) -> list[Path]:
-    """Write the strips into the folder ``out`` and return what was written.
+def write_pictures(out: Path, *, overlay: Callable[[Image], Image]) -> list[Path]:
+    """Write a strip of the street, and the same with ``overlay``, into the folder ``out``.
 
     Args:
         out: Folder; made when it is missing.
-        overlay: Draws the model's view of a picture; ``None`` tints the scene's own mask.
+        overlay: Draws into a picture, (H, W, 3) uint8 RGB, and returns the result.
+
+    Returns:
+        What was written.
     """
     out.mkdir(parents=True, exist_ok=True)
     scene = StreetScene(SceneStyle())
-    shots = [scene.render(flood_script(t_s), t_s) for t_s in MOMENTS_S]
-    images = [image for image, _ in shots]
-    if overlay is None:
-        drawn = [tinted(image, mask) for image, mask in shots]
-    else:
-        drawn = [overlay(image) for image in images]
+    images = [scene.render(flood_script(t_s), t_s)[0] for t_s in MOMENTS_S]
     paths = []
-    for name, pictures in ((STRIP_NAME, images), (MASK_STRIP_NAME, drawn)):
+    for name, pictures in (
+        (STRIP_NAME, images),
+        (OVERLAY_STRIP_NAME, [overlay(image) for image in images]),
+    ):
         path = out / name
         bgr = cv2.cvtColor(strip(pictures), cv2.COLOR_RGB2BGR)
         _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
@@ -71,11 +79,16 @@ def write_pictures(out: Path, *, overlay: Callable[[Image], Image] | None = None
 
 
 def main() -> None:
-    """Write the pictures into the folder given on the command line."""
+    """Write the pictures, with the shipped model's masks, into the folder that is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, metavar="FOLDER")
-    for path in write_pictures(parser.parse_args().out):
-        print(path)  # noqa: T201 - the result of the command
+    arguments = parser.parse_args()
+    segmenter = Segmenter.open("compact", backend="auto", device="auto", threads=0, max_batch=1)
+    try:
+        for path in write_pictures(arguments.out, overlay=model_overlay(segmenter)):
+            print(path)  # noqa: T201 - the result of the command
+    finally:
+        segmenter.close()
 
 
 if __name__ == "__main__":

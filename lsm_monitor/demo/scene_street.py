@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lsm_monitor.demo.scene_light import (
     PAVEMENT_M,
@@ -30,7 +31,9 @@ from lsm_monitor.demo.scene_traffic import Actor, car_faces
 from lsm_monitor.demo.scene_view import NEAR_M, Floats, View
 
 _SUPERSAMPLING = 2
+_TREE_KINDS = 4
 
+Rgba = npt.NDArray[np.uint8]
 _Painter = tuple[float, Callable[[Canvas], None]]  # distance in metres, and how to paint
 
 
@@ -53,8 +56,9 @@ def paint_surroundings(style: SceneStyle, rng: np.random.Generator) -> Surroundi
     """Paint sky, houses, trees, lamp posts and parked cars."""
     light = light_of(style)
     view = view_of(style).scaled(_SUPERSAMPLING)
-    painters = _houses(style, light, rng) + _street_end(style, light, rng)
-    painters += _trees(style, light, rng) + _lamp_posts(style, light)
+    trees = [tree(rng) for _ in range(_TREE_KINDS)]
+    painters = _houses(style, light, rng) + _street_end(style, light, trees, rng)
+    painters += _trees(style, light, trees, rng) + _lamp_posts(style, light)
     painters += _parked_cars(style, light, rng)
     painters.sort(key=lambda painter: -painter[0])
     clouds = tiled_noise(rng, 256, roughness=1.7)
@@ -135,7 +139,9 @@ def _gable(
     return _quad(corners, wall)
 
 
-def _street_end(style: SceneStyle, light: Light, rng: np.random.Generator) -> list[_Painter]:
+def _street_end(
+    style: SceneStyle, light: Light, trees: list[Rgba], rng: np.random.Generator
+) -> list[_Painter]:
     """Return a row of houses and trees across the far end."""
     painters: list[_Painter] = []
     x_m = -70.0
@@ -155,14 +161,16 @@ def _street_end(style: SceneStyle, light: Light, rng: np.random.Generator) -> li
         x_m += width_m
     for x_m in rng.uniform(-style.road_width_m - 8, style.road_width_m + 8, 8):
         base = (float(x_m), 0.0, STREET_END_M)
-        painters.append(_sprite(base, float(rng.uniform(6, 10)), light, rng))
+        painters.append(
+            _sprite(base, float(rng.uniform(6, 10)), light, trees[rng.integers(_TREE_KINDS)])
+        )
     return painters
 
 
 def _sprite(
-    base: tuple[float, float, float], size_m: float, light: Light, rng: np.random.Generator
+    base: tuple[float, float, float], size_m: float, light: Light, sprite: Rgba
 ) -> _Painter:
-    rgba = tree(rng).astype(np.float32)
+    rgba = sprite.astype(np.float32)
     opacity = rgba[..., 3:] / 255
     colour = hazed(rgba[..., :3] * light.ambient, light, base[2]) * opacity
     texture = np.concatenate([colour, opacity], axis=2)
@@ -170,14 +178,23 @@ def _sprite(
     return base[2], lambda canvas: canvas.paint_sprite(base, size_m, small)
 
 
-def _trees(style: SceneStyle, light: Light, rng: np.random.Generator) -> list[_Painter]:
+def _trees(
+    style: SceneStyle, light: Light, trees: list[Rgba], rng: np.random.Generator
+) -> list[_Painter]:
     painters = []
     for side in (-1, 1):
         x_m = side * (style.road_width_m / 2 + 1.0)
         for z_m in np.arange(rng.uniform(9, 16), STREET_END_M, rng.uniform(10, 18)):
             if rng.random() < 0.7:  # noqa: PLR2004 - some were never planted
                 base = (x_m, 0.1, float(z_m + rng.uniform(-1, 1)))
-                painters.append(_sprite(base, float(rng.uniform(4.5, 7.5)), light, rng))
+                painters.append(
+                    _sprite(
+                        base,
+                        float(rng.uniform(4.5, 7.5)),
+                        light,
+                        trees[rng.integers(_TREE_KINDS)],
+                    )
+                )
     return painters
 
 

@@ -90,7 +90,7 @@ class Water:
         heights_m = self._road_heights_m
         place = float(np.clip(level, 0, 1)) * (len(heights_m) - 1)
         covered_m = float(np.interp(place, np.arange(len(heights_m)), heights_m))
-        return covered_m + (0.05 * level**4 if level > 0 else -SHORE_M)
+        return covered_m + (0.05 * level**8 if level > 0 else -SHORE_M)
 
     def depth_m(self, level: float) -> Floats:
         """Return the depth of the water at each pixel from row ``top_px`` on; dry is < 0."""

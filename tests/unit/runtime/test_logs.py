@@ -10,7 +10,6 @@ import pytest
 from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.runtime.logs import RedactingFormatter
 
-
 SECRET = "hunter2"
 
 

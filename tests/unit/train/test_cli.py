@@ -55,6 +55,7 @@ def test_training_exporting_and_evaluating_work_end_to_end(
     assert manifest.software["recipe_seed"] == "3"
     assert [(s.name, s.pictures) for s in manifest.trained_on] == [
         ("dry_lums", 2),
+        ("rendered", 2),
         ("roadway_dev", 2),
         ("roadway_unlabelled", 3),
     ]

@@ -56,6 +56,9 @@ def test_the_shipped_recipe_takes_nothing_from_the_evaluation_sets(
             id="needless-donors",
         ),
         pytest.param("dry_lums: MIT", "", r"'licences' does not name dry_lums", id="licence"),
+        pytest.param(
+            "[rendered]", "[dry_lums]", r"section 'rendered'.*need each other", id="rendered"
+        ),
         pytest.param("name: debug", "name: [", r"recipe\.yaml: cannot be read", id="no-yaml"),
     ],
 )

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from lsm_train.augment import augment
-from lsm_train.config import load_recipe
+from lsm_train.config import RenderedSection, load_recipe
 from lsm_train.data import DRY, IGNORED, WATER, Picture, load_dataset
-from lsm_train.samples import make_batch, make_sources
+from lsm_train.loop import load_pictures
+from lsm_train.rendered import render_pictures
+from lsm_train.samples import make_batch
 from lsm_train.synthesis import dried, flooded, wet
 
 SEEDS = range(12)
@@ -99,8 +101,7 @@ def test_labels_move_with_the_pixels() -> None:
 
 def test_batches_are_the_same_for_the_same_seed(data: Path, debug_recipe: Path) -> None:
     recipe = load_recipe(debug_recipe)
-    pictures = {name: load_dataset(data, name, None, 768) for name in recipe.licences}
-    sources = make_sources(recipe, pictures)
+    sources, _, _ = load_pictures(recipe, data)
     batches = [
         make_batch(sources, batch_size=6, size_px=64, rng=np.random.default_rng(7))
         for _ in range(2)
@@ -111,9 +112,9 @@ def test_batches_are_the_same_for_the_same_seed(data: Path, debug_recipe: Path) 
 
 def test_padding_is_never_something_to_learn_from(data: Path, debug_recipe: Path) -> None:
     recipe = load_recipe(debug_recipe)
-    pictures = {name: load_dataset(data, name, None, 768) for name in recipe.licences}
+    sources, _, _ = load_pictures(recipe, data)
     images, labels = make_batch(
-        make_sources(recipe, pictures),
+        sources,
         batch_size=24,
         size_px=64,
         rng=np.random.default_rng(0),
@@ -121,3 +122,13 @@ def test_padding_is_never_something_to_learn_from(data: Path, debug_recipe: Path
     padded = (images == 0.0).all(dim=1).all(dim=2)  # rows of nothing but letterbox grey
     assert padded.any()
     assert (labels[padded] == IGNORED).all()
+
+
+def test_rendered_streets_are_the_same_every_time_and_have_exact_masks() -> None:
+    settings = RenderedSection(streets=1, pictures_per_street=3)
+    one, other = render_pictures(settings), render_pictures(settings)
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first.image, second.image)
+        np.testing.assert_array_equal(first.labels, second.labels)
+    assert any((picture.labels == WATER).any() for picture in one)
+    assert {picture.dataset for picture in one} == {"rendered"}

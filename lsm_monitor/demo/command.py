@@ -1,0 +1,177 @@
+"""``lsm-monitor demo``: the real daemon between a rendered camera and a subscriber.
+
+The configuration is written as a file and read back by the daemon's own loader; the daemon is
+the one of ``lsm-monitor run``. Only its dwell times are short, so that a flood fits into a
+minute. Nothing after the camera is simulated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+
+from lsm_monitor.app import Daemon
+from lsm_monitor.config.loader import load
+from lsm_monitor.demo.lines import line_of
+from lsm_monitor.demo.session import DemoSession, demo_session
+from lsm_monitor.demo.subscriber import Subscriber
+
+_QUIET_S = 5.0
+"""After so long without news the newest state is repeated: the demo never looks stuck."""
+
+_CONFIG = """\
+version: 1
+site: demo
+state_dir: {folder}/state
+mqtt: {{host: 127.0.0.1, port: {port}, heartbeat_s: 60}}
+# Short, so that a flood fits into a minute. A city leaves them out.
+defaults: {{interval_s: 1, smoothing_s: 1.5, open_for_s: 3, level_up_for_s: 3, close_for_s: 4}}
+cameras:
+  street:
+    url: {url}
+"""
+
+
+async def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> None:
+    """Run until the flood is over, ``seconds`` have passed, or Ctrl-C.
+
+    Args:
+        seconds: Longest time to watch; ``None``: until the episode closes, or for ever with an
+            own video.
+        video: The operator's own clip, looped; ``None`` renders the flooding street.
+        as_json: Print the events as JSON, exactly as they came over MQTT, and nothing else.
+
+    Raises:
+        LsmMonitorError: The video, the broker or the model cannot be used.
+    """
+    progress = _Say(sys.stderr.isatty())
+    stop = asyncio.Event()
+    view = _View(as_json=as_json, say=progress, on_close=None if video else _later(stop))
+    with (
+        TemporaryDirectory(prefix="lsm-demo-") as folder,
+        demo_session(video=video, progress=progress.rendering) as session,
+        Subscriber(
+            host="127.0.0.1",
+            port=session.broker_port,
+            prefix="lsm/v1/demo",
+            on_message=view.show,
+            client_id="demo-subscriber",
+        ),
+    ):
+        config = Path(folder) / "demo.yaml"
+        config.write_text(_config_text(session, folder))
+        progress(f"camera {session.camera_url}, broker 127.0.0.1:{session.broker_port}")
+        progress("starting the daemon: lsm-monitor run, with short dwell times")
+        daemon = Daemon(load(config, os.environ), environ={})
+        beside = [
+            asyncio.create_task(_stop_after(seconds, stop), name="demo-timer"),
+            asyncio.create_task(_repeat_when_quiet(view), name="demo-progress"),
+        ]
+        try:
+            await daemon.run(stop)
+        finally:
+            for task in beside:
+                task.cancel()
+    progress(f"{view.events} events arrived, in order: {view.in_order}")
+
+
+class _View:
+    """What the subscriber in this terminal prints. Called from the subscriber's thread."""
+
+    def __init__(
+        self, *, as_json: bool, say: Callable[[str], None], on_close: Callable[[], None] | None
+    ) -> None:
+        self._as_json = as_json
+        self._say = say
+        self._on_close = on_close
+        self._last_seq = 0
+        self._newest_state = "waiting for the first picture"
+        self.quiet = True
+        self.events = 0
+        self.in_order = True
+
+    def show(self, topic: str, payload: bytes) -> None:
+        """Print one message, if it says something that was not printed yet."""
+        is_event = topic.endswith("/event")
+        line = line_of(topic, payload)
+        if line is None:
+            return
+        if topic.endswith("/state"):
+            self._newest_state = line
+            return
+        self.quiet = False
+        if not is_event:
+            self._say(line)
+            return
+        event = json.loads(payload)
+        self.events += 1
+        self.in_order &= event["seq"] == self._last_seq + 1
+        self._last_seq = event["seq"]
+        typer.echo(payload.decode() if self._as_json else line)
+        if event["event_type"] == "close":
+            self._last_seq = 0
+            if self._on_close is not None:
+                self._on_close()
+
+    def repeat_state(self) -> None:
+        """Print the newest state when nothing else was printed since the last call."""
+        if self.quiet:
+            self._say(self._newest_state)
+        self.quiet = True
+
+
+class _Say:
+    """Progress on stderr."""
+
+    def __init__(self, is_tty: bool) -> None:  # noqa: FBT001 - a property of the stream
+        self._is_tty = is_tty
+        self._told_tenths = -1
+
+    def __call__(self, text: str) -> None:
+        typer.echo(text, err=True)
+
+    def rendering(self, done: float) -> None:
+        """Tell how much of the street is rendered: in place on a terminal, else at the end."""
+        tenths = int(done * 10)
+        if tenths == self._told_tenths:
+            return
+        self._told_tenths = tenths
+        if self._is_tty:
+            end = "\n" if tenths == 10 else ""  # noqa: PLR2004 - done
+            typer.echo(f"\rrendering the street: {tenths * 10} %", err=True, nl=False)
+            typer.echo(end, err=True, nl=False)
+        elif tenths in {0, 5, 10}:
+            self(f"rendering the street: {tenths * 10} %")
+
+
+def _config_text(session: DemoSession, folder: str) -> str:
+    text = _CONFIG.format(folder=folder, port=session.broker_port, url=session.camera_url)
+    if session.zone is None:
+        return text
+    corners = ", ".join(f"[{x:.3f}, {y:.3f}]" for x, y in session.zone)
+    return text + f"    zones: {{road: {{points: [{corners}]}}}}\n"
+
+
+def _later(stop: asyncio.Event) -> Callable[[], None]:
+    """Return a function that sets ``stop`` from any thread."""
+    loop = asyncio.get_running_loop()
+    return lambda: loop.call_soon_threadsafe(stop.set)  # type: ignore[return-value]  # a handle
+
+
+async def _stop_after(seconds: float | None, stop: asyncio.Event) -> None:
+    if seconds is not None:
+        await asyncio.sleep(seconds)
+        stop.set()
+
+
+async def _repeat_when_quiet(view: _View) -> None:
+    while True:
+        await asyncio.sleep(_QUIET_S)
+        view.repeat_state()

@@ -1,0 +1,59 @@
+"""``lsm-monitor demo`` as a newcomer runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def demo(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lsm_monitor", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_whole_episode_arrives_in_order_and_the_demo_ends_by_itself() -> None:
+    process = demo("--json")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert len({event["event_id"] for event in events}) == 1
+    kinds = [event["event_type"] for event in events]
+    assert (kinds[0], kinds[-1]) == ("open", "close")
+    severity = [event["severity"] for event in events]
+    assert max(severity[:-1]) > severity[0]  # a level up ...
+    assert any(
+        a > b for a, b in zip(severity[:-1], severity[1:-1], strict=False)
+    )  # ... and down
+    assert "in order: True" in err
+
+
+def test_an_interrupt_ends_the_demo_at_once() -> None:
+    process = demo("--seconds", "600")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "daemon online" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def test_a_video_that_is_none_is_an_error_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("not a video")
+    process = demo("--video", str(path))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 69
+    assert "notes.mp4" in err
