@@ -145,6 +145,8 @@ class Publisher:
             self._woken.set()
             # Not asyncio.timeout(): in Python 3.11 it does not work in a cancelled task.
             await asyncio.wait([publishing], timeout=_FLUSH_TIMEOUT_S)
+            if not publishing.done():
+                logger.warning("mqtt: the broker is too slow; the rest stays in the outbox")
             raise
         finally:
             publishing.cancel()
@@ -155,7 +157,7 @@ class Publisher:
     async def _give_birth(self, connection: BrokerConnection) -> None:
         self._board.mark_all_changed()
         await self._send_board(connection)
-        kept = await asyncio.to_thread(self._outbox.kept)
+        kept = []
         for start in range(0, len(kept), MAX_IN_FLIGHT):
             batch = kept[start : start + MAX_IN_FLIGHT]
             self._require(connection, await self._deliver(connection, batch, flow="state"))

@@ -27,14 +27,16 @@ from torch import nn
 
 from lsm_monitor.model.build import ModelParts, WaterModel, build_model
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
-from lsm_train.config import RENDERED, OptimiserSection, Recipe, SelfTrainingSection
-from lsm_train.data import DRY, IGNORED, WATER, Picture, load_dataset, read_splits
-from lsm_train.evaluate import evaluate, predict
+from lsm_train.config import RENDERED, OptimiserSection, Recipe
+from lsm_train.data import Picture, load_dataset, read_splits
+from lsm_train.errors import RecipeError, RunError
+from lsm_train.evaluate import evaluate
 from lsm_train.log import EpochLog, draw_curves, write_log
 from lsm_train.losses import water_loss
 from lsm_train.pretrained import load_imagenet_weights
 from lsm_train.rendered import render_pictures
 from lsm_train.samples import Source, choose, make_batch, make_sources
+from lsm_train.self_training import self_label
 
 logger = logging.getLogger(__name__)
 
@@ -58,19 +60,26 @@ def fit(recipe: Recipe, *, data: Path, out: Path, seed: int) -> list[EpochLog]:
 
     Raises:
         DataError: Pictures are missing or damaged; all are named before training starts.
-        ValueError: The recipe names an unknown part.
+        RecipeError: The recipe names an unknown part.
+        RunError: ``out`` cannot be written.
     """
     torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(seed)
     sources, unlabelled, validation = load_pictures(recipe, data)
     trainer = set_up(recipe, seed)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = f"{out}: cannot be made ({exc.strerror}); choose another folder with --out"
+        raise RunError(msg) from exc
     started_s = time.monotonic()
     log: list[EpochLog] = []
     for epoch in range(recipe.epochs):
         if recipe.self_training and epoch in recipe.self_training.label_at_epochs:
-            labelled = self_label(trainer.averaged, unlabelled, recipe)
+            labelled = self_label(
+                trainer.averaged, unlabelled, recipe.self_training, recipe.model.input_size_px
+            )
             logger.info("epoch %d: labelled %d pictures", epoch, len(labelled))
             draw = functools.partial(choose, labelled)
             fresh = Source(draw, recipe.self_training.share)
@@ -119,7 +128,11 @@ def load_pictures(
 
 def set_up(recipe: Recipe, seed: int) -> Trainer:
     """Return model, averaged model, optimiser and schedule."""
-    model = build_model(ModelParts(**recipe.model.model_dump()))
+    try:
+        model = build_model(ModelParts(**recipe.model.model_dump()))
+    except ValueError as exc:
+        msg = f"recipe {recipe.name!r}: model: {exc}"
+        raise RecipeError(msg) from exc
     if isinstance(model.image_encoder, EfficientNetLite0):
         load_imagenet_weights(model.image_encoder)
     freeze(model, recipe.frozen_stages)
@@ -216,34 +229,6 @@ def update_average(trainer: Trainer, decay: float) -> None:
             average.lerp_(current[name], 1.0 - decay)
         else:
             average.copy_(current[name])
-
-
-def self_label(model: WaterModel, pictures: Sequence[Picture], recipe: Recipe) -> list[Picture]:
-    """Return the pictures with the model's confident opinion as labels, the rest ignored.
-
-    The opinion is the mean over the picture and its mirror image.
-    """
-    assert recipe.self_training is not None  # noqa: S101 - the caller has checked
-    size_px = recipe.model.input_size_px
-    labelled = []
-    for picture in pictures:
-        mirrored = np.ascontiguousarray(picture.image[:, ::-1])
-        probability = (
-            predict(model, picture.image, size_px) + predict(model, mirrored, size_px).flip(-1)
-        ) / 2
-        labels = confident_labels(probability, recipe.self_training)
-        labelled.append(Picture(picture.dataset, picture.name, picture.image, labels))
-    return labelled
-
-
-def confident_labels(
-    probability: torch.Tensor, settings: SelfTrainingSection
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """(H, W) probabilities -> (H, W) uint8 labels; what is neither is ignored."""
-    labels = np.full(tuple(probability.shape), IGNORED, np.uint8)
-    labels[probability.numpy() >= settings.water_above] = WATER
-    labels[probability.numpy() <= settings.dry_below] = DRY
-    return labels
 
 
 def validate(

@@ -88,6 +88,23 @@ def test_a_damaged_picture_stops_training_before_it_starts(
     assert not folder.exists()
 
 
+def test_an_unknown_part_in_a_recipe_is_named_with_the_known_ones(
+    run: Run, data: Path, debug_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(debug_recipe.read_text().replace("small_model: lite", "small_model: big"))
+    assert run("fit", recipe, "--data", data, "--out", tmp_path / "run") == 78
+    assert "unknown small_model 'big'; known are lite" in capsys.readouterr().err
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(
+    run: Run, data: Path, debug_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run("fit", debug_recipe, "--data", data, "--out", tmp_path / "file" / "run") == 78
+    assert "file/run: cannot be made" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

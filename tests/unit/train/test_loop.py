@@ -11,7 +11,6 @@ from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
 from lsm_train.config import Recipe, load_recipe
 from lsm_train.data import DRY, IGNORED, WATER, Picture
 from lsm_train.loop import (
-    confident_labels,
     freeze,
     learning_rate_factor,
     set_up,
@@ -20,6 +19,7 @@ from lsm_train.loop import (
 )
 from lsm_train.pretrained import load_imagenet_weights, rename
 from lsm_train.samples import Source
+from lsm_train.self_training import confident_labels
 
 
 @pytest.fixture
