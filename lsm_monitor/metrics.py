@@ -18,8 +18,8 @@ class Metrics:
         self.frames = Counter(
             "lsm_camera_frames",
             "Pictures by how far they got: received, decoded, unusable, dropped (a newer one "
-            "took the place in the mailbox), stale (waited too long), inferred, failed (inference "
-            "raised).",
+            "took the place in the mailbox), stale (waited too long), inferred, failed (the "
+            "model raised).",
             ["camera", "stage"],
             registry=self.registry,
         )

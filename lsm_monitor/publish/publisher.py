@@ -157,7 +157,7 @@ class Publisher:
     async def _give_birth(self, connection: BrokerConnection) -> None:
         self._board.mark_all_changed()
         await self._send_board(connection)
-        kept = []
+        kept = await asyncio.to_thread(self._outbox.kept)
         for start in range(0, len(kept), MAX_IN_FLIGHT):
             batch = kept[start : start + MAX_IN_FLIGHT]
             self._require(connection, await self._deliver(connection, batch, flow="state"))

@@ -62,5 +62,5 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
 def test_two_pictures_are_never_written_to_one_file(tmp_path: Path) -> None:
     write_picture(tmp_path / "x" / "a.png")
     write_picture(tmp_path / "y" / "a.png")
-    with pytest.raises(ValueError, match="would both be written as a_mask.png"):
+    with pytest.raises(ValueError, match=r"would both be written as a_mask\.png"):
         find_pictures([tmp_path / "x", tmp_path / "y"])
