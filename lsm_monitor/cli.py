@@ -74,7 +74,7 @@ def demo(
     from lsm_monitor.demo.command import run_demo  # noqa: PLC0415
 
     _configure_logs(level="warning", fmt="logfmt", secrets=[])
-    asyncio.run(run_demo(seconds=seconds, video=video, as_json=as_json))
+    run_demo(seconds=seconds, video=video, as_json=as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,24 +40,24 @@ cameras:
 """
 
 
-async def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> None:
+def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> None:
     """Run until the flood is over, ``seconds`` have passed, or Ctrl-C.
 
     Args:
         seconds: Longest time to watch; ``None``: until the episode closes, or for ever with an
             own video.
         video: The operator's own clip, looped; ``None`` renders the flooding street.
-        as_json: Print the events as JSON, exactly as they came over MQTT, and nothing else.
+        as_json: Print the events as JSON, exactly as they came over MQTT, and nothing else on
+            stdout.
 
     Raises:
         LsmMonitorError: The video, the broker or the model cannot be used.
     """
-    progress = _Say(sys.stderr.isatty())
-    stop = asyncio.Event()
-    view = _View(as_json=as_json, say=progress, on_close=None if video else _later(stop))
+    say = _Say(is_terminal=sys.stderr.isatty())
+    view = _View(as_json=as_json, say=say)
     with (
         TemporaryDirectory(prefix="lsm-demo-") as folder,
-        demo_session(video=video, progress=progress.rendering) as session,
+        demo_session(video=video, progress=say.rendering) as session,
         Subscriber(
             host="127.0.0.1",
             port=session.broker_port,
@@ -67,32 +68,39 @@ async def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) 
     ):
         config = Path(folder) / "demo.yaml"
         config.write_text(_config_text(session, folder))
-        progress(f"camera {session.camera_url}, broker 127.0.0.1:{session.broker_port}")
-        progress("starting the daemon: lsm-monitor run, with short dwell times")
+        say(f"camera {session.camera_url}, broker 127.0.0.1:{session.broker_port}")
+        say("starting the daemon: lsm-monitor run, with short dwell times")
         daemon = Daemon(load(config, os.environ), environ={})
-        beside = [
-            asyncio.create_task(_stop_after(seconds, stop), name="demo-timer"),
-            asyncio.create_task(_repeat_when_quiet(view), name="demo-progress"),
-        ]
-        try:
-            await daemon.run(stop)
-        finally:
-            for task in beside:
-                task.cancel()
-    progress(f"{view.events} events arrived, in order: {view.in_order}")
+        asyncio.run(_watch(daemon, view, seconds=seconds, until_closed=video is None))
+    say(f"{view.events} events arrived, in order: {view.in_order}")
+
+
+async def _watch(
+    daemon: Daemon, view: _View, *, seconds: float | None, until_closed: bool
+) -> None:
+    """Run the daemon until it is time to stop; SIGINT cancels."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if until_closed:
+        view.on_close = partial(loop.call_soon_threadsafe, stop.set)
+    if seconds is not None:
+        loop.call_later(seconds, stop.set)
+    teller = asyncio.create_task(_repeat_when_quiet(view), name="demo-progress")
+    try:
+        await daemon.run(stop)
+    finally:
+        teller.cancel()
 
 
 class _View:
     """What the subscriber in this terminal prints. Called from the subscriber's thread."""
 
-    def __init__(
-        self, *, as_json: bool, say: Callable[[str], None], on_close: Callable[[], None] | None
-    ) -> None:
+    def __init__(self, *, as_json: bool, say: Callable[[str], None]) -> None:
         self._as_json = as_json
         self._say = say
-        self._on_close = on_close
         self._last_seq = 0
         self._newest_state = "waiting for the first picture"
+        self.on_close: Callable[[], object] = lambda: None
         self.quiet = True
         self.events = 0
         self.in_order = True
@@ -117,8 +125,7 @@ class _View:
         typer.echo(payload.decode() if self._as_json else line)
         if event["event_type"] == "close":
             self._last_seq = 0
-            if self._on_close is not None:
-                self._on_close()
+            self.on_close()
 
     def repeat_state(self) -> None:
         """Print the newest state when nothing else was printed since the last call."""
@@ -130,8 +137,8 @@ class _View:
 class _Say:
     """Progress on stderr."""
 
-    def __init__(self, is_tty: bool) -> None:  # noqa: FBT001 - a property of the stream
-        self._is_tty = is_tty
+    def __init__(self, *, is_terminal: bool) -> None:
+        self._is_terminal = is_terminal
         self._told_tenths = -1
 
     def __call__(self, text: str) -> None:
@@ -143,7 +150,7 @@ class _Say:
         if tenths == self._told_tenths:
             return
         self._told_tenths = tenths
-        if self._is_tty:
+        if self._is_terminal:
             end = "\n" if tenths == 10 else ""  # noqa: PLR2004 - done
             typer.echo(f"\rrendering the street: {tenths * 10} %", err=True, nl=False)
             typer.echo(end, err=True, nl=False)
@@ -157,18 +164,6 @@ def _config_text(session: DemoSession, folder: str) -> str:
         return text
     corners = ", ".join(f"[{x:.3f}, {y:.3f}]" for x, y in session.zone)
     return text + f"    zones: {{road: {{points: [{corners}]}}}}\n"
-
-
-def _later(stop: asyncio.Event) -> Callable[[], None]:
-    """Return a function that sets ``stop`` from any thread."""
-    loop = asyncio.get_running_loop()
-    return lambda: loop.call_soon_threadsafe(stop.set)  # type: ignore[return-value]  # a handle
-
-
-async def _stop_after(seconds: float | None, stop: asyncio.Event) -> None:
-    if seconds is not None:
-        await asyncio.sleep(seconds)
-        stop.set()
 
 
 async def _repeat_when_quiet(view: _View) -> None:

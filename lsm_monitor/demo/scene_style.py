@@ -31,7 +31,7 @@ class SceneStyle:
         noise: Standard deviation of the camera's noise, in grey levels of 255.
     """
 
-    seed: int = 11
+    seed: int = 22
     width_px: int = 640
     height_px: int = 360
     focal_px: float = 460.0

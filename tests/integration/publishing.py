@@ -16,8 +16,8 @@ from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.types import EventKind, OutboundMessage, WaterLevel
-from tests.integration.brokers import WAIT_S
-from tests.unit.publish.scenes import MESSAGES, event_of, messages_of
+from tests.integration.brokers import WAIT_S, Notes
+from tests.unit.publish.scenes import EVENT_TOPIC, MESSAGES, event_of, messages_of
 
 NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
 
@@ -109,3 +109,12 @@ def first_of_each(messages: Sequence[bytes]) -> list[bytes]:
 
 def retained(topic: str, payload: bytes) -> OutboundMessage:
     return OutboundMessage(topic, payload, qos=1, retain=True)
+
+
+def wait_for_events(notes: Notes, payloads: list[bytes]) -> None:
+    """Wait until every one of ``payloads`` came at least once."""
+    notes.wait_until(
+        lambda messages: (
+            set(payloads) <= {m.payload for m in messages if m.topic == EVENT_TOPIC}
+        )
+    )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.outbox import Outbox
-from tests.integration.brokers import Notes, RealBroker
+from tests.integration.brokers import RealBroker
 from tests.integration.publishing import (
     ImpatientClock,
     first_of_each,
@@ -23,12 +20,12 @@ from tests.integration.publishing import (
     record_story,
     retained,
     running,
+    wait_for_events,
 )
 from tests.integration.scripted_broker import ScriptedBroker
 from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_TOPIC, TOPICS
 
 STATE_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/zone/lane-1/state"
-CHILD = Path(__file__).with_name("publishing_child.py")
 
 
 @pytest.fixture
@@ -36,15 +33,6 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     outbox = open_outbox(tmp_path)
     yield outbox
     outbox.close()
-
-
-def wait_for_events(notes: Notes, payloads: list[bytes]) -> None:
-    """Wait until every one of ``payloads`` came at least once."""
-    notes.wait_until(
-        lambda messages: (
-            set(payloads) <= {m.payload for m in messages if m.topic == EVENT_TOPIC}
-        )
-    )
 
 
 def test_events_arrive_in_order_and_the_outbox_is_empty_afterwards(outbox: Outbox) -> None:
@@ -260,58 +248,3 @@ def test_what_is_wrong_is_reported_once_counted_always_and_leaks_nothing(
     ours = [r for r in caplog.records if r.name.startswith("lsm_monitor.publish")]
     assert len([r for r in ours if r.levelno == logging.WARNING]) == 1
     assert "wr0ng" not in "".join(r.getMessage() for r in ours)
-
-
-def kill_child(*arguments: object, when: Callable[[subprocess.Popen[str]], None]) -> None:
-    """Start ``publishing_child.py`` and kill it, as a power cut would, after ``when``."""
-    command = [sys.executable, str(CHILD), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603 - our own script
-        try:
-            when(child)
-        finally:
-            child.send_signal(signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
-
-
-def test_a_process_that_is_killed_before_it_sends_loses_nothing(tmp_path: Path) -> None:
-    def recorded(child: subprocess.Popen[str]) -> None:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "recorded\n"
-
-    kill_child("record", tmp_path, 20, when=recorded)
-    outbox = open_outbox(tmp_path)
-    assert [episode.seq for episode in outbox.episodes()] == [20]
-    expected = [row.message.payload for row in outbox.pending(100)[::2]]
-    with RealBroker() as broker, running(publisher_for(outbox, port=broker.port)):
-        wait_for_events(broker.notes, expected)
-    assert broker.notes.on(EVENT_TOPIC) == expected
-    assert [json.loads(payload)["seq"] for payload in expected] == list(range(1, 21))
-    outbox.close()
-
-
-def test_a_process_that_is_killed_while_it_sends_loses_nothing_and_its_last_will_is_told(
-    tmp_path: Path,
-) -> None:
-    with RealBroker() as broker, broker.subscriber(TOPICS.status) as heard:
-        kill_child(
-            "publish",
-            tmp_path,
-            400,
-            broker.port,
-            when=lambda _: broker.notes.wait_until(
-                lambda messages: [m.topic for m in messages].count(EVENT_TOPIC) >= 30
-            ),
-        )
-        heard.wait_for(TOPICS.status, b"offline")
-        outbox = open_outbox(tmp_path)
-        left = outbox.count()
-        with running(publisher_for(outbox, port=broker.port)):
-            broker.notes.wait_until(
-                lambda messages: (
-                    len({m.payload for m in messages if m.topic == EVENT_TOPIC}) == 400
-                )
-            )
-        outbox.close()
-    assert 0 < left < 800
-    seqs = [json.loads(payload)["seq"] for payload in broker.notes.on(EVENT_TOPIC)]
-    assert list(dict.fromkeys(seqs)) == list(range(1, 401))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -135,19 +136,32 @@ def test_a_broker_that_does_not_answer_is_a_timeout_and_is_left_alone() -> None:
         assert broker.hung_up.wait(WAIT_S)
 
 
-def test_giving_up_while_connecting_leaves_no_connection_behind() -> None:
-    async def give_up(port: int) -> None:
-        connecting = asyncio.create_task(connect(config_for(port, connect_timeout_s=WAIT_S)))
+def test_giving_up_while_connecting_leaves_no_connection_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up = threading.Event()
+    connect_for_real = socket.create_connection
+
+    def connect_late(
+        address: tuple[str, int], timeout: float, source_address: tuple[str, int]
+    ) -> socket.socket:
+        assert given_up.wait(WAIT_S)
+        return connect_for_real(address, timeout, source_address)
+
+    async def give_up(broker: ScriptedBroker) -> None:
+        settings = config_for(broker.port, connect_timeout_s=WAIT_S)
+        connecting = asyncio.create_task(connect(settings))
         await asyncio.sleep(0)
         connecting.cancel()
         await asyncio.wait([connecting])
         assert connecting.cancelled()
+        given_up.set()
         # The loop lives on, as the daemon's does, and lets go of what was under way.
-        async with asyncio.timeout(WAIT_S):
-            await asyncio.to_thread(broker.hung_up.wait)
+        assert await asyncio.to_thread(broker.hung_up.wait, WAIT_S)
 
+    monkeypatch.setattr(socket, "create_connection", connect_late)
     with ScriptedBroker() as broker:
-        asyncio.run(give_up(broker.port))
+        asyncio.run(give_up(broker))
     for thread in threading.enumerate():
         if thread.name.startswith(("mqtt", "paho")):
             thread.join(WAIT_S)

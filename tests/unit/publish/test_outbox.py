@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsm_monitor.errors import StoreError
@@ -133,6 +133,7 @@ def test_every_zone_has_its_own_episode(outbox: Outbox) -> None:
     peak_fraction=st.floats(0.0, 1.0),
     event_id=st.uuids(),
 )
+@settings(max_examples=20, deadline=None)  # each writes a file
 def test_an_episode_comes_back_as_it_was(  # noqa: PLR0917 - the fields of an episode
     tmp_path_factory: pytest.TempPathFactory,
     seq: int,
