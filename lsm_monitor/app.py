@@ -139,6 +139,7 @@ class Daemon:
             metrics=self.metrics,
             clock=clock,
         )
+        decisions.close_abandoned(episodes)
         capture, inference = self._frame_services(cameras, segmenter, decisions)
         logger.info(
             "watching %d cameras with %s %s; %d episodes open from before",

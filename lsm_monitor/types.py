@@ -169,6 +169,7 @@ class ReasonCode(StrEnum):
     LEVEL_DOWN = "LEVEL_DOWN"
     NO_USABLE_FRAMES = "NO_USABLE_FRAMES"
     FRAMES_RETURNED = "FRAMES_RETURNED"
+    NOT_WATCHED = "NOT_WATCHED"
 
 
 @dataclass(frozen=True, slots=True)

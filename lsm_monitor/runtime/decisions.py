@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.errors import StoreError
@@ -21,6 +22,7 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
+    Episode,
     FrameStamp,
     HealthCode,
     HealthState,
@@ -30,6 +32,7 @@ from lsm_monitor.types import (
     WaterState,
     ZoneId,
 )
+from lsm_monitor.water.episodes import abandon
 from lsm_monitor.water.judge import CameraJudge, Judgement
 
 logger = logging.getLogger(__name__)
@@ -95,6 +98,18 @@ class Decisions:
         self._unsaved: list[WaterEvent] = []
         self._disk_refuses = False
         self._last_tick_s = float("-inf")
+
+    def close_abandoned(self, episodes: Iterable[Episode]) -> None:
+        """Close those of ``episodes``, open since the last run, whose zone no judge has."""
+        watched = {e.event_id for judge in self._judges.values() for e in judge.episodes}
+        with self._lock:
+            for episode in episodes:
+                if episode.event_id not in watched:
+                    self._health.setdefault(
+                        episode.camera_id, _unwatched(episode.camera_id, self._clock.now())
+                    )
+                    self._unsaved.append(abandon(episode, self._clock.now()))
+            self._save()
 
     def on_mask(self, mask: WaterMask) -> None:
         """Judge one mask and publish what follows from it."""
@@ -181,3 +196,7 @@ class Decisions:
             for message in self._messages.zone_state(state, now):
                 self._retain(message)
         self._retain(self._messages.camera_state(states, now))
+
+
+def _unwatched(camera_id: CameraId, now: datetime) -> CameraHealth:
+    return CameraHealth(camera_id, HealthState.OFFLINE, (), "not watched", now, reconnects=0)

@@ -183,6 +183,36 @@ class EpisodeTracker:
         )
 
 
+def abandon(episode: Episode, at: datetime) -> WaterEvent:
+    """Return the ``close`` of an episode whose zone is not watched any more.
+
+    Its subscribers would otherwise wait for ever. Nothing is claimed about the water: the
+    level is ``unknown``.
+
+    Args:
+        episode: Open since before the zone was taken out of the configuration.
+        at: Now, timezone-aware UTC.
+    """
+    return WaterEvent(
+        kind=EventKind.CLOSE,
+        episode=replace(episode, seq=episode.seq + 1),
+        state=WaterState(
+            camera_id=episode.camera_id,
+            zone_id=episode.zone_id,
+            level=WaterLevel.UNKNOWN,
+            water_fraction=None,
+            confidence=None,
+            since=at,
+            observed_at=None,
+        ),
+        previous_level=episode.level,
+        observed_at=at,
+        closed_at=at,
+        reasons=(ReasonCode.NOT_WATCHED,),
+        evidence=EvidenceWindow(start=at, end=at, frames=0, frames_usable=0),
+    )
+
+
 def _reasons(
     kind: EventKind, level: WaterLevel, previous_level: WaterLevel
 ) -> tuple[ReasonCode, ...]:

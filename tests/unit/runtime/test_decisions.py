@@ -139,6 +139,32 @@ def test_a_restart_opens_nothing_twice_and_goes_on_counting(
     assert again.events() == [("open", 1), ("close", 2)]
 
 
+def test_an_episode_whose_camera_was_taken_out_is_closed_and_claims_nothing(
+    tmp_path: Path, clock: FakeClock, street: Street
+) -> None:
+    street.see(0.3, seconds=6)
+    episodes = street.outbox.episodes()
+    street.outbox.close()
+    again = Street(tmp_path, clock)
+    again.decisions._judges.clear()
+    again.decisions.close_abandoned(episodes)
+    assert again.events() == [("open", 1), ("close", 2)]
+    payloads = [json.loads(row.message.payload or "{}") for row in again.outbox.pending(9)]
+    close = next(p for p in payloads if p.get("event_type") == "close")
+    assert (close["level"], close["reason_codes"]) == ("unknown", ["NOT_WATCHED"])
+    assert again.outbox.episodes() == []
+
+
+def test_episodes_that_are_still_watched_are_left_alone(
+    tmp_path: Path, clock: FakeClock, street: Street
+) -> None:
+    street.see(0.3, seconds=6)
+    street.outbox.close()
+    again = Street(tmp_path, clock)
+    again.decisions.close_abandoned(again.outbox.episodes())
+    assert again.events() == [("open", 1)]
+
+
 def test_events_wait_for_a_disk_that_refuses_and_keep_their_order(
     street: Street, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
