@@ -79,6 +79,11 @@ class Metrics:
             "Events that the broker has not acknowledged yet.",
             registry=self.registry,
         )
+        self.outbox_oldest_s = Gauge(
+            "lsm_outbox_oldest_seconds",
+            "Age of the oldest event that the broker has not acknowledged; 0 without one.",
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",

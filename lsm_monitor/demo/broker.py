@@ -5,6 +5,7 @@ For the demo, so that nothing has to be installed first. amqtt speaks MQTT 3.1.1
 
 from __future__ import annotations
 
+import asyncio
 from typing import Self
 
 from amqtt import errors as amqtt_errors
@@ -17,6 +18,36 @@ _TIMEOUT_S = 10.0
 _ANONYMOUS = "amqtt.plugins.authentication.AnonymousAuthPlugin"
 
 
+class MortalBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
+    """amqtt's broker, but its end is sure and leaves nothing open.
+
+    By itself it stops listening last, so that clients are let in while it goes; and it
+    cancels readers that may miss it (``wait_for`` in Python 3.11 can swallow a
+    cancellation), which makes its ``shutdown`` hang for ever.
+    """
+
+    def __init__(self, config: dict[str, object]) -> None:
+        super().__init__(config)
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        """Serve a client, and remember its socket."""
+        self._writers.append(writer)
+        await super().stream_connected(reader, writer, listener_name)
+
+    async def shutdown(self) -> None:
+        """Stop listening, hang up on everybody, and end."""
+        for server in self._servers.values():
+            await server.close_instance()
+        for writer in self._writers:
+            writer.close()
+        await super().shutdown()
+        closed = (writer.wait_closed() for writer in self._writers)
+        await asyncio.gather(*closed, return_exceptions=True)
+
+
 class DemoBroker:
     """Runs between ``start`` and ``stop``; also a context manager.
 
@@ -27,7 +58,7 @@ class DemoBroker:
     def __init__(self, *, port: int = 0) -> None:
         self._port = port
         self._thread: LoopThread | None = None
-        self._broker: Broker | None = None
+        self._broker: MortalBroker | None = None
 
     @property
     def port(self) -> int:
@@ -66,7 +97,7 @@ class DemoBroker:
         self.stop()
 
     async def _listen(self) -> int:
-        self._broker = Broker(
+        self._broker = MortalBroker(
             {
                 "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self._port}"}},
                 "plugins": {_ANONYMOUS: {"allow_anonymous": True}},
@@ -80,8 +111,4 @@ class DemoBroker:
 
     async def _close(self) -> None:
         assert self._broker is not None  # noqa: S101 - start came before
-        # amqtt stops listening last: a client that comes back meanwhile would be let in by a
-        # broker that is about to vanish, and its connection never closed.
-        for server in self._broker._servers.values():  # noqa: SLF001
-            await server.close_instance()
         await self._broker.shutdown()

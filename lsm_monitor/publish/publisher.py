@@ -224,6 +224,9 @@ class Publisher:
 
     async def _count_outbox(self) -> None:
         self._metrics.outbox_messages.set(await asyncio.to_thread(self._outbox.count))
+        oldest_at = await asyncio.to_thread(self._outbox.oldest_at)
+        age_s = (self._clock.now() - oldest_at).total_seconds() if oldest_at else 0.0
+        self._metrics.outbox_oldest_s.set(age_s)
 
     def _report(self, exc: BrokerError) -> None:
         """Log the first failure of its kind in a row; the metrics count them all."""

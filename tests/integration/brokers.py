@@ -6,7 +6,6 @@ it arrives, before it is acknowledged: what a client was told is safe is in the 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import threading
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from amqtt.broker import Broker, BrokerContext
+from amqtt.broker import BrokerContext
 from amqtt.contexts import BaseContext
 from amqtt.mqtt.packet import MQTTPacket
 from amqtt.mqtt.publish import PublishPacket
@@ -24,6 +23,7 @@ from amqtt.session import Session
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from lsm_monitor.demo.broker import MortalBroker
 from lsm_monitor.demo.loop_thread import LoopThread
 from lsm_monitor.types import OutboundMessage
 
@@ -100,34 +100,6 @@ class OneUser(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
             self.config.username,
             self.config.password,
         )
-
-
-class MortalBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
-    """amqtt's broker, but its end is sure and leaves nothing open.
-
-    By itself it stops listening last, so that clients are let in while it goes; and it
-    cancels readers that may miss it (``wait_for`` in Python 3.11 can swallow a
-    cancellation), which makes its ``shutdown`` hang for ever.
-    """
-
-    def __init__(self, config: dict[str, object]) -> None:
-        super().__init__(config)
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def stream_connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
-    ) -> None:
-        self._writers.append(writer)
-        await super().stream_connected(reader, writer, listener_name)
-
-    async def shutdown(self) -> None:
-        for server in self._servers.values():
-            await server.close_instance()
-        for writer in self._writers:
-            writer.close()
-        await super().shutdown()
-        closed = (writer.wait_closed() for writer in self._writers)
-        await asyncio.gather(*closed, return_exceptions=True)
 
 
 def free_port() -> int:
