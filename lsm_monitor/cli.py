@@ -212,6 +212,10 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; every error that we raise on purpose becomes an exit code."""
+    # Before torch loads its OpenMP, whose threads otherwise spin while they wait for each
+    # other: on two cores shared with one busy neighbour a frame then takes 10 to 30 times as
+    # long (benchmarks/results.md). An idle machine pays a few milliseconds per frame for it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.exit(run_guarded(app))
 
 

@@ -17,7 +17,7 @@ from lsm_monitor.errors import ConfigError
 Location = tuple[str | int, ...]
 
 _MAX_FILE_BYTES = 16 * 1024 * 1024  # about 50,000 cameras
-_MAX_NODES = 2_000_000  # what aliases may unfold to
+_MAX_NODES = 1_000_000  # what aliases may unfold to
 
 
 @dataclass(frozen=True, slots=True)
