@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import datetime
 
 import lsm_monitor
 from lsm_monitor.capture.camera import CameraCapture
@@ -34,19 +35,21 @@ from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime import state_dir
 from lsm_monitor.runtime.decisions import Decisions
-from lsm_monitor.runtime.judging import judge_of
+from lsm_monitor.runtime.judging import judge_of, open_segmenter
 from lsm_monitor.runtime.progress import Progress
-from lsm_monitor.runtime.service_group import run_services
-from lsm_monitor.runtime.supervisor import Service
+from lsm_monitor.runtime.service_group import Stage, run_services
+from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import CameraId, Frame
+from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthState
 
 logger = logging.getLogger(__name__)
 
 OUTBOX_FILE = "outbox.sqlite3"
 _INFERENCE_DEADLINE_S = 10.0
 """A batch that takes longer than this is stuck; the watchdog is then no longer fed."""
+_NEVER_GIVE_UP = RestartPolicy(limit=None)
+"""A fault of ours that one camera brings out must not end the watch over the others."""
 _CAMERA_STOP_S = 3.0
 """A camera thread inside a silent read ends with its read time-out; the exit does not wait."""
 _MAX_AGE_INTERVALS = 3.0
@@ -148,8 +151,10 @@ class Daemon:
             segmenter.identity.version,
             len(episodes),
         )
+        # The first beat: a hang in the very first batch must be noticed, too.
+        self._progress.beat("inference")
         await run_services(
-            [[publisher], [inference], capture],
+            [Stage([publisher]), Stage([inference]), Stage(capture, _NEVER_GIVE_UP)],
             stop=stop,
             on_started=self._started,
             notifier=self._notifier,
@@ -230,7 +235,17 @@ class Daemon:
             on_health=decisions.on_health,
             on_unusable=decisions.on_unusable,
         )
-        return ThreadService(f"camera[{camera_id}]", capture.run, stop_timeout_s=_CAMERA_STOP_S)
+        return ThreadService(
+            f"camera[{camera_id}]",
+            capture.run,
+            stop_timeout_s=_CAMERA_STOP_S,
+            on_fault=lambda: decisions.on_health(_faulty(camera_id, self._clock.now())),
+        )
+
+
+def _faulty(camera_id: CameraId, now: datetime) -> CameraHealth:
+    detail = "a fault of lsm-monitor itself; the log has it"
+    return CameraHealth(camera_id, HealthState.OFFLINE, (HealthCode.INTERNAL,), detail, now, 0)
 
 
 def client_id_of(config: MonitorConfig) -> str:
@@ -240,12 +255,6 @@ def client_id_of(config: MonitorConfig) -> str:
 
 def _ready_segmenter(model: ModelConfig) -> Segmenter:
     """Open the model and run it once: the first frame should not wait for that."""
-    segmenter = Segmenter.open(
-        model.bundle,
-        backend=model.backend,
-        device=model.device,
-        threads=model.threads,
-        max_batch=model.max_batch,
-    )
+    segmenter = open_segmenter(model, max_batch=model.max_batch)
     segmenter.warm_up()
     return segmenter

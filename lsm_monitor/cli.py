@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Literal
 
 import typer
@@ -22,15 +24,18 @@ from pydantic import SecretStr
 import lsm_monitor
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.config.models import MonitorConfig
-from lsm_monitor.config.secrets import revealed
+from lsm_monitor.config.secrets import read_file, revealed
 from lsm_monitor.errors import (
     BrokerError,
     BundleError,
     ConfigError,
     LsmMonitorError,
+    PictureError,
     SourceError,
     StoreError,
 )
+
+logger = logging.getLogger(__name__)
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
 
@@ -82,13 +87,18 @@ def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to check.")],
     probe: Annotated[bool, typer.Option(help="Also open every camera.")] = False,
 ) -> None:
-    """Check a configuration and its model bundle; starts nothing."""
-    from lsm_monitor.commands.check import check_bundle, probe_cameras  # noqa: PLC0415
+    """Check a configuration, its files and its model; starts nothing."""
+    from lsm_monitor.commands.check import (  # noqa: PLC0415
+        check_authority,
+        check_model,
+        probe_cameras,
+    )
 
     loaded = _load(file)
-    bundle = check_bundle(loaded.config)
+    check_authority(loaded.config.mqtt)
+    model = check_model(loaded.config.model)
     cameras = loaded.config.cameras
-    typer.echo(f"{file}: ok: {len(cameras)} cameras, model {bundle}")
+    typer.echo(f"{file}: ok: {len(cameras)} cameras, model {model}")
     if probe:
         lines, all_open = probe_cameras(loaded.config)
         for line in lines:
@@ -115,8 +125,11 @@ def probe(
 
     password = None
     if password_file is not None:
-        text = sys.stdin.read() if str(password_file) == "-" else password_file.read_text()
-        password = SecretStr(text.removesuffix("\n"))
+        path = Path("/dev/stdin") if str(password_file) == "-" else password_file
+        try:
+            password = SecretStr(read_file(path))
+        except ValueError as exc:
+            raise typer.BadParameter(str(exc)) from None
     _configure_logs(
         level="warning",
         fmt="logfmt",
@@ -216,6 +229,7 @@ def main() -> None:
     # other: on two cores shared with one busy neighbour a frame then takes 10 to 30 times as
     # long (benchmarks/results.md). An idle machine pays a few milliseconds per frame for it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.excepthook = _report_fault
     sys.exit(run_guarded(app))
 
 
@@ -225,7 +239,7 @@ def run_guarded(command: Callable[[], object]) -> int:
         command()
     except (ConfigError, BundleError) as exc:
         return _fail(exc, EXIT_CONFIG)
-    except (SourceError, BrokerError, StoreError) as exc:
+    except (SourceError, BrokerError, StoreError, PictureError) as exc:
         return _fail(exc, EXIT_UNAVAILABLE)
     except LsmMonitorError as exc:
         return _fail(exc, EXIT_SOFTWARE)
@@ -234,6 +248,14 @@ def run_guarded(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _report_fault(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Log a fault of ours, cleaned of credentials, and exit as sysexits' EX_SOFTWARE."""
+    logger.critical("fault in lsm-monitor", exc_info=(kind, error, traceback))
+    raise SystemExit(EXIT_SOFTWARE)
 
 
 def _fail(exc: Exception, code: int) -> int:

@@ -9,6 +9,7 @@ LsmMonitorError
 │   └── SourceEndedError
 ├── InferenceError            one batch: counted and skipped
 ├── StoreError                the state folder cannot be read or written
+├── PictureError              a picture file cannot be read or written; the text names it
 ├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
 └── RestartLimitExceededError the process exits; systemd starts it again
 """
@@ -62,6 +63,10 @@ class InferenceError(LsmMonitorError):
 
 class StoreError(LsmMonitorError):
     """The state folder cannot be read or written; the text names the path and the remedy."""
+
+
+class PictureError(LsmMonitorError):
+    """A picture file cannot be read or written; the text names the file."""
 
 
 class BrokerError(LsmMonitorError):

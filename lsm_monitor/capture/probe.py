@@ -68,6 +68,9 @@ def probe(spec: SourceSpec, *, clock: Clock, duration_s: float = 8.0) -> ProbeRe
     finally:
         timer.cancel()
         timer.join()
+    if seen is None and Path(spec.url).is_dir():
+        msg = f"{spec.url}: no new picture came into this folder within {duration_s:g} s"
+        raise SourceStalledError(msg, HealthCode.STALLED)
     if seen is None:
         msg = (
             f"camera '{spec.camera_id}': {spec.display_url} can be opened, but no picture came "

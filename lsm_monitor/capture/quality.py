@@ -132,6 +132,8 @@ class QualityCheck:
         Raises:
             ValueError: See :func:`luma_tiles`.
         """
+        if min(image.shape[:2]) < _TILE_PX:
+            return FrameQuality((HealthCode.BLANK,))  # too small to show anything
         tiles = luma_tiles(image)
         codes = list(exposure_codes(tiles, self._rules))
         if self._is_frozen(tiles, time_s):

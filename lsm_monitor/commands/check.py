@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 from lsm_monitor.capture.probe import probe
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.commands.probe import describe
-from lsm_monitor.config.models import CameraConfig, MonitorConfig
-from lsm_monitor.errors import SourceError
-from lsm_monitor.model.bundle import load_bundle
+from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig, MqttConfig
+from lsm_monitor.errors import ConfigError, SourceError
+from lsm_monitor.runtime.judging import open_segmenter
 from lsm_monitor.types import CameraId
 
 _PARALLEL_PROBES = 16
 
 
-def check_bundle(config: MonitorConfig) -> str:
-    """Load the configured bundle and return its name and version.
+def check_model(model: ModelConfig) -> str:
+    """Open the configured model as the daemon would; return its name, version and backend.
 
     Raises:
-        BundleError: It is missing, damaged or of another version.
+        BundleError: The bundle is missing, damaged or of another version.
+        ConfigError: The backend or the device is not there.
     """
-    manifest = load_bundle(config.model.bundle).manifest
-    return f"{manifest.name} {manifest.version}"
+    segmenter = open_segmenter(model, max_batch=1)
+    segmenter.close()
+    identity = segmenter.identity
+    return f"{identity.name} {identity.version} on {segmenter.device} ({identity.backend})"
+
+
+def check_authority(mqtt: MqttConfig) -> None:
+    """Check that the broker's certificate authority can be read.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if mqtt.ca_file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=mqtt.ca_file)
+    except OSError as exc:
+        why = exc.strerror or "not a PEM certificate"
+        msg = f"mqtt.ca_file: {mqtt.ca_file}: {why}"
+        raise ConfigError(msg) from None
 
 
 def probe_cameras(config: MonitorConfig) -> tuple[list[str], bool]:

@@ -8,13 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lsm_monitor.errors import LsmMonitorError
+from lsm_monitor.errors import PictureError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-
-
-class PictureError(LsmMonitorError):
-    """A picture file cannot be read or written."""
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
@@ -29,7 +25,10 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
         msg = f"{path}: cannot read ({exc.strerror})"
         raise PictureError(msg) from None
     # cv2.imread prints to stderr and cannot tell a missing file from a broken one.
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # such as a header that claims billions of pixels
+        bgr = None
     if bgr is None:
         msg = f"{path}: not a picture, or cut off; expected JPEG, PNG, BMP or WebP"
         raise PictureError(msg)
@@ -46,7 +45,10 @@ def write(path: Path, image: npt.NDArray[np.uint8]) -> None:
     if path.suffix.lower() not in SUFFIXES:
         msg = f"{path}: cannot write this kind of picture; end the name in .jpg or .png"
         raise PictureError(msg)
-    _, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
+    encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr))
+    if not encoded:
+        msg = f"{path}: {image.shape[1]} x {image.shape[0]} px do not fit into {path.suffix}"
+        raise PictureError(msg)
     try:
         path.write_bytes(data.tobytes())
     except OSError as exc:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
 from lsm_monitor.capture.probe import ProbeReport, probe
+from lsm_monitor.capture.redact import redact_url
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.models import CameraConfig
@@ -33,7 +33,7 @@ def probe_url(
         ConfigError: The address cannot be one of a camera.
         SourceError: It cannot be opened, or no picture came.
     """
-    if "@" in urlsplit(url).netloc:
+    if "://" in url and "@" in url:
         raise ConfigError(_CREDENTIALS_IN_URL)
     try:
         camera = CameraConfig(
@@ -41,7 +41,7 @@ def probe_url(
         )
     except ValidationError as exc:
         problems = (e["msg"].removeprefix("Value error, ") for e in exc.errors())
-        msg = f"{url}: {'; '.join(problems)}"
+        msg = f"{redact_url(url)}: {'; '.join(problems)}"
         raise ConfigError(msg) from None
     return probe(SourceSpec.from_config(CameraId("probe"), camera), clock=SystemClock())
 

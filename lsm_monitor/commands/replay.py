@@ -22,12 +22,11 @@ from lsm_monitor.capture.quality import QualityCheck, QualityRules
 from lsm_monitor.capture.source import Picture, SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.loader import LoadedConfig
-from lsm_monitor.config.models import CameraConfig, ModelConfig
-from lsm_monitor.errors import ConfigError, SourceEndedError
-from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.errors import ConfigError, SourceEndedError, SourceError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.payloads import Provenance, event_payload
-from lsm_monitor.runtime.judging import judge_of
+from lsm_monitor.runtime.judging import judge_of, open_segmenter
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
@@ -84,7 +83,7 @@ class Replay:
         self._camera = _settings(loaded, camera)
         self._camera_name = camera
         self._on_event = on_event
-        self._segmenter = _open_segmenter(loaded.config.model)
+        self._segmenter = open_segmenter(loaded.config.model, max_batch=1)
         self._provenance = Provenance(
             site=loaded.config.site,
             software=lsm_monitor.__version__,
@@ -96,7 +95,7 @@ class Replay:
         """Replay one video file, or a folder of pictures one interval apart.
 
         Raises:
-            SourceError: The video cannot be opened, or is damaged from the start.
+            SourceError: The video cannot be opened, or holds no picture that can be decoded.
         """
         camera_id = CameraId(self._camera_name or _camera_id_of(video))
         camera = self._camera.model_copy(update={"url": str(video)})
@@ -114,6 +113,9 @@ class Replay:
             judgement = self._judge(judge, stamp, picture, codes)
             result.frames_usable += not codes
             self._note(judgement, result, health)
+        if result.frames == 0:
+            msg = f"{video}: no picture in it could be decoded; nothing was judged"
+            raise SourceEndedError(msg, HealthCode.INVALID_DATA)
         return result
 
     def close(self) -> None:
@@ -180,7 +182,7 @@ def replay_videos(
     out: Callable[[str], None],
     progress: Callable[[str], None],
 ) -> None:
-    """Replay ``videos`` in turn.
+    """Replay ``videos`` in turn; one that cannot be used does not stop the others.
 
     Args:
         loaded: Configuration.
@@ -198,14 +200,23 @@ def replay_videos(
         camera=camera,
         on_event=lambda payload: out(payload.decode() if as_json else _line(payload)),
     )
+    failure: SourceError | None = None
     with contextlib.closing(replay):
         for video in videos:
-            result = replay.run(video)
+            try:
+                result = replay.run(video)
+            except SourceError as exc:
+                if failure is not None:
+                    progress(str(failure))
+                failure = exc
+                continue
             progress(
                 f"{video.name}: {result.duration_s:.1f} s, {result.frames_usable} of "
                 f"{result.frames} pictures judged, at most {result.peak_fraction:.1%} water, "
                 f"{result.level} at the end"
             )
+    if failure is not None:
+        raise failure
 
 
 def _line(payload: bytes) -> str:
@@ -230,16 +241,6 @@ def _settings(loaded: LoadedConfig, camera: str | None) -> CameraConfig:
         )
         raise ConfigError(msg)
     return config.cameras[camera]
-
-
-def _open_segmenter(model: ModelConfig) -> Segmenter:
-    return Segmenter.open(
-        model.bundle,
-        backend=model.backend,
-        device=model.device,
-        threads=model.threads,
-        max_batch=1,
-    )
 
 
 def _camera_id_of(video: Path) -> str:

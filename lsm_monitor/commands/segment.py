@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsm_monitor.commands import pictures
+from lsm_monitor.errors import InferenceError, PictureError
 from lsm_monitor.evidence.overlay import draw_overlay
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.types import CameraId, Frame, FrameStamp
@@ -38,7 +39,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in pictures.SUFFIXES)
+            inside = sorted(_pictures_in(path))
             if not inside:
                 msg = f"{path}: the folder holds none of {', '.join(sorted(pictures.SUFFIXES))}"
                 raise ValueError(msg)
@@ -59,6 +60,14 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     return list(by_stem.values())
 
 
+def _pictures_in(folder: Path) -> list[Path]:
+    try:
+        return [p for p in folder.iterdir() if p.suffix.lower() in pictures.SUFFIXES]
+    except OSError as exc:
+        msg = f"{folder}: cannot read this folder ({exc.strerror})"
+        raise ValueError(msg) from None
+
+
 def segment(
     found: Sequence[Path], out_dir: Path, segmenter: Segmenter
 ) -> Iterator[SegmentedPicture]:
@@ -66,12 +75,19 @@ def segment(
 
     ``<stem>_mask.png`` is 255 where there is water, at the picture's size;
     ``<stem>_overlay.jpg`` is for people. A picture that cannot be read is a result, too.
+
+    Raises:
+        PictureError: ``out_dir`` cannot be made.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = f"{out_dir}: cannot make this folder ({exc.strerror})"
+        raise PictureError(msg) from None
     for index, path in enumerate(found):
         try:
             yield _one(path, index, out_dir, segmenter)
-        except pictures.PictureError as exc:
+        except (PictureError, InferenceError) as exc:
             yield SegmentedPicture(str(path), None, None, None, str(exc))
 
 

@@ -101,6 +101,8 @@ def _compose(file_name: str, text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         msg = f"{file_name}:{line}: not valid YAML: {exc.problem}"
+        if any("${" in row for row in text.splitlines()[line - 1 : line]):
+            msg += '; inside { } write a reference in quotes: "${env:NAME}"'
     except yaml.YAMLError as exc:
         msg = f"{file_name}:1: not valid YAML: {str(exc).splitlines()[0]}"
     except RecursionError:

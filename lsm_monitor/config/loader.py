@@ -126,7 +126,7 @@ def _text(error: ErrorDetails) -> str:
         case "missing":
             return "is missing; it has no default"
         case "string_pattern_mismatch":
-            return f"must match {context['pattern']} (lower case, digits, inner hyphens)"
+            return f"must match {context['pattern']}; use lower case, as in 'bridge-2'"
         case "model_type" | "dict_type":
             return "must be a mapping: indent its keys below it"
         case "string_type":

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -44,6 +45,12 @@ def _duration_s(value: object) -> object:
     return float(match[1]) * _UNIT_S[match[2]]
 
 
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Return ``path`` as seen from the configuration file: a service runs elsewhere."""
+    return Path((info.context or {}).get("base_dir", Path())) / path
+
+
+FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
 Point = tuple[float, float]
@@ -167,6 +174,17 @@ class CameraDefaults(Section):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _sees_before_it_is_stale(self) -> Self:
+        if self.stale_after_s < 2 * self.interval_s:
+            msg = (
+                f"'stale_after_s' ({self.stale_after_s:g}) must be at least twice 'interval_s' "
+                f"({self.interval_s:g}), or the camera would be unknown between two pictures; "
+                f"try stale_after_s: {3 * self.interval_s:g}"
+            )
+            raise ValueError(msg)
+        return self
+
 
 class CameraConfig(CameraDefaults):
     """One camera: where its video comes from, how it is judged, and where water matters."""
@@ -191,8 +209,7 @@ class CameraConfig(CameraDefaults):
             if not url.strip():
                 msg = "is empty; write an rtsp:// address or a path"
                 raise ValueError(msg)
-            # A relative path starts at the configuration file, not where the daemon runs.
-            return str((info.context or {}).get("base_dir", Path()) / url)
+            return str(_beside_the_file(Path(url), info))
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -232,7 +249,9 @@ class MqttConfig(Section):
         default=None, description="${env:NAME}, ${file:path} or ${cred:name}."
     )
     tls: bool = Field(default=False, description="Encrypt; the port is usually 8883.")
-    ca_file: Path | None = Field(default=None, description="Own authority; default: system's.")
+    ca_file: FilePath | None = Field(
+        default=None, description="Own authority; default: system's."
+    )
     topic_prefix: str = Field(
         default="lsm/v1", pattern=r"^[a-z0-9_-]+(/[a-z0-9_-]+)*$", description="Before <site>."
     )
@@ -262,6 +281,11 @@ class ModelConfig(Section):
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0: all cores.")
     max_batch: int = Field(default=4, ge=1, le=64, description="Frames per inference call.")
 
+    @field_validator("bundle")
+    @classmethod
+    def _path_is_beside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
+        return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
+
 
 class LoggingConfig(Section):
     """How the daemon reports to stderr."""
@@ -277,7 +301,7 @@ class MonitorConfig(Section):
     site: Annotated[str, Field(pattern=_NAME)] = Field(
         description="Name of the installation; part of every topic."
     )
-    state_dir: Path | None = Field(
+    state_dir: FilePath | None = Field(
         default=None,
         description="Where the outbox lives. Default: $STATE_DIRECTORY (systemd), for root "
         "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",

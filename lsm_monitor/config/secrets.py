@@ -44,7 +44,7 @@ def resolve(reference: str, *, environ: Mapping[str, str], base_dir: Path) -> st
             raise ValueError(msg)
         return environ[name]
     if match["kind"] == "file":
-        return _read(base_dir / name)
+        return read_file(base_dir / name)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if folder is None:
         msg = (
@@ -55,7 +55,7 @@ def resolve(reference: str, *, environ: Mapping[str, str], base_dir: Path) -> st
     if Path(name).name != name or name in {".", ".."}:
         msg = f"credential name {name!r} must not contain a path"
         raise ValueError(msg)
-    return _read(Path(folder) / name)
+    return read_file(Path(folder) / name)
 
 
 def revealed(model: BaseModel) -> Iterator[str]:
@@ -70,7 +70,12 @@ def revealed(model: BaseModel) -> Iterator[str]:
                 yield from revealed(child)
 
 
-def _read(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """Return the secret in the file ``path``.
+
+    Raises:
+        ValueError: It cannot be read, or cannot be a secret.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_SECRET_BYTES + 1)

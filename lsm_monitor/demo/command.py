@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import typer
 
 from lsm_monitor.app import Daemon
-from lsm_monitor.config.loader import load
+from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.demo.lines import line_of
 from lsm_monitor.demo.session import DemoSession, demo_session
 from lsm_monitor.demo.subscriber import Subscriber
@@ -30,7 +30,7 @@ _QUIET_S = 5.0
 _CONFIG = """\
 version: 1
 site: demo
-state_dir: {folder}/state
+state_dir: {state_dir}
 mqtt: {{host: 127.0.0.1, port: {port}, heartbeat_s: 60}}
 # Short, so that a flood fits into a minute. A city leaves them out.
 defaults: {{interval_s: 1, smoothing_s: 1.5, open_for_s: 3, level_up_for_s: 3, close_for_s: 4}}
@@ -70,21 +70,25 @@ def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> Non
         config.write_text(_config_text(session, folder))
         say(f"camera {session.camera_url}, broker 127.0.0.1:{session.broker_port}")
         say("starting the daemon: lsm-monitor run, with short dwell times")
-        daemon = Daemon(load(config, os.environ), environ={})
-        asyncio.run(_watch(daemon, view, seconds=seconds, until_closed=video is None))
-    say(f"{view.events} events arrived, in order: {view.in_order}")
+        loaded = load(config, os.environ)
+        asyncio.run(_watch(loaded, view, seconds=seconds, until_closed=video is None))
+    say(f"{view.events} events arrived" + (", in order" if view.in_order else ", OUT OF ORDER"))
 
 
 async def _watch(
-    daemon: Daemon, view: _View, *, seconds: float | None, until_closed: bool
+    loaded: LoadedConfig, view: _View, *, seconds: float | None, until_closed: bool
 ) -> None:
     """Run the daemon until it is time to stop; SIGINT cancels."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if until_closed:
         view.on_close = partial(loop.call_soon_threadsafe, stop.set)
-    if seconds is not None:
-        loop.call_later(seconds, stop.set)
+
+    def on_ready() -> None:
+        if seconds is not None:
+            loop.call_later(seconds, stop.set)
+
+    daemon = Daemon(loaded, environ={}, on_ready=on_ready)
     teller = asyncio.create_task(_repeat_when_quiet(view), name="demo-progress")
     try:
         await daemon.run(stop)
@@ -159,7 +163,9 @@ class _Say:
 
 
 def _config_text(session: DemoSession, folder: str) -> str:
-    text = _CONFIG.format(folder=folder, port=session.broker_port, url=session.camera_url)
+    # JSON's quoting is YAML's: the folder's name may hold anything.
+    state_dir = json.dumps(f"{folder}/state")
+    text = _CONFIG.format(state_dir=state_dir, port=session.broker_port, url=session.camera_url)
     if session.zone is None:
         return text
     corners = ", ".join(f"[{x:.3f}, {y:.3f}]" for x, y in session.zone)

@@ -1,4 +1,4 @@
-"""How a camera's configuration becomes the judge of its pictures."""
+"""How the configuration becomes the model and the judge of a camera's pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from lsm_monitor.config.models import CameraConfig, CameraDefaults, LevelConfig
+from lsm_monitor.config.models import CameraConfig, CameraDefaults, LevelConfig, ModelConfig
+from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.types import CameraId, Episode
 from lsm_monitor.water.judge import CameraJudge
 from lsm_monitor.water.state import LevelBand, WaterRules
@@ -17,6 +18,22 @@ from lsm_monitor.water.zones import zones_of
 def new_event_id() -> UUID:
     """Return a UUIDv7: sorts by time, and never depends on which process made it."""
     return uuid_utils.compat.uuid7()
+
+
+def open_segmenter(model: ModelConfig, *, max_batch: int) -> Segmenter:
+    """Open the configured model for batches of up to ``max_batch`` frames.
+
+    Raises:
+        BundleError: The bundle cannot be used.
+        ConfigError: The backend or the device is not there.
+    """
+    return Segmenter.open(
+        model.bundle,
+        backend=model.backend,
+        device=model.device,
+        threads=model.threads,
+        max_batch=max_batch,
+    )
 
 
 def judge_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
@@ -19,8 +20,16 @@ from lsm_monitor.runtime.systemd import Notifier
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Services that start and stop together, and when each is given up."""
+
+    services: Sequence[Service]
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+
+
 async def run_services(
-    stages: Sequence[Sequence[Service]],
+    stages: Sequence[Stage],
     *,
     stop: asyncio.Event,
     on_started: Callable[[], None],
@@ -48,11 +57,11 @@ async def run_services(
     watchdog = asyncio.create_task(_feed_watchdog(notifier, progress, clock), name="watchdog")
     stopped = asyncio.create_task(stop.wait(), name="stop")
 
-    def start(service: Service) -> asyncio.Task[None]:
-        run = supervise(service, RestartPolicy(), clock, metrics)
+    def start(service: Service, policy: RestartPolicy) -> asyncio.Task[None]:
+        run = supervise(service, policy, clock, metrics)
         return asyncio.create_task(run, name=service.name)
 
-    running = [[start(service) for service in stage] for stage in stages]
+    running = [[start(service, stage.policy) for service in stage.services] for stage in stages]
     try:
         on_started()
         await _until_stopped(stopped, [task for tasks in running for task in tasks])

@@ -38,9 +38,10 @@ def locked(path: Path) -> Iterator[Path]:
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as exc:
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
+        why = exc.strerror if isinstance(exc, OSError) else exc
         msg = (
-            f"{path}: cannot use the state folder ({exc.strerror}); make it writable for the "
+            f"{path}: cannot use the state folder ({why}); make it writable for the "
             "daemon's user, or set 'state_dir' in the configuration"
         )
         raise StoreError(msg) from None

@@ -38,14 +38,15 @@ class RestartPolicy:
         backoff_s: Wait before the first restart; doubles with each failure in a row.
         backoff_max_s: Longest wait.
         healthy_after_s: A run at least this long ends the row of failures.
-        limit: So many failures within ``window_s`` are one too many.
+        limit: So many failures within ``window_s`` are one too many; ``None``: never give up,
+            for services whose failure must not end the others.
         window_s: See ``limit``.
     """
 
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     healthy_after_s: float = 300.0
-    limit: int = 20
+    limit: int | None = 20
     window_s: float = 600.0
 
 
@@ -72,15 +73,20 @@ async def supervise(
         except Exception as exc:
             now_s = clock.monotonic_s()
             failures.append(now_s)
-            if len(failures) == policy.limit and now_s - failures[0] <= policy.window_s:
+            if policy.limit and _too_many(failures, policy.limit, now_s - policy.window_s):
                 raise RestartLimitExceededError(
                     service.name, policy.limit, policy.window_s
                 ) from exc
             in_a_row = 1 if now_s - started_s >= policy.healthy_after_s else in_a_row + 1
-            ceiling_s = min(policy.backoff_max_s, policy.backoff_s * 2 ** (in_a_row - 1))
+            doublings = min(in_a_row - 1, 30)  # a year of failures must not overflow
+            ceiling_s = min(policy.backoff_max_s, policy.backoff_s * 2.0**doublings)
             wait_s = random.uniform(ceiling_s / 2, ceiling_s)  # noqa: S311 - jitter
             metrics.restarts.labels(service.name).inc()
             logger.exception("%s failed; restarting in %.1f s", service.name, wait_s)
             await clock.sleep(wait_s)
         else:
             return
+
+
+def _too_many(failures: deque[float], limit: int, window_start_s: float) -> bool:
+    return len(failures) == limit and failures[0] >= window_start_s

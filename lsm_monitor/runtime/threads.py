@@ -23,6 +23,7 @@ class ThreadService:
         name: Name of service and thread, such as ``camera[bridge]``.
         body: Blocks until it is done or ``stop`` is set. What it raises, ``run`` raises.
         stop_timeout_s: How long a cancelled service waits for its thread to end.
+        on_fault: Called in the thread when the body raises, before ``run`` does.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class ThreadService:
         body: Callable[[threading.Event], None],
         *,
         stop_timeout_s: float,
+        on_fault: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._body = body
         self._stop_timeout_s = stop_timeout_s
+        self._on_fault = on_fault
 
     async def run(self) -> None:
         """Run the body to its end in a new thread; cancelling stops the thread first."""
@@ -69,6 +72,7 @@ class ThreadService:
             self._body(stop)
         except BaseException as exc:  # noqa: BLE001 - not handled here: carried to run()
             error = exc
+            self._on_fault()
         try:
             loop.call_soon_threadsafe(_finish, done, error)
         except RuntimeError:

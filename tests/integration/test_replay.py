@@ -13,7 +13,7 @@ from lsm_monitor.commands.replay import Replay, replay_videos
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.demo.scene import StreetScene
 from lsm_monitor.demo.scene_style import SceneStyle
-from lsm_monitor.errors import ConfigError, SourceOpenError
+from lsm_monitor.errors import ConfigError, SourceEndedError, SourceOpenError
 
 ROOT = Path(__file__).parents[2]
 VIDEOS = ROOT.parent / "shared" / "data" / "videos"
@@ -102,3 +102,20 @@ def test_a_file_that_is_no_video_is_named(minimal: LoadedConfig, tmp_path: Path)
     (tmp_path / "notes.mp4").write_text("not a video")
     with pytest.raises(SourceOpenError, match=r"notes\.mp4"):
         events(minimal, tmp_path / "notes.mp4")
+
+
+def test_a_video_that_cannot_be_used_does_not_stop_the_others(
+    minimal: LoadedConfig, rising_water: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    lines: list[str] = []
+    with pytest.raises(SourceEndedError, match="no picture in it could be decoded"):
+        replay_videos(
+            minimal,
+            [tmp_path / "empty", rising_water],
+            camera=None,
+            as_json=True,
+            out=lines.append,
+            progress=lambda _: None,
+        )
+    assert len(lines) == 2

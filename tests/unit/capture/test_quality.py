@@ -154,3 +154,8 @@ def test_tiles_of_any_picture_size(shape: tuple[int, int]) -> None:
 def test_what_is_no_rgb_picture_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must be"):
         luma_tiles(np.zeros(shape, np.uint8))
+
+
+def test_a_picture_too_small_to_show_anything_is_unusable_and_no_crash() -> None:
+    tiny = np.zeros((2, 2, 3), np.uint8)
+    assert QualityCheck(QualityRules()).assess(tiny, 0.0).codes == (HealthCode.BLANK,)

@@ -82,6 +82,16 @@ def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> N
             id="m-of-n",
         ),
         pytest.param(
+            ONE_CAMERA + "    interval_s: 5m\n",
+            "monitor.yaml:5: cameras.bridge: 'stale_after_s' (120) must be at least twice",
+            id="stale-between-two-pictures",
+        ),
+        pytest.param(
+            ONE_CAMERA.replace("localhost", "localhost, password: ${env:A}"),
+            "monitor.yaml:3: not valid YAML: expected ',' or '}', but got '{'; inside",
+            id="reference-in-flow-style",
+        ),
+        pytest.param(
             ONE_CAMERA.replace("rtsp://192.0.2.1/1", "rtsp://u:hunter2@192.0.2.1/1"),
             "monitor.yaml:6: cameras.bridge.url: write user and password as",
             id="credentials-in-url",
@@ -160,6 +170,7 @@ def test_a_camera_overrides_the_defaults_key_by_key(tmp_path: Path) -> None:
     text = HEAD + (
         "defaults:\n"
         "  interval_s: 5m\n"
+        "  stale_after_s: 15m\n"
         "  levels: {flooded: {enter: 0.3, leave: 0.2}}\n"
         "cameras:\n"
         "  a: {url: rtsp://192.0.2.1/1}\n"

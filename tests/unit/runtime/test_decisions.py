@@ -34,6 +34,7 @@ CAMERA = CameraConfig(
     open_for_s=3,
     level_up_for_s=3,
     close_for_s=3,
+    interval_s=1,
     stale_after_s=10,
 )
 

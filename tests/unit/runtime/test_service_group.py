@@ -8,7 +8,7 @@ import pytest
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.runtime.progress import Progress
-from lsm_monitor.runtime.service_group import run_services
+from lsm_monitor.runtime.service_group import Stage, run_services
 from lsm_monitor.runtime.systemd import Notifier
 from tests.fakes import FakeClock
 
@@ -36,7 +36,7 @@ async def for_ever() -> None:
 async def run(stages: list[list[Recorder]], stop: asyncio.Event) -> None:
     clock = FakeClock()
     await run_services(
-        stages,
+        [Stage(stage) for stage in stages],
         stop=stop,
         on_started=lambda: None,
         notifier=Notifier({}),

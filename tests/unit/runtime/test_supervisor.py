@@ -55,6 +55,12 @@ def test_too_many_failures_end_the_process_and_name_the_service(clock: FakeClock
         asyncio.run(supervise(Flaky(99), POLICY, clock, Metrics()))
 
 
+def test_a_service_without_a_limit_is_never_given_up(clock: FakeClock) -> None:
+    policy = RestartPolicy(backoff_s=1.0, backoff_max_s=8.0, limit=None)
+    asyncio.run(supervise(Flaky(200), policy, clock, Metrics()))
+    assert len(clock.sleeps) == 200
+
+
 def test_every_restart_is_counted(clock: FakeClock) -> None:
     metrics = Metrics()
     asyncio.run(supervise(Flaky(3), POLICY, clock, metrics))

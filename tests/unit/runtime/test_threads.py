@@ -33,8 +33,13 @@ def test_what_the_thread_raises_the_service_raises() -> None:
         msg = "broken"
         raise ValueError(msg)
 
+    faults: list[str] = []
+    service = ThreadService(
+        "worker", body, stop_timeout_s=1, on_fault=lambda: faults.append("told")
+    )
     with pytest.raises(ValueError, match="broken"):
-        asyncio.run(ThreadService("worker", body, stop_timeout_s=1).run())
+        asyncio.run(service.run())
+    assert faults == ["told"]
 
 
 def test_the_thread_carries_the_name_of_the_service() -> None:
