@@ -168,24 +168,29 @@ class RealBroker:
         self._broker = MortalBroker(self._config)
         await self._broker.start()
 
-    @contextlib.contextmanager
-    def subscriber(self, topics: str) -> Iterator[Notes]:
-        """Yield what a new subscriber of ``topics`` is told, retained messages first."""
-        notes, subscribed = Notes(), threading.Event()
-        client = Client(CallbackAPIVersion.VERSION2, client_id="subscriber")
+    def subscriber(self, topics: str) -> contextlib.AbstractContextManager[Notes]:
+        """Yield what a new subscriber of ``topics`` is told; see :func:`subscribed`."""
+        return subscribed(self.port, topics)
 
-        def on_message(_client: Client, _userdata: object, message: MQTTMessage) -> None:
-            payload = bytes(message.payload)
-            notes.add(OutboundMessage(message.topic, payload, message.qos, message.retain))
 
-        client.on_message = on_message
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.connect("127.0.0.1", self.port)
-        client.subscribe(topics, qos=1)
-        client.loop_start()
-        try:
-            assert subscribed.wait(WAIT_S)
-            yield notes
-        finally:
-            client.disconnect()
-            client.loop_stop()
+@contextlib.contextmanager
+def subscribed(port: int, topics: str) -> Iterator[Notes]:
+    """Yield what a new subscriber of ``topics`` is told, retained messages first."""
+    notes, confirmed = Notes(), threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2, client_id="subscriber")
+
+    def on_message(_client: Client, _userdata: object, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        notes.add(OutboundMessage(message.topic, payload, message.qos, message.retain))
+
+    client.on_message = on_message
+    client.on_subscribe = lambda *_: confirmed.set()
+    client.connect("127.0.0.1", port)
+    client.subscribe(topics, qos=1)
+    client.loop_start()
+    try:
+        assert confirmed.wait(WAIT_S)
+        yield notes
+    finally:
+        client.disconnect()
+        client.loop_stop()
