@@ -165,7 +165,8 @@ class Daemon:
 
     def _started(self) -> None:
         self._notifier.ready()
-        self._notifier.status(f"watching {len(self._loaded.config.cameras)} cameras")
+        enabled = sum(camera.enabled for camera in self._loaded.config.cameras.values())
+        self._notifier.status(f"watching {enabled} cameras")
         self._on_ready()
 
     def _publisher(self, messages: Messages, outbox: Outbox) -> Publisher:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,10 +82,22 @@ def test_the_schema_in_the_repository_is_the_one_the_command_prints() -> None:
     assert printed == json.loads((CONFIG / "monitor.schema.json").read_text())
 
 
-def test_help_does_not_load_the_model_libraries() -> None:
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
+def test_a_fault_of_ours_is_exit_code_70_and_shows_no_secret() -> None:
+    code = (
+        "import sys; from lsm_monitor import cli;"
+        "cli._configure_logs(level='info', fmt='logfmt', secrets=['hunt' + 'er2']);"
+        "sys.excepthook = cli._report_fault;"
+        "int('rtsp://u:hunt' + 'er2@cam')"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert result.returncode == 70
+    assert "fault in lsm-monitor" in result.stderr
+    assert "invalid literal for int()" in result.stderr
+    assert "hunter2" not in result.stderr
 
+
+def test_help_does_not_load_the_model_libraries() -> None:
     code = (
         "import sys, lsm_monitor.cli;"
         "sys.exit(bool({'torch', 'av', 'cv2', 'paho.mqtt'} & set(sys.modules)))"
