@@ -33,6 +33,8 @@ from lsm_monitor.errors import (
     PictureError,
     SourceError,
     StoreError,
+    WeightsError,
+    WeightsUnavailableError,
 )
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables: passwords
     help="Watch street cameras for standing water and publish flood events over MQTT.",
 )
+weights_app = typer.Typer(
+    no_args_is_help=True, help="The official SAM checkpoints on this machine."
+)
+app.add_typer(weights_app, name="weights")
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
@@ -211,6 +217,57 @@ def segment(
         raise typer.Exit(EXIT_UNAVAILABLE)
 
 
+@weights_app.command("fetch")
+def weights_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="See 'weights list'.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", exists=True, dir_okay=False, help="Copy this file instead of downloading."
+        ),
+    ] = None,
+) -> None:
+    """Fetch an official checkpoint and verify it; resumes what was interrupted."""
+    from lsm_monitor.commands.weights import fetch_weights  # noqa: PLC0415
+
+    try:
+        path = fetch_weights(
+            name,
+            os.environ,
+            source=source,
+            progress=lambda line: typer.echo(line, err=True),
+        )
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    typer.echo(f"{path}: ok")
+
+
+@weights_app.command("verify")
+def weights_verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Default: all that are here.")
+    ] = None,
+) -> None:
+    """Check that checkpoints are the published files, byte for byte."""
+    from lsm_monitor.commands.weights import verify_weights  # noqa: PLC0415
+
+    try:
+        paths = verify_weights(name, os.environ)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    for path in paths:
+        typer.echo(f"{path}: ok")
+
+
+@weights_app.command("list")
+def weights_list(as_json: JsonOption = False) -> None:
+    """List the official checkpoints and where they lie."""
+    from lsm_monitor.commands.weights import list_weights  # noqa: PLC0415
+
+    for status in list_weights(os.environ):
+        typer.echo(json.dumps(asdict(status)) if as_json else status.describe())
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
@@ -237,10 +294,10 @@ def run_guarded(command: Callable[[], object]) -> int:
     """Return the exit code of ``command``, after printing its error on stderr."""
     try:
         command()
-    except (ConfigError, BundleError) as exc:
-        return _fail(exc, EXIT_CONFIG)
-    except (SourceError, BrokerError, StoreError, PictureError) as exc:
+    except (SourceError, BrokerError, StoreError, PictureError, WeightsUnavailableError) as exc:
         return _fail(exc, EXIT_UNAVAILABLE)
+    except (ConfigError, BundleError, WeightsError) as exc:
+        return _fail(exc, EXIT_CONFIG)
     except LsmMonitorError as exc:
         return _fail(exc, EXIT_SOFTWARE)
     except SystemExit as exc:  # typer's own way out

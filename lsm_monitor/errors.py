@@ -3,6 +3,8 @@
 LsmMonitorError
 ├── ConfigError               the operator must change the configuration; never retried
 ├── BundleError               a model bundle is missing, damaged or of another version
+├── WeightsError              an official checkpoint is missing, or not what it must be
+│   └── WeightsUnavailableError   it cannot be fetched now; trying again may help
 ├── SourceError               one camera: it reconnects by itself, for ever
 │   ├── SourceOpenError
 │   ├── SourceStalledError
@@ -29,6 +31,14 @@ class ConfigError(LsmMonitorError):
 
 class BundleError(LsmMonitorError):
     """A model bundle cannot be used; the text names the file and the remedy."""
+
+
+class WeightsError(LsmMonitorError):
+    """An official checkpoint cannot be used; the text names the file and the remedy."""
+
+
+class WeightsUnavailableError(WeightsError):
+    """An official checkpoint cannot be fetched now: the network, a proxy, the server."""
 
 
 class SourceError(LsmMonitorError):
