@@ -6,24 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lsm_train.data import (
-    WATER,
-    list_images,
-    load_dataset,
-    read_pictures,
-    read_splits,
-    read_stems,
-)
+from lsm_train.data import WATER, load_dataset, read_pictures
 from lsm_train.errors import DataError
-
-
-def test_splits_forget_remarks_behind_the_data_sets_name(data: Path) -> None:
-    assert read_splits(data)["train"]["dry_lums"] == ("lums_1", "lums_2")
-
-
-def test_a_missing_splits_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"splits_dev\.json: cannot be read as splits"):
-        read_splits(tmp_path)
 
 
 def test_a_set_without_masks_is_dry(data: Path) -> None:
@@ -73,39 +57,18 @@ def test_an_empty_file_is_a_damaged_picture(data: Path) -> None:
         load_dataset(data, "dry_lums", None, 768)
 
 
-@pytest.mark.parametrize(
-    ("stems", "message"),
-    [
-        pytest.param({"road_1", "road_9"}, "lacks 1 of the listed pictures: road_9", id="stem"),
-        pytest.param(set(), "has no pictures", id="none-wanted"),
-    ],
-)
-def test_pictures_that_are_not_there_are_named(
-    data: Path, stems: set[str], message: str
-) -> None:
-    with pytest.raises(DataError, match=message):
-        list_images(data / "roadway_dev" / "images", stems)
+def test_masks_without_a_picture_are_listed_too(data: Path) -> None:
+    folder = data / "dry_lums"
+    (folder / "images" / "lums_1.jpg").unlink()
+    with pytest.raises(DataError) as caught:
+        load_dataset(data, "dry_lums", None, 768)
+    water, road = str(caught.value).splitlines()
+    assert "masks/lums_1.png: has no picture" in water
+    assert "road_masks/lums_1.png: has no picture" in road
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such folder"):
-        list_images(tmp_path / "nowhere")
-
-
-def test_a_split_selects_the_pictures_of_the_folder(data: Path) -> None:
-    split = f"{data / 'splits_dev.json'}:val"
-    assert read_stems(split, data / "roadway_dev" / "images") == {"road_3"}
-
-
-@pytest.mark.parametrize(
-    ("part", "dataset", "message"),
-    [
-        pytest.param("test", "roadway_dev", "no such part.*has train, val", id="unknown-part"),
-        pytest.param("val", "dry_lums", "has none of the pictures", id="other-set"),
-    ],
-)
-def test_a_split_that_selects_nothing_is_refused(
-    data: Path, part: str, dataset: str, message: str
-) -> None:
-    with pytest.raises(DataError, match=message):
-        read_stems(f"{data / 'splits_dev.json'}:{part}", data / dataset / "images")
+def test_two_pictures_of_one_stem_are_refused(data: Path) -> None:
+    images = data / "dry_lums" / "images"
+    cv2.imwrite(str(images / "lums_1.png"), np.zeros((96, 128, 3), np.uint8))
+    with pytest.raises(DataError, match=r"lums_1\.png: has the stem of lums_1\.jpg"):
+        load_dataset(data, "dry_lums", None, 768)

@@ -1,0 +1,180 @@
+"""Layouts of data sets: which files hold the pictures and the masks.
+
+A set is recognised by its folders:
+
+* ours: ``images/``, ``masks/`` (over 127 is water), optionally ``road_masks/``; a set without
+  ``masks/`` is all dry.
+* UW-Bench's and VOC's: ``JPEGImages/``, ``SegmentationClass/`` (any mode; over 0 is water).
+* COCO's: ``images/`` and ``annotations.json``.
+
+Masks have the stems of their pictures and end in ``.png``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lsm_train.coco import read_coco
+from lsm_train.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+ImageArray = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Masks(Protocol):
+    """Where something is in each picture of a set."""
+
+    def read(self, stem: str, hw: tuple[int, int]) -> Mask:
+        """Return (H, W) bool.
+
+        Raises:
+            DataError: There is none, it is damaged, or it is not of the size ``hw``.
+        """
+
+    def problems(self, stems: frozenset[str]) -> list[str]:
+        """Return, in words, what does not belong to any of the pictures ``stems``."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFolder:
+    """Masks as grey PNG files; pixels brighter than ``threshold`` count."""
+
+    folder: Path
+    threshold: int = 127  # 0 or 255 on paper; resized masks have edges between
+
+    def read(self, stem: str, hw: tuple[int, int]) -> Mask:
+        """Return (H, W) bool, as :meth:`Masks.read`."""
+        path = self.folder / f"{stem}.png"
+        # Without IMREAD_ANYDEPTH a 16-bit mask of zeros and ones becomes all zeros.
+        mask = _decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        if mask.shape != hw:
+            msg = f"{path}: is {mask.shape[::-1]} pixels, its picture {hw[::-1]}"
+            raise DataError(msg)
+        if 0 < mask.max() <= self.threshold:
+            msg = (
+                f"{path}: its values go up to {mask.max()}, but water is over "
+                f"{self.threshold}; masks of class numbers belong into SegmentationClass/"
+            )
+            raise DataError(msg)
+        return np.asarray(mask > self.threshold)
+
+    def problems(self, stems: frozenset[str]) -> list[str]:
+        """Return the masks without a picture, as :meth:`Masks.problems`."""
+        paths = sorted(self.folder.glob("*.png"))
+        return [f"{path}: has no picture" for path in paths if path.stem not in stems]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The parts of one data set.
+
+    Attributes:
+        images: Folder of pictures.
+        water: Where water is; ``None``: nowhere.
+        roads: Where the road is; ``None`` when nobody drew it.
+    """
+
+    images: Path
+    water: Masks | None = None
+    roads: Masks | None = None
+
+    def problems(self) -> list[str]:
+        """Return pictures that share a stem and masks without a picture, in words."""
+        problems = []
+        seen: dict[str, Path] = {}
+        for path in list_images(self.images):
+            if path.stem in seen:
+                problems.append(f"{path}: has the stem of {seen[path.stem].name}")
+            seen[path.stem] = path
+        stems = frozenset(seen)
+        for masks in (self.water, self.roads):
+            problems += [] if masks is None else masks.problems(stems)
+        return problems
+
+
+def find_layout(folder: Path) -> Layout:
+    """Return the layout of the data set in ``folder``.
+
+    Raises:
+        DataError: The folder is missing, has none of the layouts or two at once, or its
+            annotations cannot be used.
+    """
+    images, masks, roads = folder / "images", folder / "masks", folder / "road_masks"
+    voc_images, voc_masks = folder / "JPEGImages", folder / "SegmentationClass"
+    annotations = folder / "annotations.json"
+    if not folder.is_dir():
+        msg = f"{folder}: no such folder"
+        raise DataError(msg)
+    if voc_images.is_dir() and voc_masks.is_dir():
+        return Layout(voc_images, MaskFolder(voc_masks, threshold=0))
+    if not images.is_dir():
+        msg = f"{folder}: has neither images/ nor JPEGImages/ with SegmentationClass/"
+        raise DataError(msg)
+    if annotations.is_file() and masks.is_dir():
+        msg = f"{folder}: has both masks/ and annotations.json; remove one"
+        raise DataError(msg)
+    water: Masks | None = None
+    if annotations.is_file():
+        water = read_coco(annotations)
+    elif masks.is_dir():
+        water = MaskFolder(masks)
+    return Layout(images, water, MaskFolder(roads) if roads.is_dir() else None)
+
+
+def list_images(folder: Path, stems: Collection[str] | None = None) -> list[Path]:
+    """Return the pictures in ``folder``, sorted; only those of ``stems`` when given.
+
+    Raises:
+        DataError: The folder is missing, has no picture, or lacks one of ``stems``.
+    """
+    if not folder.is_dir():
+        msg = f"{folder}: no such folder"
+        raise DataError(msg)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if stems is not None:
+        missing = sorted(set(stems) - {path.stem for path in paths})
+        if missing:
+            msg = f"{folder}: lacks {len(missing)} of the listed pictures: {_some(missing)}"
+            raise DataError(msg)
+        paths = [path for path in paths if path.stem in stems]
+    if not paths:
+        msg = f"{folder}: has no pictures"
+        raise DataError(msg)
+    return paths
+
+
+def read_image(path: Path) -> ImageArray:
+    """Return (H, W, 3) uint8, RGB.
+
+    Raises:
+        DataError: The file is missing or no picture.
+    """
+    decoded = _decode(path, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(decoded[..., ::-1], np.uint8)
+
+
+def _decode(path: Path, flags: int) -> npt.NDArray[np.uint8 | np.uint16]:
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        decoded = cv2.imdecode(data, flags) if data.size else None
+    except (OSError, cv2.error) as exc:
+        msg = f"{path}: cannot be read ({exc})"
+        raise DataError(msg) from exc
+    if decoded is None:
+        msg = f"{path}: is not a picture, or is damaged"
+        raise DataError(msg)
+    return np.asarray(decoded)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} ..."  # noqa: PLR2004
