@@ -66,19 +66,23 @@ class EncoderEngine(Protocol):
         """What is ready to run."""
         ...
 
-    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode(
+        self, images: torch.Tensor, frequencies: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """Return image embeddings.
 
         Args:
             images: (B, 3, S, S) float32, normalised, contiguous, on any device,
                 1 <= B <= ``spec.max_batch``.
+            frequencies: (B, 3, S, S) float32, high frequencies of the same pictures, for the
+                encoder's adapter; an encoder without one does not look at them.
 
         Returns:
             One (B, C, h, w) float32 for each of ``spec.embedding_shapes``, on the device of
             the engine. The memory belongs to the caller; later calls do not overwrite it.
 
         Raises:
-            ValueError: ``images`` has another shape or dtype.
+            ValueError: One of them has another shape or dtype.
             EngineError: The runtime failed.
         """
         ...

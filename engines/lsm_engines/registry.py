@@ -67,7 +67,8 @@ def build_engine(
 
     Args:
         name: Key of ``backends``, or ``auto`` for the first that is installed.
-        encoder: (B, 3, S, S) float32 -> tuple of (B, C, h, w) float32.
+        encoder: Two (B, 3, S, S) float32, see :meth:`EncoderEngine.encode` -> tuple of
+            (B, C, h, w) float32.
         request: Size, device, threads and batch.
         backends: The known backends.
 

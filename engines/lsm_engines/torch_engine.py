@@ -42,7 +42,7 @@ class TorchEngine:
             image_size=size,
             embedding_shapes=tuple(
                 (map_.shape[1], map_.shape[2], map_.shape[3])
-                for map_ in self._run(self._encoder, torch.zeros(1, 3, size, size))
+                for map_ in self._run(self._encoder, *torch.zeros(2, 1, 3, size, size))
             ),
             max_batch=request.max_batch,
         )
@@ -52,24 +52,20 @@ class TorchEngine:
         """What is ready to run."""
         return self._spec
 
-    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode(
+        self, images: torch.Tensor, frequencies: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """Return image embeddings; see :class:`lsm_engines.api.EncoderEngine`."""
         if self._encoder is None:
             msg = "the engine is closed"
             raise EngineError(msg)
-        size = self._spec.image_size
-        batch = images.shape[0] if images.ndim else 0
-        if images.shape != (batch, 3, size, size) or not 1 <= batch <= self._spec.max_batch:
-            msg = (
-                f"images must be (B, 3, {size}, {size}) with 1 <= B <= "
-                f"{self._spec.max_batch}, got {tuple(images.shape)}"
-            )
-            raise ValueError(msg)
-        if images.dtype != torch.float32:
-            msg = f"images must be float32, got {images.dtype}"
+        self._check("images", images)
+        self._check("frequencies", frequencies)
+        if len(images) != len(frequencies):
+            msg = f"{len(images)} images, but the frequencies of {len(frequencies)}"
             raise ValueError(msg)
         try:
-            return self._run(self._encoder, images)
+            return self._run(self._encoder, images, frequencies)
         except RuntimeError as exc:  # what torch raises for lack of memory and CUDA faults
             msg = f"torch engine on {self._device}: {exc}"
             raise EngineError(msg) from exc
@@ -78,10 +74,27 @@ class TorchEngine:
         """Drop the encoder, and with it its device memory."""
         self._encoder = None
 
-    def _run(self, encoder: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _check(self, name: str, batch: torch.Tensor) -> None:
+        size = self._spec.image_size
+        count = batch.shape[0] if batch.ndim else 0
+        if batch.shape != (count, 3, size, size) or not 1 <= count <= self._spec.max_batch:
+            msg = (
+                f"{name} must be (B, 3, {size}, {size}) with 1 <= B <= "
+                f"{self._spec.max_batch}, got {tuple(batch.shape)}"
+            )
+            raise ValueError(msg)
+        if batch.dtype != torch.float32:
+            msg = f"{name} must be float32, got {batch.dtype}"
+            raise ValueError(msg)
+
+    def _run(
+        self, encoder: nn.Module, images: torch.Tensor, frequencies: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         with torch.inference_mode():
-            images = images.to(self._device, memory_format=torch.channels_last)
-            return tuple(encoder(images))
+            layout = torch.channels_last
+            images = images.to(self._device, memory_format=layout)
+            frequencies = frequencies.to(self._device, memory_format=layout)
+            return tuple(encoder(images, frequencies))
 
 
 def _resolve_device(device: str) -> str:

@@ -1,4 +1,4 @@
-"""From frames to water masks: bundle, engine and small model behind one call.
+"""From frames to water masks: bundle, engine and co-adapter behind one call.
 
 Frames of different sizes share a batch, because every frame is letterboxed to the model's
 square input first. Only plain arrays go in and come out.
@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from lsm_engines import EncoderEngine, EngineError, EngineRequest, build_engine
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.model.bundle import load_bundle
-from lsm_monitor.model.postprocess import capped_hw, logits_to_frame
-from lsm_monitor.model.preprocess import preprocess
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.postprocess import WaterRule, capped_hw, logits_to_frame
 from lsm_monitor.types import Frame, ModelIdentity, WaterMask
 
 MASK_MAX_SIDE_PX = 640
@@ -27,9 +26,9 @@ class Segmenter:
     """Finds water in frames. Not thread-safe: the inference thread owns it.
 
     Args:
-        engine: Runs the image encoder; closed by :meth:`close`.
-        small_model: Turns image embeddings into low-res logits.
-        threshold: Probability from which a pixel counts as water.
+        engine: Runs the model's encoder; closed by :meth:`close`.
+        model: Everything else is run as it is, on the engine's device.
+        water_rule: What counts as water.
         identity: Which model this is.
     """
 
@@ -37,13 +36,14 @@ class Segmenter:
         self,
         *,
         engine: EncoderEngine,
-        small_model: nn.Module,
-        threshold: float,
+        model: LsmAdapter,
+        water_rule: WaterRule,
         identity: ModelIdentity,
     ) -> None:
         self._engine = engine
-        self._small_model = small_model.eval().to(engine.spec.device)
-        self._threshold = threshold
+        self._model = model.eval()
+        self._model.head.to(engine.spec.device)
+        self._water_rule = water_rule
         self.identity = identity
 
     @classmethod
@@ -61,6 +61,7 @@ class Segmenter:
 
         Raises:
             BundleError: The bundle cannot be used.
+            WeightsError: The official checkpoint that it builds on cannot be used.
             ConfigError: The backend or the device is not available.
         """
         loaded = load_bundle(bundle)
@@ -68,16 +69,16 @@ class Segmenter:
         if manifest.classes != ("water",):
             msg = f"bundle {bundle!r} has the classes {manifest.classes}; only water is known"
             raise BundleError(msg)
-        request = EngineRequest(manifest.input_size_px, device, threads, max_batch)
+        request = EngineRequest(manifest.parts.input_size_px, device, threads, max_batch)
         try:
-            engine = build_engine(backend, loaded.model.image_encoder, request)
+            engine = build_engine(backend, loaded.model.encoder, request)
         except EngineError as exc:
             msg = f"model: {exc}"
             raise ConfigError(msg) from exc
         return cls(
             engine=engine,
-            small_model=loaded.model.small_model,
-            threshold=manifest.threshold,
+            model=loaded.model,
+            water_rule=manifest.water_rule,
             identity=ModelIdentity(
                 name=manifest.name,
                 version=manifest.version,
@@ -99,7 +100,7 @@ class Segmenter:
         """
         size = self._engine.spec.image_size
         for batch in {1, self._engine.spec.max_batch}:
-            self._low_res_logits(torch.zeros(batch, 3, size, size))
+            self._low_res_logits(*torch.zeros(2, batch, 3, size, size))
 
     def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
         """Return one mask for each frame, in the same order.
@@ -120,7 +121,7 @@ class Segmenter:
         ]
         inference_ms = (time.perf_counter() - started_s) * 1000.0
         return [
-            WaterMask(frame.stamp, probability, self._threshold, inference_ms)
+            WaterMask(frame.stamp, probability, self._water_rule.threshold, inference_ms)
             for frame, probability in zip(frames, probabilities, strict=True)
         ]
 
@@ -129,23 +130,27 @@ class Segmenter:
         self._engine.close()
 
     def _segment_batch(self, frames: Sequence[Frame]) -> Iterator[np.ndarray]:
-        size = self._engine.spec.image_size
         try:
-            inputs = [preprocess(frame.image, size) for frame in frames]
+            inputs = [self._model.preprocessor(frame.image) for frame in frames]
         except ValueError as exc:
             msg = f"cameras {sorted({frame.stamp.camera_id for frame in frames})}: {exc}"
             raise InferenceError(msg) from exc
-        logits = self._low_res_logits(torch.stack([tensor for tensor, _ in inputs]))
-        for low_res, (_, letterbox) in zip(logits, inputs, strict=True):
-            size_hw = capped_hw(letterbox.frame_hw, MASK_MAX_SIDE_PX)
-            probability = logits_to_frame(low_res[None], letterbox, size_hw)[0, 0]
-            yield probability.cpu().numpy()
+        logits = self._low_res_logits(
+            torch.stack([prepared.image for prepared in inputs]),
+            torch.stack([prepared.equalised for prepared in inputs]),
+        )
+        for low_res, prepared in zip(logits, inputs, strict=True):
+            size_hw = capped_hw(prepared.letterbox.frame_hw, MASK_MAX_SIDE_PX)
+            probability = logits_to_frame(low_res[None], prepared.letterbox, size_hw)[0, 0]
+            yield self._water_rule.apply(probability.cpu().numpy())
 
-    def _low_res_logits(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, S, S) -> (B, 1, h, w) float32, finite."""
+    def _low_res_logits(self, images: torch.Tensor, equalised: torch.Tensor) -> torch.Tensor:
+        """Two (B, 3, S, S) -> (B, 1, h, w) float32, finite."""
         try:
             with torch.inference_mode():
-                logits: torch.Tensor = self._small_model(self._engine.encode(images))
+                images, equalised = images.to(self.device), equalised.to(self.device)
+                maps = self._engine.encode(images, self._model.frequencies(equalised))
+                logits: torch.Tensor = self._model.head(images, maps).logits
         except (EngineError, RuntimeError) as exc:
             msg = f"model {self.identity.name}: {exc}"
             raise InferenceError(msg) from exc

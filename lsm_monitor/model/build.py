@@ -2,76 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-import torch
 from torch import nn
 
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
+from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt
+from lsm_monitor.model.lsm_adapter import AdaptedEncoder, CoAdapter, LsmAdapter
+from lsm_monitor.model.mask_decoder import MaskDecoder
+from lsm_monitor.model.mask_rcnn import MaskRCNN
+from lsm_monitor.model.neck import PyramidNeck
+from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.preprocess import (
+    IMAGENET_NORMALISATION,
+    LITE_NORMALISATION,
+    Normalisation,
+    Preprocessor,
+)
+from lsm_monitor.model.prompt_combiner import PromptCombiner
+from lsm_monitor.model.prompt_encoder import PromptEncoder
+from lsm_monitor.model.sam_vit import VIT_SIZES, SamVit
+from lsm_monitor.model.semantic_prompt import SemanticPrompter
+from lsm_monitor.model.sinet_v2 import SINetV2
 from lsm_monitor.model.small_lite import SmallLite
+from lsm_monitor.model.small_model import SmallModel
+from lsm_monitor.model.style_prompt import StylePrompter
+from lsm_monitor.model.u2net import U2Net, U2NetP
 
-Part = TypeVar("Part")
+TOKEN_CHANNELS = 256  # SAM's prompts and image embedding
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelParts:
-    """The choice that makes a model.
+class LargeModel:
+    """One choice of image encoder, with what the rest of the model must know of it.
 
     Attributes:
-        image_encoder: Key of ``IMAGE_ENCODERS``.
-        small_model: Key of ``SMALL_MODELS``.
-        input_size_px: Side S of the square input; divisible by 32.
+        encoder: Returns the encoder for an input size in pixels.
+        adapter: Returns HE-Adapt for that encoder.
+        normalisation: What the encoder was trained with.
+        checkpoint: Name of the official checkpoint that a bundle leaves out; ``None`` when
+            the bundle holds all weights.
     """
 
-    image_encoder: str
-    small_model: str
-    input_size_px: int
+    encoder: Callable[[int], nn.Module]
+    adapter: Callable[[nn.Module], nn.Module]
+    normalisation: Normalisation
+    checkpoint: str | None
 
 
-IMAGE_ENCODERS: Mapping[str, Callable[[], EfficientNetLite0]] = MappingProxyType(
-    {"efficientnet_lite0": EfficientNetLite0}
+def _sam(size: str) -> LargeModel:
+    return LargeModel(
+        encoder=lambda input_size_px: SamVit(VIT_SIZES[size], input_size_px=input_size_px),
+        adapter=_vit_adapter,
+        normalisation=IMAGENET_NORMALISATION,
+        checkpoint=f"sam_vit_{size}",
+    )
+
+
+def _vit_adapter(encoder: nn.Module) -> nn.Module:
+    assert isinstance(encoder, SamVit)  # noqa: S101 - the table below
+    return VitHeAdapt(encoder.width, encoder.depth, encoder.patch_px)
+
+
+def _cnn_adapter(encoder: nn.Module) -> nn.Module:
+    assert isinstance(encoder, EfficientNetLite0)  # noqa: S101 - the table below
+    return CnnHeAdapt(encoder.embedded_channels, encoder.stage_inputs)
+
+
+IMAGE_ENCODERS: Mapping[str, LargeModel] = MappingProxyType(
+    {
+        "efficientnet_lite0": LargeModel(
+            encoder=lambda _input_size_px: EfficientNetLite0(),
+            adapter=_cnn_adapter,
+            normalisation=LITE_NORMALISATION,
+            checkpoint=None,
+        ),
+        "sam_vit_b": _sam("b"),
+        "sam_vit_l": _sam("l"),
+        "sam_vit_h": _sam("h"),
+    }
 )
-SMALL_MODELS: Mapping[str, Callable[[Sequence[int]], nn.Module]] = MappingProxyType(
-    {"lite": SmallLite}
+SMALL_MODELS: Mapping[str, Callable[[], SmallModel]] = MappingProxyType(
+    {
+        "lite": SmallLite,
+        "mask_rcnn": MaskRCNN,
+        "sinet_v2": SINetV2,
+        "u2net": U2Net,
+        "u2netp": U2NetP,
+    }
 )
 
 
-class WaterModel(nn.Module):
-    """Image encoder and small model in one: what is trained and stored.
-
-    The daemon takes the two apart: the encoder runs on an engine, the small model in torch.
-    """
-
-    def __init__(self, image_encoder: nn.Module, small_model: nn.Module) -> None:
-        super().__init__()
-        self.image_encoder = image_encoder
-        self.small_model = small_model
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, S, S) float32, normalised -> (B, 1, S/4, S/4) float32 low-res logits."""
-        logits: torch.Tensor = self.small_model(self.image_encoder(images))
-        return logits
-
-
-def build_model(parts: ModelParts) -> WaterModel:
+def build_model(parts: ModelParts) -> LsmAdapter:
     """Return the model with random weights.
 
     Raises:
-        ValueError: A part is unknown, or the input size is not divisible by 32.
+        ValueError: A part is unknown.
     """
-    size = parts.input_size_px
-    if size < 32 or size % 32:  # noqa: PLR2004 - the encoder's coarsest stride
-        msg = f"input_size_px must be a positive multiple of 32, got {size}"
-        raise ValueError(msg)
-    encoder = _look_up("image_encoder", parts.image_encoder, IMAGE_ENCODERS)()
-    small_model = _look_up("small_model", parts.small_model, SMALL_MODELS)(encoder.channels)
-    return WaterModel(encoder, small_model)
+    large = look_up("image_encoder", parts.image_encoder, IMAGE_ENCODERS)
+    encoder = large.encoder(parts.input_size_px)
+    adapter = None if parts.encoder_adapter is None else large.adapter(encoder)
+    removed_share = (
+        0.0 if parts.encoder_adapter is None else parts.encoder_adapter.removed_share
+    )
+    preprocessor = Preprocessor(parts.input_size_px, large.normalisation, parts.equalisation)
+    return LsmAdapter(
+        AdaptedEncoder(encoder, adapter),
+        _build_head(parts, encoder),
+        preprocessor=preprocessor,
+        removed_share=removed_share,
+    )
 
 
-def _look_up(role: str, name: str, known: Mapping[str, Part]) -> Part:
+def _build_head(parts: ModelParts, encoder: nn.Module) -> CoAdapter:
+    pyramid = encoder.channels if isinstance(encoder, EfficientNetLite0) else None
+    small_model = None
+    if parts.small_model is not None:
+        small_model = look_up("small_model", parts.small_model, SMALL_MODELS)()
+    semantic = parts.semantic_prompt
+    prompts = {
+        "spatial": parts.spatial_prompt is not None,
+        "semantic": semantic is not None,
+        "style": parts.style_prompt,
+    }
+    present = tuple(name for name, is_on in prompts.items() if is_on)
+    return CoAdapter(
+        neck=None if pyramid is None else PyramidNeck(pyramid[-2:], TOKEN_CHANNELS),
+        small_model=small_model,
+        spatial=parts.spatial_prompt,
+        semantic_prompter=None
+        if semantic is None
+        else SemanticPrompter(
+            TOKEN_CHANNELS,
+            semantic.prototypes_per_class,
+            foreground_only=semantic.foreground_only,
+        ),
+        style_prompter=StylePrompter(TOKEN_CHANNELS) if parts.style_prompt else None,
+        combiner=PromptCombiner(present, TOKEN_CHANNELS) if parts.prompt_combiner else None,
+        prompt_encoder=PromptEncoder(),
+        mask_decoder=MaskDecoder(
+            high_res_channels=None if pyramid is None else (pyramid[0], pyramid[1])
+        ),
+    )
+
+
+def look_up(role: str, name: str, known: Mapping[str, Choice]) -> Choice:
+    """Return ``known[name]``.
+
+    Raises:
+        ValueError: There is no such name; the text lists the known ones.
+    """
     if name not in known:
         msg = f"unknown {role} {name!r}; known are {', '.join(known)}"
         raise ValueError(msg)

@@ -25,14 +25,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
-from lsm_monitor.model.build import ModelParts, WaterModel, build_model
-from lsm_monitor.model.preprocess import PREPROCESSING
+from lsm_monitor.model.build import IMAGE_ENCODERS, build_model
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.sam_vit import SamVit
+from lsm_monitor.model.weights import load_official_encoder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
 SHIPPED = Path(__file__).resolve().parent.parent / "bundles"
 
+_IMAGE_ENCODER = "encoder.image_encoder."
 _REINSTALL = "the bundle is damaged; copy or export it again, or reinstall lsm-monitor"
 
 
@@ -42,11 +47,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PartsSection(_Section):
-    """Names for :mod:`lsm_monitor.model.build`."""
+class WaterSection(_Section):
+    """What counts as water; see :class:`lsm_monitor.model.postprocess.WaterRule`."""
 
-    image_encoder: str
-    small_model: str
+    threshold: float = Field(gt=0.0, lt=1.0)
+    core_threshold: float = Field(gt=0.0, lt=1.0)
+    core_share: float = Field(ge=0.0, le=1.0)
 
 
 class DataSetSection(_Section):
@@ -67,23 +73,22 @@ class WeightsSection(_Section):
 class Manifest(_Section):
     """``manifest.json``."""
 
-    format_version: Literal[1]
+    format_version: Literal[2]
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     version: str = Field(min_length=1)
     classes: tuple[str, ...] = Field(min_length=1)
-    input_size_px: int = Field(ge=32, le=4096, multiple_of=32)
-    preprocessing: str
-    parts: PartsSection
-    threshold: float = Field(gt=0.0, lt=1.0, description="Probability that counts as water.")
+    preprocessing: str = Field(description="Name of the normalisation.")
+    parts: ModelParts
+    water: WaterSection
     trained_on: tuple[DataSetSection, ...]
     metrics: Mapping[str, float | None] = Field(description="Figures on the val split.")
     software: Mapping[str, str]
     weights: WeightsSection
 
     @property
-    def model_parts(self) -> ModelParts:
-        """What :func:`build_model` needs."""
-        return ModelParts(self.parts.image_encoder, self.parts.small_model, self.input_size_px)
+    def water_rule(self) -> WaterRule:
+        """What counts as water."""
+        return WaterRule(**self.water.model_dump())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +96,7 @@ class Bundle:
     """A checked bundle: ``model`` is on the CPU in evaluation mode, float32."""
 
     manifest: Manifest
-    model: WaterModel
+    model: LsmAdapter
 
 
 def shipped_bundles() -> tuple[str, ...]:
@@ -107,19 +112,51 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
 
     Raises:
         BundleError: The bundle is missing, damaged, or made for another version.
+        WeightsError: The official checkpoint that it builds on is missing or another file.
     """
     folder = _find(name_or_path)
     manifest = _read_manifest(folder / MANIFEST_FILE)
     weights_path = folder / WEIGHTS_FILE
     tensors = _read_weights(weights_path, manifest.weights)
     try:
-        model = build_model(manifest.model_parts)
+        model = build_model(manifest.parts)
     except ValueError as exc:
         msg = f"{folder / MANIFEST_FILE}: {exc}; update lsm-monitor"
         raise BundleError(msg) from exc
-    _check_tensors(weights_path, tensors, model.state_dict())
-    model.load_state_dict(tensors)  # copies into float32 parameters
+    name = model.preprocessor.normalisation.name
+    if manifest.preprocessing != name:
+        msg = (
+            f"{folder / MANIFEST_FILE}: preprocessing {manifest.preprocessing!r}, this "
+            f"lsm-monitor does {name!r}; export the bundle again, or use the matching one"
+        )
+        raise BundleError(msg)
+    _check_tensors(weights_path, tensors, stored_state(manifest.parts, model))
+    model.load_state_dict(tensors, strict=False)  # copies into float32 parameters
+    checkpoint = IMAGE_ENCODERS[manifest.parts.image_encoder].checkpoint
+    encoder = model.encoder.image_encoder
+    if checkpoint is not None:
+        assert isinstance(encoder, SamVit)  # noqa: S101 - only these have a checkpoint
+        load_official_encoder(checkpoint, encoder)
     return Bundle(manifest, model.eval())
+
+
+def stored_state(parts: ModelParts, model: LsmAdapter) -> dict[str, torch.Tensor]:
+    """Return the tensors that a bundle holds: all but those of an official checkpoint."""
+    has_official_encoder = IMAGE_ENCODERS[parts.image_encoder].checkpoint is not None
+    return {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not (has_official_encoder and name.startswith(_IMAGE_ENCODER))
+    }
+
+
+def rounded(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in the type in which bundles hold it.
+
+    The weights of convolutions and linear layers are float16, which halves the file;
+    everything else keeps its type (batch norm variances would underflow).
+    """
+    return tensor.half() if name.endswith(".weight") and tensor.ndim > 1 else tensor
 
 
 def save_bundle(
@@ -127,14 +164,11 @@ def save_bundle(
 ) -> Manifest:
     """Write a bundle; replaces ``folder`` only once everything is on disk.
 
-    Convolution weights are stored as float16, which halves the file; everything else keeps
-    its type (batch norm variances would underflow).
-
     Args:
         folder: Where the bundle is to be.
-        manifest: The manifest's fields without ``format_version``, ``preprocessing`` and
-            ``weights``, which are filled in.
-        state: State of a :class:`WaterModel`.
+        manifest: The manifest's fields without ``format_version`` and ``weights``, which are
+            filled in.
+        state: What :func:`stored_state` returns.
 
     Returns:
         The complete manifest.
@@ -143,14 +177,11 @@ def save_bundle(
         BundleError: The manifest is invalid, or the folder cannot be written.
     """
     data = safetensors.torch.save(
-        {
-            name: (tensor.half() if tensor.ndim == 4 else tensor).contiguous()  # noqa: PLR2004
-            for name, tensor in state.items()
-        }
+        {name: rounded(name, tensor).contiguous() for name, tensor in state.items()}
     )
     weights = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    fixed = {"format_version": FORMAT_VERSION, "preprocessing": PREPROCESSING}
-    complete = _validate(folder / MANIFEST_FILE, {**fixed, **manifest, "weights": weights})
+    fields = {"format_version": FORMAT_VERSION, **manifest, "weights": weights}
+    complete = _validate(folder / MANIFEST_FILE, fields)
     try:
         _replace_folder(
             folder,
@@ -208,14 +239,7 @@ def _read_manifest(path: Path) -> Manifest:
             "export the bundle again with the matching lsm-train, or update lsm-monitor"
         )
         raise BundleError(msg)
-    manifest = _validate(path, content)
-    if manifest.preprocessing != PREPROCESSING:
-        msg = (
-            f"{path}: preprocessing {manifest.preprocessing!r}, this lsm-monitor does "
-            f"{PREPROCESSING!r}; export the bundle again, or use the matching lsm-monitor"
-        )
-        raise BundleError(msg)
-    return manifest
+    return _validate(path, content)
 
 
 def _validate(path: Path, content: Mapping[str, object]) -> Manifest:

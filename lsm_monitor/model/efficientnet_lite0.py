@@ -9,6 +9,7 @@ every feature half a pixel off.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,16 +95,21 @@ class EfficientNetLite0(nn.Module):
 
     Attributes:
         channels: Channels of each map, finest first.
+        stage_inputs: Channels and stride of each stage's input.
     """
 
     channels: tuple[int, ...] = tuple(stage.channels for stage in _STAGES if stage.is_output)
+    embedded_channels = _STEM_CHANNELS
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _conv_bn(3, _STEM_CHANNELS, 3, stride=2)
         self.stages = nn.ModuleList()
-        inputs = _STEM_CHANNELS
+        inputs, stride = _STEM_CHANNELS, 2
+        stage_inputs = []
         for stage in _STAGES:
+            stage_inputs.append((inputs, stride))
+            stride *= stage.stride
             blocks = nn.Sequential()
             for index in range(stage.blocks):
                 blocks.append(
@@ -117,6 +123,7 @@ class EfficientNetLite0(nn.Module):
                 )
                 inputs = stage.channels
             self.stages.append(blocks)
+        self.stage_inputs = tuple(stage_inputs)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the image embeddings.
@@ -127,10 +134,21 @@ class EfficientNetLite0(nn.Module):
         Returns:
             (B, 24, S/4, S/4), (B, 40, S/8, S/8), (B, 112, S/16, S/16), (B, 320, S/32, S/32).
         """
-        features = F.relu6(self.stem(images))
+        return self.run_blocks(self.embed_patches(images))
+
+    def embed_patches(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) -> (B, 32, S/2, S/2): the stem, which stands for a patch embedding."""
+        return F.relu6(self.stem(images))
+
+    def run_blocks(
+        self, embedded: torch.Tensor, prompts: Sequence[torch.Tensor | None] = ()
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the image embeddings, with ``prompts[i]`` added to the input of stage i."""
+        features = embedded
         maps = []
-        for stage, blocks in zip(_STAGES, self.stages, strict=True):
-            features = blocks(features)
+        for index, (stage, blocks) in enumerate(zip(_STAGES, self.stages, strict=True)):
+            prompt = prompts[index] if prompts else None
+            features = blocks(features if prompt is None else prompt + features)
             if stage.is_output:
                 maps.append(features)
         return tuple(maps)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
@@ -59,3 +62,38 @@ def logits_to_frame(
     logits = logits[..., :height, :width]
     logits = F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
     return logits.sigmoid()
+
+
+@dataclass(frozen=True, slots=True)
+class WaterRule:
+    """What counts as water: hysteresis thresholding, per connected piece.
+
+    A wet or shadowed road looks a little like water everywhere and very much like it nowhere;
+    standing water does somewhere. So a piece of water needs a core of confident pixels, and
+    then it reaches as far as the lower threshold. Measured figures are in docs/training.md.
+
+    Attributes:
+        threshold: Probability from which a pixel may be water.
+        core_threshold: Probability from which it vouches for its piece.
+        core_share: Share of a piece's pixels that must vouch for it; 0 asks for none.
+    """
+
+    threshold: float
+    core_threshold: float
+    core_share: float
+
+    def apply(self, probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return (H, W) float32 with the pieces that lack a core set to zero."""
+        water = probability >= self.threshold
+        if self.core_share == 0.0 or not water.any():
+            return probability
+        # 8-connected: a mirror line one pixel wide must not cut a lake in two.
+        count, pieces = cv2.connectedComponents(water.astype(np.uint8), connectivity=8)
+        pieces = pieces.ravel()
+        pixels = np.bincount(pieces, minlength=count)
+        core = np.bincount(
+            pieces, (probability >= self.core_threshold).ravel(), minlength=count
+        )
+        stands = core >= self.core_share * pixels
+        stands[0] = True  # what is not water stays as it is
+        return np.where(stands[pieces].reshape(water.shape), probability, np.float32(0.0))

@@ -115,7 +115,9 @@ class SamVit(ImageEncoderViT):
     def embed_patches(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) float32 -> (B, S/16, S/16, D) float32, positions not yet added."""
         embedded: torch.Tensor = self.patch_embed(images)
-        return embedded
+        # A strided view would change its layout when a prompt is added, and with it the
+        # rounding: an adapter that adds nothing must change nothing.
+        return embedded.contiguous()
 
     def run_blocks(
         self, embedded: torch.Tensor, prompts: Sequence[torch.Tensor | None] = ()

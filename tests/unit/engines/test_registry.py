@@ -17,7 +17,10 @@ REQUEST = EngineRequest(image_size=32, device="cpu")
 
 
 class Halver(nn.Module):
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        self, images: torch.Tensor, frequencies: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        del frequencies
         return images[..., ::2, ::2], images[..., ::4, ::4]
 
 

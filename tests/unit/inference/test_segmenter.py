@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from torch import nn
 from lsm_engines import EngineRequest, build_engine
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.inference.segmenter import MASK_MAX_SIDE_PX, Segmenter
-from lsm_monitor.model.build import ModelParts, build_model
-from lsm_monitor.model.bundle import load_bundle, save_bundle
+from lsm_monitor.model.bundle import load_bundle, save_bundle, stored_state
+from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
+from lsm_monitor.model.postprocess import WaterRule, capped_hw, logits_to_frame
 from lsm_monitor.types import CameraId, Frame, FrameStamp, ModelIdentity
+from tests.unit.model.models import EVERYTHING, MANIFEST, SIZE_PX, lively_model
 
-SIZE = 64
 START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
@@ -29,20 +30,7 @@ def frame(height: int, width: int, seed: int = 0) -> Frame:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
-    torch.manual_seed(0)
-    model = build_model(ModelParts("efficientnet_lite0", "lite", SIZE))
-    manifest: dict[str, object] = {
-        "name": "tiny",
-        "version": "1.2.3",
-        "classes": ("water",),
-        "input_size_px": SIZE,
-        "parts": {"image_encoder": "efficientnet_lite0", "small_model": "lite"},
-        "threshold": 0.625,
-        "trained_on": [],
-        "metrics": {},
-        "software": {},
-    }
-    save_bundle(folder, manifest, model.state_dict())
+    save_bundle(folder, MANIFEST, stored_state(EVERYTHING, lively_model(EVERYTHING)))
     return folder
 
 
@@ -52,16 +40,20 @@ def open_segmenter(bundle: Path, max_batch: int = 3) -> Segmenter:
     )
 
 
+def segmenter_of(model: LsmAdapter) -> Segmenter:
+    return Segmenter(
+        engine=build_engine("torch", model.encoder, EngineRequest(SIZE_PX, "cpu")),
+        model=model,
+        water_rule=WaterRule(0.5, 0.5, 0.0),
+        identity=ModelIdentity("made-here", "0", "", "torch-fp32"),
+    )
+
+
 @pytest.fixture
 def segmenter(bundle: Path) -> Iterator[Segmenter]:
     segmenter = open_segmenter(bundle)
     yield segmenter
     segmenter.close()
-
-
-class NotANumber(nn.Module):
-    def forward(self, embeddings: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return torch.full((embeddings[0].shape[0], 1, 8, 8), torch.nan)
 
 
 def test_frames_of_mixed_sizes_keep_their_order_stamp_and_aspect(segmenter: Segmenter) -> None:
@@ -85,6 +77,41 @@ def test_masks_are_float32_probabilities_with_the_bundles_threshold(
     assert mask.probability.max() <= 1.0
     assert mask.threshold == 0.625
     assert mask.inference_ms > 0.0
+
+
+@pytest.mark.parametrize("size_hw", [(48, 64), (90, 50), (720, 1280)])
+def test_a_mask_is_what_the_whole_model_says_about_the_picture(
+    segmenter: Segmenter, bundle: Path, size_hw: tuple[int, int]
+) -> None:
+    """The two halves, the engine between them and the preprocessing make one model."""
+    one = frame(*size_hw)
+    model = load_bundle(bundle).model
+    prepared = model.preprocessor(one.image)
+    with torch.inference_mode():
+        logits = model(prepared.image[None], prepared.equalised[None]).logits
+    size = capped_hw(size_hw, MASK_MAX_SIDE_PX)
+    expected = logits_to_frame(logits, prepared.letterbox, size)[0, 0].numpy()
+    (mask,) = segmenter.segment([one])
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(mask.probability, expected, atol=1e-4)
+
+
+def test_what_counts_as_water_is_the_bundles_rule(bundle: Path, tmp_path: Path) -> None:
+    state = stored_state(EVERYTHING, load_bundle(bundle).model)
+    rule = WaterRule(threshold=0.5, core_threshold=0.6, core_share=0.4)
+    water = {"threshold": 0.5, "core_threshold": 0.6, "core_share": 0.4}
+    save_bundle(tmp_path / "strict", MANIFEST | {"water": water}, state)
+    frames = [frame(48, 64, seed) for seed in range(3)]
+    removed = 0
+    for lax, strict in zip(
+        open_segmenter(bundle).segment(frames),
+        open_segmenter(tmp_path / "strict").segment(frames),
+        strict=True,
+    ):
+        np.testing.assert_allclose(strict.probability, rule.apply(lax.probability), atol=1e-4)
+        removed += int((strict.probability == 0.0).sum())
+        assert strict.threshold == 0.5
+    assert removed > 0
 
 
 def test_a_frame_is_judged_the_same_alone_and_in_a_batch(segmenter: Segmenter) -> None:
@@ -125,16 +152,36 @@ def test_a_frame_that_is_no_picture_is_an_inference_error_that_names_the_camera(
         segmenter.segment([bad])
 
 
-def test_logits_that_are_not_finite_are_an_inference_error() -> None:
-    model = build_model(ModelParts("efficientnet_lite0", "lite", SIZE))
-    segmenter = Segmenter(
-        engine=build_engine("torch", model.image_encoder, EngineRequest(SIZE, "cpu")),
-        small_model=NotANumber(),
-        threshold=0.5,
-        identity=ModelIdentity("broken", "0", "", "torch-fp32"),
-    )
-    with pytest.raises(InferenceError, match="model broken: the logits are not finite"):
-        segmenter.segment([frame(48, 64)])
+def not_a_number(_: nn.Module, __: object, segmentation: Segmentation) -> Segmentation:
+    """Replace what a module returns, as a forward hook."""
+    return Segmentation(torch.full_like(segmentation.logits, torch.nan))
+
+
+def test_a_model_in_training_is_put_into_evaluation_mode(bundle: Path) -> None:
+    model = load_bundle(bundle).model.train()
+    segmenter_of(model)
+    assert not any(module.training for module in model.modules())
+
+
+def out_of_memory(*_: object) -> None:
+    msg = "out of memory"
+    raise RuntimeError(msg)
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        pytest.param(not_a_number, "model made-here: the logits are not finite", id="nan"),
+        pytest.param(out_of_memory, "model made-here: out of memory", id="torch-fault"),
+    ],
+)
+def test_a_model_that_fails_is_an_inference_error(
+    bundle: Path, hook: Callable[..., object], message: str
+) -> None:
+    model = load_bundle(bundle).model
+    model.head.register_forward_hook(hook)
+    with pytest.raises(InferenceError, match=message):
+        segmenter_of(model).segment([frame(48, 64)])
 
 
 def test_a_closed_segmenter_raises_an_inference_error(bundle: Path) -> None:
@@ -156,10 +203,7 @@ def test_a_backend_that_is_not_there_is_a_configuration_error(bundle: Path) -> N
 
 
 def test_a_bundle_of_other_classes_is_refused(bundle: Path, tmp_path: Path) -> None:
-    loaded = load_bundle(bundle)
-    manifest = loaded.manifest.model_dump(
-        exclude={"format_version", "preprocessing", "weights"}
-    )
-    save_bundle(tmp_path / "snow", manifest | {"classes": ("snow",)}, loaded.model.state_dict())
+    state = stored_state(EVERYTHING, load_bundle(bundle).model)
+    save_bundle(tmp_path / "snow", MANIFEST | {"classes": ("snow",)}, state)
     with pytest.raises(BundleError, match="only water is known"):
         open_segmenter(tmp_path / "snow")

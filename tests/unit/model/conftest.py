@@ -1,35 +1,29 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from lsm_monitor.model.build import ModelParts, WaterModel, build_model
-from lsm_monitor.model.bundle import save_bundle
-
-PARTS = ModelParts("efficientnet_lite0", "lite", input_size_px=64)
-MANIFEST: dict[str, object] = {
-    "name": "tiny",
-    "version": "1.2.3",
-    "classes": ("water",),
-    "input_size_px": PARTS.input_size_px,
-    "parts": {"image_encoder": PARTS.image_encoder, "small_model": PARTS.small_model},
-    "threshold": 0.5,
-    "trained_on": [{"name": "nothing", "licence": "CC0", "pictures": 1}],
-    "metrics": {"iou": None},
-    "software": {"torch": torch.__version__},
-}
+from lsm_monitor.model.bundle import save_bundle, stored_state
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from tests.unit.model.models import EVERYTHING, MANIFEST, lively_model
 
 
 @pytest.fixture(scope="session")
-def model() -> WaterModel:
-    torch.manual_seed(0)
-    return build_model(PARTS).eval()
+def model() -> LsmAdapter:
+    """Everything on; tests do not change it."""
+    return lively_model(EVERYTHING)
+
+
+@pytest.fixture(scope="session")
+def saved_bundle(tmp_path_factory: pytest.TempPathFactory, model: LsmAdapter) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    save_bundle(folder, MANIFEST, stored_state(EVERYTHING, model))
+    return folder
 
 
 @pytest.fixture
-def bundle_folder(tmp_path: Path, model: WaterModel) -> Path:
-    folder = tmp_path / "tiny"
-    save_bundle(folder, MANIFEST, model.state_dict())
-    return folder
+def bundle_folder(tmp_path: Path, saved_bundle: Path) -> Path:
+    """A bundle of ``model`` to do damage to."""
+    return shutil.copytree(saved_bundle, tmp_path / "tiny")

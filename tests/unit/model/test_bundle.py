@@ -9,23 +9,43 @@ import pytest
 import safetensors.torch
 import torch
 
-from lsm_monitor.errors import BundleError
-from lsm_monitor.model.build import WaterModel
+from lsm_monitor.errors import BundleError, WeightsError
+from lsm_monitor.model import weights as weights_module
 from lsm_monitor.model.bundle import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
     load_bundle,
+    rounded,
     save_bundle,
     shipped_bundles,
+    stored_state,
+)
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.sam_vit import SamVit
+from lsm_monitor.model.weights import Checkpoint
+from tests.unit.model.models import (
+    EVERYTHING,
+    MANIFEST,
+    TINY_VIT,
+    lively_model,
+    noise,
+    run,
+    shrink_sam,
 )
 
 MAX_SHIPPED_BYTES = 25_000_000
-ANY_TENSOR = "small_model.logits.weight"
+ANY_TENSOR = "head.small_model.pyramid.logits.weight"
 
 
 def edit_manifest(folder: Path, **fields: object) -> None:
     path = folder / MANIFEST_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def edit_section(folder: Path, section: str, **fields: object) -> None:
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    edit_manifest(folder, **{section: manifest[section] | fields})
 
 
 def rewrite_weights(folder: Path, data: bytes) -> None:
@@ -67,25 +87,46 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut-manifest": (cut_manifest, r"manifest\.json: is not JSON"),
     "manifest-is-a-list": (
         lambda f: (f / MANIFEST_FILE).write_text("[]"),
-        r"format version None, this lsm-monitor reads 1",
+        r"format version None, this lsm-monitor reads 2",
     ),
     "manifest-is-not-text": (
         lambda f: (f / MANIFEST_FILE).write_bytes(b"\xff\xfe\x00"),
         r"manifest\.json: is not JSON",
     ),
     "other-format": (
-        lambda f: edit_manifest(f, format_version=2),
-        r"format version 2, this lsm-monitor reads 1; export",
+        lambda f: edit_manifest(f, format_version=1),
+        r"format version 1, this lsm-monitor reads 2; export",
     ),
     "other-preprocessing": (
         lambda f: edit_manifest(f, preprocessing="bgr"),
         r"preprocessing 'bgr', this lsm-monitor does",
     ),
     "unknown-key": (lambda f: edit_manifest(f, colour="red"), r"colour: Extra inputs"),
-    "threshold-of-one": (lambda f: edit_manifest(f, threshold=1.0), r"threshold: Input should"),
+    "threshold-of-one": (
+        lambda f: edit_section(f, "water", threshold=1.0),
+        r"water\.threshold: Input should",
+    ),
+    "share-above-one": (
+        lambda f: edit_section(f, "water", core_share=1.5),
+        r"water\.core_share: Input should",
+    ),
+    "name-that-is-a-path": (lambda f: edit_manifest(f, name="../x"), r"name: String should"),
+    "no-classes": (lambda f: edit_manifest(f, classes=[]), r"classes: Tuple should"),
     "unknown-part": (
-        lambda f: edit_manifest(f, parts={"image_encoder": "vgg", "small_model": "lite"}),
-        r"unknown image_encoder 'vgg'; known are efficientnet_lite0; update",
+        lambda f: edit_section(f, "parts", image_encoder="vgg"),
+        r"unknown image_encoder 'vgg'; known are efficientnet_lite0, .*; update",
+    ),
+    "unknown-key-of-a-part": (
+        lambda f: edit_section(f, "parts", spatial_prompt={"kind": "mask", "radius": 3}),
+        r"parts\.spatial_prompt\.radius: Extra inputs",
+    ),
+    "parts-that-make-no-model": (
+        lambda f: edit_section(f, "parts", small_model=None),
+        r"parts: .*'spatial_prompt' needs a 'small_model'",
+    ),
+    "parts-of-other-weights": (
+        lambda f: edit_section(f, "parts", style_prompt=False),
+        r"head\.combiner\.weights\.style is unknown.*and \d+ more",
     ),
     "truncated-weights": (truncate, r"bytes instead of \d+; the bundle is damaged"),
     "flipped-bit": (flip_last_byte, r"its SHA-256 is not the one in manifest\.json"),
@@ -132,13 +173,93 @@ def test_many_wrong_tensors_make_one_short_message(bundle_folder: Path) -> None:
 
 
 def test_a_saved_model_gives_the_same_logits_when_loaded(
-    bundle_folder: Path, model: WaterModel
+    bundle_folder: Path, model: LsmAdapter
 ) -> None:
-    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     loaded = load_bundle(bundle_folder).model
-    with torch.inference_mode():
-        # Convolutions are stored as float16: 11 bits of mantissa through about 60 layers.
-        torch.testing.assert_close(loaded(images), model(images), rtol=0.02, atol=0.02)
+    # Most weights are stored as float16: 11 bits of mantissa through about 60 layers.
+    torch.testing.assert_close(
+        run(loaded, noise(1)).logits, run(model, noise(1)).logits, rtol=0.02, atol=0.02
+    )
+
+
+def test_what_is_loaded_is_what_rounding_gives(bundle_folder: Path, model: LsmAdapter) -> None:
+    state = stored_state(EVERYTHING, model)
+    assert state.keys() == model.state_dict().keys()
+    loaded = load_bundle(bundle_folder).model.state_dict()
+    stored = safetensors.torch.load_file(bundle_folder / WEIGHTS_FILE)
+    for name, tensor in state.items():
+        assert torch.equal(stored[name], rounded(name, tensor)), name
+        assert torch.equal(loaded[name], rounded(name, tensor).to(tensor.dtype)), name
+
+
+def test_only_weights_of_convolutions_and_linear_layers_are_rounded(model: LsmAdapter) -> None:
+    halves = {
+        name
+        for name, tensor in model.state_dict().items()
+        if rounded(name, tensor).dtype == torch.float16
+    }
+    assert ANY_TENSOR in halves
+    exact = model.state_dict().keys() - halves
+    # Small variances underflow in float16; the prototypes' unit length would be lost.
+    assert any(name.endswith("running_var") for name in exact)
+    assert "head.neck.norm.weight" in exact
+    assert "head.semantic_prompter.prototypes" in exact
+    assert "head.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix" in exact
+
+
+def test_saving_a_loaded_bundle_again_gives_the_same_file(
+    bundle_folder: Path, tmp_path: Path
+) -> None:
+    loaded = load_bundle(bundle_folder)
+    again = save_bundle(tmp_path / "again", MANIFEST, stored_state(EVERYTHING, loaded.model))
+    assert again == loaded.manifest
+
+
+def test_the_water_rule_is_the_manifests(bundle_folder: Path) -> None:
+    edit_section(bundle_folder, "water", threshold=0.25, core_threshold=0.5, core_share=0.125)
+    assert load_bundle(bundle_folder).manifest.water_rule == WaterRule(0.25, 0.5, 0.125)
+
+
+def publish_sam(path: Path, patch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Publish a tiny SAM as ``sam_vit_b``; returns the image encoder's weights."""
+    shrink_sam(patch)
+    torch.manual_seed(1)
+    encoder = SamVit(TINY_VIT, 64)
+    encoder.pos_embed.data.normal_()
+    state = encoder.state_dict()
+    torch.save({f"image_encoder.{name}": tensor for name, tensor in state.items()}, path)
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    published = Checkpoint("sam_vit_b", f"https://a/{path.name}", len(content), sha256)
+    patch.setattr(weights_module, "CHECKPOINTS", {"sam_vit_b": published})
+    patch.setenv("LSM_WEIGHTS_DIR", str(path.parent))
+    return state
+
+
+def test_a_bundle_with_sams_encoder_leaves_it_out_and_takes_the_published_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = publish_sam(tmp_path / "sam.pth", monkeypatch)
+    parts = EVERYTHING.model_copy(update={"image_encoder": "sam_vit_b"})
+    model = lively_model(parts)
+    model.encoder.image_encoder.load_state_dict(published)
+    manifest = {"parts": parts.model_dump(), "preprocessing": "rgb-letterbox-imagenet"}
+    state = stored_state(parts, model)
+    save_bundle(tmp_path / "sam", MANIFEST | manifest, state)
+
+    left_out = model.state_dict().keys() - state.keys()
+    assert left_out == {f"encoder.image_encoder.{name}" for name in published}
+    assert any(name.startswith("encoder.adapter.") for name in state)
+    loaded = load_bundle(tmp_path / "sam").model
+    for name, tensor in published.items():  # not rounded either
+        assert torch.equal(loaded.encoder.image_encoder.state_dict()[name], tensor)
+    torch.testing.assert_close(
+        run(loaded, noise(1)).logits, run(model, noise(1)).logits, rtol=0.02, atol=0.02
+    )
+
+    (tmp_path / "sam.pth").unlink()
+    with pytest.raises(WeightsError, match="type: lsm-monitor weights fetch sam_vit_b"):
+        load_bundle(tmp_path / "sam")
 
 
 def test_a_loaded_model_is_float32_and_in_evaluation_mode(bundle_folder: Path) -> None:
@@ -148,13 +269,11 @@ def test_a_loaded_model_is_float32_and_in_evaluation_mode(bundle_folder: Path) -
 
 
 def test_saving_replaces_an_older_bundle_completely(
-    bundle_folder: Path, model: WaterModel
+    bundle_folder: Path, model: LsmAdapter
 ) -> None:
     (bundle_folder / "left-over").touch()
-    manifest = load_bundle(bundle_folder).manifest.model_dump(
-        exclude={"format_version", "preprocessing", "weights"}
-    )
-    save_bundle(bundle_folder, manifest | {"version": "2"}, model.state_dict())
+    state = stored_state(EVERYTHING, model)
+    save_bundle(bundle_folder, MANIFEST | {"version": "2"}, state)
     assert sorted(path.name for path in bundle_folder.iterdir()) == [
         MANIFEST_FILE,
         WEIGHTS_FILE,
@@ -164,7 +283,7 @@ def test_saving_replaces_an_older_bundle_completely(
 
 
 def test_a_bundle_that_cannot_be_valid_is_never_written(
-    tmp_path: Path, model: WaterModel
+    tmp_path: Path, model: LsmAdapter
 ) -> None:
     with pytest.raises(BundleError, match="name: Field required"):
         save_bundle(tmp_path / "new", {}, model.state_dict())
@@ -172,14 +291,11 @@ def test_a_bundle_that_cannot_be_valid_is_never_written(
 
 
 def test_saving_where_a_file_is_in_the_way_is_an_error_that_names_it(
-    tmp_path: Path, bundle_folder: Path, model: WaterModel
+    tmp_path: Path, model: LsmAdapter
 ) -> None:
-    manifest = load_bundle(bundle_folder).manifest.model_dump(
-        exclude={"format_version", "preprocessing", "weights"}
-    )
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="file/new: cannot write the bundle"):
-        save_bundle(tmp_path / "file" / "new", manifest, model.state_dict())
+        save_bundle(tmp_path / "file" / "new", MANIFEST, stored_state(EVERYTHING, model))
 
 
 @pytest.mark.parametrize("name", shipped_bundles())

@@ -1,0 +1,230 @@
+"""LSM-Adapter: a frozen large model guided by a small one (Song et al., ECCV 2024).
+
+    images -> image encoder + HE-Adapt -> Z        AdaptedEncoder: what an engine compiles
+    images, Z -> small model, prompters, combiner, prompt encoder, mask decoder -> logits
+
+The two halves are separate modules, because the daemon runs the first on an engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from lsm_monitor.model.high_frequency import high_frequency
+from lsm_monitor.model.mask_decoder import MaskDecoder
+from lsm_monitor.model.neck import PyramidNeck
+from lsm_monitor.model.parts import SpatialPromptParts
+from lsm_monitor.model.preprocess import Preprocessor
+from lsm_monitor.model.prompt_combiner import PromptCombiner
+from lsm_monitor.model.prompt_encoder import PromptEncoder
+from lsm_monitor.model.semantic_prompt import SemanticPrompt, SemanticPrompter
+from lsm_monitor.model.small_model import SmallModel
+from lsm_monitor.model.spatial_prompt import box_prompt, mask_prompt, point_prompt
+from lsm_monitor.model.style_prompt import StylePrompter
+
+
+class ImageEncoder(Protocol):
+    """A frozen encoder whose blocks take prompts."""
+
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the image embeddings, finest first."""
+        ...
+
+    def embed_patches(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the first block sees, before positions are added."""
+        ...
+
+    def run_blocks(
+        self, embedded: torch.Tensor, prompts: Sequence[torch.Tensor | None] = ()
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the image embeddings, with prompts added to the blocks' inputs."""
+        ...
+
+
+class AdaptedEncoder(nn.Module):
+    """Image encoder with its adapter: the part that is compiled.
+
+    Args:
+        image_encoder: Frozen; see :class:`ImageEncoder`.
+        adapter: Makes a prompt for each block from the patch embedding and the high
+            frequencies; ``None`` runs the encoder as it is.
+    """
+
+    def __init__(self, image_encoder: nn.Module, adapter: nn.Module | None) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder.requires_grad_(requires_grad=False)
+        self.adapter = adapter
+
+    def forward(
+        self, images: torch.Tensor, frequencies: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the image embeddings.
+
+        Args:
+            images: (B, 3, S, S) float32, normalised.
+            frequencies: (B, 3, S, S) float32, high frequencies of the equalised pictures;
+                not looked at without an adapter.
+
+        Returns:
+            (B, C, h, w) float32 each, finest first.
+        """
+        encoder: ImageEncoder = self.image_encoder  # type: ignore[assignment]  # it is one
+        if self.adapter is None:
+            return encoder(images)
+        embedded = encoder.embed_patches(images)
+        return encoder.run_blocks(embedded, self.adapter(embedded, frequencies))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """What the model says about a batch.
+
+    Attributes:
+        logits: (B, 1, h, w) float32, water logits of the mask decoder.
+        small_logits: (B, 1, h', w') float32 of the small model, if it gave a prompt.
+        semantic: The semantic prompt, which the prototype loss needs.
+    """
+
+    logits: torch.Tensor
+    small_logits: torch.Tensor | None = None
+    semantic: SemanticPrompt | None = None
+
+
+class CoAdapter(nn.Module):
+    """Everything after the image encoder. Parts that are ``None`` are switched off.
+
+    Args:
+        neck: Makes one embedding of an encoder's pyramid; ``None`` for an encoder with one map.
+        small_model: The task-specific model.
+        spatial: How its logits become a prompt.
+        semantic_prompter: Tokens from the image embedding.
+        style_prompter: A token from the amplitude spectrum.
+        combiner: Weighs the prompts.
+        prompt_encoder: SAM's.
+        mask_decoder: SAM's.
+    """
+
+    def __init__(
+        self,
+        *,
+        neck: PyramidNeck | None,
+        small_model: SmallModel | None,
+        spatial: SpatialPromptParts | None,
+        semantic_prompter: SemanticPrompter | None,
+        style_prompter: StylePrompter | None,
+        combiner: PromptCombiner | None,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+    ) -> None:
+        super().__init__()
+        self.neck = neck
+        self.small_model = small_model
+        self.semantic_prompter = semantic_prompter
+        self.style_prompter = style_prompter
+        self.combiner = combiner
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self._spatial = spatial
+
+    def forward(
+        self, images: torch.Tensor, maps: Sequence[torch.Tensor], *, prompted: bool = True
+    ) -> Segmentation:
+        """Segment a batch.
+
+        Args:
+            images: (B, 3, S, S) float32, normalised.
+            maps: The image encoder's embeddings of them, finest first.
+            prompted: ``False`` leaves out all prompts: stage one of the training.
+        """
+        embedding = maps[0] if self.neck is None else self.neck(maps[-2:])
+        finer_maps = () if self.neck is None else maps[:-2]
+        small_logits = None
+        tokens: dict[str, torch.Tensor] = {}
+        dense = semantic = None
+        if prompted:
+            if self._spatial is not None and self.small_model is not None:
+                small_logits = self.small_model(images).float()
+                token, dense = self._spatial_prompt(small_logits, embedding)
+                if token is not None:
+                    tokens["spatial"] = token
+            if self.semantic_prompter is not None:
+                semantic = self.semantic_prompter(embedding)
+                tokens["semantic"] = semantic.tokens
+            if self.style_prompter is not None:
+                tokens["style"] = self.style_prompter(images)
+        batch, channels, *size_hw = embedding.shape
+        if prompted and self.combiner is not None:
+            sparse, dense = self.combiner(tokens, dense, batch)
+        elif tokens:
+            sparse = torch.cat(list(tokens.values()), dim=1)
+        else:
+            sparse = embedding.new_zeros(batch, 0, channels)
+        size = (size_hw[0], size_hw[1])
+        if dense is None:
+            dense = self.prompt_encoder.no_mask(batch, size)
+        positions = self.prompt_encoder.dense_positions(size)
+        logits, _ = self.mask_decoder(embedding, positions, sparse, dense, finer_maps)
+        return Segmentation(logits, small_logits, semantic)
+
+    def _spatial_prompt(
+        self, small_logits: torch.Tensor, embedding: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return the spatial prompt as tokens or as dense map."""
+        spatial = self._spatial
+        assert spatial is not None  # noqa: S101 - the caller has looked
+        if spatial.kind == "mask":
+            size_hw = (embedding.shape[-2], embedding.shape[-1])
+            return None, self.prompt_encoder.embed_mask(mask_prompt(small_logits), size_hw)
+        if spatial.kind == "box":
+            coordinates, labels = box_prompt(
+                small_logits,
+                threshold=spatial.threshold,
+                per_component=spatial.boxes == "per_component",
+            )
+        else:
+            coordinates, labels = point_prompt(
+                small_logits, threshold=spatial.threshold, grid=spatial.grid
+            )
+        return self.prompt_encoder.embed_sparse(coordinates, labels), None
+
+
+class LsmAdapter(nn.Module):
+    """The whole model: what is trained and stored.
+
+    Attributes:
+        preprocessor: What must be done to pictures first.
+        removed_share: Share of low frequencies that HE-Adapt does not see.
+    """
+
+    def __init__(
+        self,
+        encoder: AdaptedEncoder,
+        head: CoAdapter,
+        *,
+        preprocessor: Preprocessor,
+        removed_share: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.preprocessor = preprocessor
+        self.removed_share = removed_share
+
+    def forward(
+        self, images: torch.Tensor, equalised: torch.Tensor, *, prompted: bool = True
+    ) -> Segmentation:
+        """Segment a batch of what :class:`~lsm_monitor.model.preprocess.Prepared` holds."""
+        maps = self.encoder(images, self.frequencies(equalised))
+        segmentation: Segmentation = self.head(images, maps, prompted=prompted)
+        return segmentation
+
+    def frequencies(self, equalised: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) equalised pictures -> what the adapter sees of them, the same shape."""
+        if self.encoder.adapter is None:
+            return equalised
+        return high_frequency(equalised, self.removed_share)
