@@ -12,10 +12,13 @@ import typer
 
 from lsm_monitor.errors import BundleError
 from lsm_monitor.model.bundle import load_bundle
-from lsm_train.config import load_recipe
+from lsm_train.contact_sheet import draw_contact_sheet
 from lsm_train.data import read_pictures, read_stems
+from lsm_train.distributed import DeviceName
 from lsm_train.errors import DataError, RecipeError, RunError
 from lsm_train.evaluate import ALARM_FRACTIONS, Evaluation, evaluate
+from lsm_train.recipe_file import load_recipe
+from lsm_train.stages import Branch
 
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
@@ -37,15 +40,20 @@ def fit_command(
     data: Data = Path("data"),
     out: Annotated[Path | None, typer.Option(help="Default: runs/NAME-seedN.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(help="Run whose stages small and large are taken over if they are equal."),
+    ] = None,
+    device: Annotated[DeviceName, typer.Option(help="auto takes CUDA where it is.")] = "auto",
 ) -> None:
-    """Train a model as a recipe says."""
+    """Train a model as a recipe says; goes on with a run that was interrupted."""
     # Training and exporting need the optional dependencies of 'lsm-monitor[train]';
     # evaluating a bundle does not.
-    from lsm_train.loop import fit  # noqa: PLC0415
+    from lsm_train.fit import fit  # noqa: PLC0415
 
     loaded = load_recipe(recipe)
     folder = out or Path("runs", f"{loaded.name}-seed{seed}")
-    fit(loaded, data=data, out=folder, seed=seed)
+    fit(loaded, data=data, out=folder, seed=seed, reuse=reuse, device=device)
     print(folder)
 
 
@@ -56,10 +64,65 @@ def export_command(
     out: Annotated[Path, typer.Option(help="Folder of the bundle; replaced.")],
     data: Data = Path("data"),
 ) -> None:
-    """Turn a training run into a bundle; calibrates its threshold on the val part."""
+    """Turn a training run into a bundle; calibrates what counts as water on the val part."""
     from lsm_train.export import export  # noqa: PLC0415 - as in fit
 
     print(export(run, data=data, out=out).model_dump_json(indent=2))
+
+
+@app.command("synthesize")
+def synthesize_command(
+    *,
+    images: Annotated[Path, typer.Option(help="Folder of dry pictures.")],
+    roads: Annotated[Path, typer.Option(help="Folder of their road masks.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new data set; must be empty.")],
+    count: Annotated[int, typer.Option(min=1, help="Pictures to make.")] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    wet_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of wet roads without water.")
+    ] = 0.15,
+    dry_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of pictures left dry.")
+    ] = 0.1,
+) -> None:
+    """Flood photographs of dry roads; writes pictures, exact masks and meta.csv."""
+    from lsm_train.synthesize import synthesize  # noqa: PLC0415 - as in fit
+
+    if wet_share + dry_share > 1.0:
+        msg = "--wet-share and --dry-share add up to more than 1"
+        raise typer.BadParameter(msg)
+    synthesize(
+        images, roads, out, count=count, seed=seed, wet_share=wet_share, dry_share=dry_share
+    )
+    print(out)
+
+
+@app.command("synthesize-clip")
+def synthesize_clip_command(
+    image: Annotated[Path, typer.Argument(help="Picture of a dry road.")],
+    road: Annotated[Path, typer.Argument(help="Its road mask.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The clip, .mp4; the truth goes beside it, .csv.")],
+    duration_s: Annotated[float, typer.Option("--duration", min=0.1, help="Seconds.")] = 60.0,
+    fps: Annotated[int, typer.Option(min=1, max=60)] = 10,
+    rise_per_minute: Annotated[
+        float, typer.Option(min=0.0, help="Rise of the water, as a share of its full level.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Let the water rise on the photograph of a dry road, at a known rate."""
+    from lsm_train.synthesize import synthesize_clip  # noqa: PLC0415 - as in fit
+
+    synthesize_clip(
+        image,
+        road,
+        out,
+        duration_s=duration_s,
+        fps=fps,
+        rise_per_minute=rise_per_minute,
+        seed=seed,
+    )
+    print(out)
 
 
 @app.command("evaluate")
@@ -73,18 +136,43 @@ def evaluate_command(
     split: Annotated[
         str | None, typer.Option(help="FILE:PART, as splits_dev.json:val: only those pictures.")
     ] = None,
+    branch: Annotated[
+        Branch, typer.Option(help="The whole model, or one of its halves alone.")
+    ] = "whole",
     per_image: Annotated[bool, typer.Option(help="Add each picture's figures.")] = False,
+    curve: Annotated[
+        Path | None, typer.Option(help="Draw precision over recall: .png, and .json beside it.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw pictures and predictions, a PNG.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a bundle on pictures: pixel counts at native size, alarms on dry pictures."""
     loaded = load_bundle(bundle)
+    if branch == "small" and loaded.model.head.small_model is None:
+        msg = f"the bundle {bundle!r} has no small model"
+        raise typer.BadParameter(msg, param_hint="--branch")
+    for drawing in (curve, sheet):  # told before the work, not after it
+        if drawing is not None and not drawing.parent.is_dir():
+            msg = f"{drawing.parent}: no such folder; make it first"
+            raise DataError(msg)
     stems = None if split is None else read_stems(split, images)
+    rule = loaded.manifest.water_rule
     result = evaluate(
         loaded.model,
         read_pictures(images, masks=masks, stems=stems),
-        input_size_px=loaded.manifest.input_size_px,
-        threshold=loaded.manifest.threshold,
+        water_rule=rule,
+        branch=branch,
     )
+    if curve is not None:
+        # Drawing needs 'lsm-monitor[train]'; evaluating does not.
+        from lsm_train.curves import write_curve  # noqa: PLC0415
+
+        write_curve(curve, {bundle: result.curve})
+    if sheet is not None:
+        pictures = list(read_pictures(images, masks=masks, stems=stems))
+        draw_contact_sheet(sheet, loaded.model, pictures, water_rule=rule, branch=branch)
     if as_json:
         print(json.dumps(result.as_json(bundle, per_image=per_image)))
     else:
@@ -96,11 +184,12 @@ def _table(result: Evaluation, *, per_image: bool) -> str:
     counts = result.counts
     figures = {
         "pictures": len(result.scores),
-        "threshold": result.threshold,
+        "threshold": result.water_rule.threshold,
         "precision": counts.precision,
         "recall": counts.recall,
         "f1": counts.f1,
         "iou": counts.iou,
+        "wet mean iou": result.wet_mean_iou,
         "dry pictures": len(result.dry_scores),
         **{f"alarms > {key:g}": result.alarm_share(key) for key in ALARM_FRACTIONS},
     }

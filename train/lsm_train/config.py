@@ -1,37 +1,24 @@
 """Recipes: everything that decides what a training run does, in one YAML file.
 
 Unknown keys are errors, because a misspelt key that is ignored trains another model than the
-one that was meant. An error names the file, the line and the key.
+one that was meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lsm_train.errors import RecipeError
+from lsm_monitor.model.parts import ModelParts
 
-Location = tuple[str | int, ...]
-
-RENDERED = "rendered"
+RENDERED, SIMULATED = "rendered", "simulated"
 
 
 class _Section(BaseModel):
     """Base of every section: immutable and strict about keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelSection(_Section):
-    """Parts of the model, by the names in ``lsm_monitor.model.build``."""
-
-    image_encoder: str
-    small_model: str
-    input_size_px: int = Field(ge=32, multiple_of=32, description="Input of the daemon.")
 
 
 class SourceSection(_Section):
@@ -58,13 +45,15 @@ class SourceSection(_Section):
 
 
 class SelfTrainingSection(_Section):
-    """Pictures without masks, labelled by the model itself while it trains."""
+    """Pictures without masks, labelled by the small model.
+
+    While the small model is trained, its average labels them once; the other stages get the
+    labels of the finished small model.
+    """
 
     dataset: str
     share: float = Field(gt=0.0)
-    label_at_epochs: tuple[int, ...] = Field(
-        min_length=1, description="Epochs that begin with labelling all pictures afresh."
-    )
+    from_epoch: int = Field(ge=1, description="Of the small model's training.")
     water_above: float = Field(gt=0.5, lt=1.0, description="Probability that becomes water.")
     dry_below: float = Field(gt=0.0, lt=0.5, description="Probability that becomes dry.")
 
@@ -76,14 +65,76 @@ class RenderedSection(_Section):
     pictures_per_street: int = Field(ge=1)
 
 
-class OptimiserSection(_Section):
-    """AdamW with warm-up and cosine decay to zero."""
+class SimulatedSection(_Section):
+    """The data set ``simulated``: photographed dry roads, flooded or wetted by computation."""
 
-    learning_rate: float = Field(gt=0.0, description="Small model.")
-    encoder_learning_rate: float = Field(gt=0.0, description="Unfrozen encoder stages.")
-    weight_decay: float = Field(ge=0.0)
-    warmup_steps: int = Field(ge=0)
-    ema_decay: float = Field(gt=0.0, lt=1.0, description="Of the averaged weights, per step.")
+    datasets: tuple[str, ...] = Field(min_length=1, description="Those with road masks.")
+    pictures: int = Field(ge=1)
+
+
+class OptimiserSection(_Section):
+    """Optimiser with linear warm-up and cosine decay."""
+
+    kind: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = Field(gt=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    warmup_steps: int = Field(default=0, ge=0)
+    final_learning_rate: float = Field(default=0.0, ge=0.0)
+    max_gradient_norm: float = Field(default=5.0, gt=0.0)
+
+
+class StageSection(_Section):
+    """How long and how one stage is trained.
+
+    A step is one update of the weights: ``accumulate`` batches of ``batch_size`` pictures on
+    each process.
+    """
+
+    epochs: int = Field(ge=1)
+    steps_per_epoch: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    optimiser: OptimiserSection
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Of the averaged weights, per step; 0 averages nothing.",
+    )
+    patience_epochs: int | None = Field(
+        default=None, ge=1, description="Stop when val IoU has not grown for so many epochs."
+    )
+
+
+class LossesSection(_Section):
+    """Weights of the large model's losses, Eq. 7 and 8."""
+
+    focal: float = Field(default=1.0, ge=0.0)
+    cross_entropy: float = Field(default=1.0, ge=0.0)
+    iou: float = Field(default=1.0, ge=0.0)
+    prototype_contrast: float = Field(default=0.01, ge=0.0)
+    prototype_distance: float = Field(default=0.001, ge=0.0)
+    small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
+
+
+class StagesSection(_Section):
+    """Two-stage training is ``small``, ``large`` and, with prompts, ``joint``.
+
+    One-stage training is ``one_stage`` alone.
+    """
+
+    small: StageSection | None = None
+    large: StageSection | None = None
+    joint: StageSection | None = None
+    one_stage: StageSection | None = None
+
+    @model_validator(mode="after")
+    def _is_one_strategy(self) -> Self:
+        two_stage = [stage for stage in (self.small, self.large, self.joint) if stage]
+        if bool(self.one_stage) == bool(two_stage):
+            msg = "name either 'one_stage' alone, or 'small', 'large' and 'joint'"
+            raise ValueError(msg)
+        return self
 
 
 class Recipe(_Section):
@@ -91,16 +142,22 @@ class Recipe(_Section):
 
     name: str = Field(description="Name of the bundle.")
     version: str = Field(description="Version of the bundle.")
-    model: ModelSection
-    frozen_stages: int = Field(ge=0, le=7, description="First encoder stages left untouched.")
+    model: ModelParts
     train_size_px: int = Field(ge=32, multiple_of=32, description="Input while training.")
-    epochs: int = Field(ge=1)
-    steps_per_epoch: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    threads: int = Field(ge=1, description="CPU threads.")
-    optimiser: OptimiserSection
+    threads: int = Field(
+        default=0, ge=0, description="CPU threads; 0 leaves the choice to torch."
+    )
+    precision: Literal["bf16", "fp32"] = Field(
+        default="bf16", description="Arithmetic of forward passes; weights are always fp32."
+    )
+    checkpoint_blocks: bool = Field(
+        default=False, description="Keep less in memory, compute more: SAM encoders only."
+    )
+    stages: StagesSection
+    losses: LossesSection = LossesSection()
     sources: tuple[SourceSection, ...] = Field(min_length=1)
     rendered: RenderedSection | None = None
+    simulated: SimulatedSection | None = None
     self_training: SelfTrainingSection | None = None
     validation: tuple[str, ...] = Field(min_length=1, description="Data sets, their val part.")
     licences: dict[str, str] = Field(description="Licence of each data set that is trained on.")
@@ -114,9 +171,41 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
-    def _rendered_pictures_are_used(self) -> Self:
-        if (self.rendered is not None) != (RENDERED in self.training_datasets):
-            msg = f"section 'rendered' and the data set {RENDERED!r} need each other"
+    def _made_pictures_are_used(self) -> Self:
+        for name in (RENDERED, SIMULATED):
+            if (getattr(self, name) is not None) != (name in self.training_datasets):
+                msg = f"section {name!r} and the data set of that name need each other"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _stages_train_what_the_model_has(self) -> Self:
+        if self.stages.one_stage is not None:
+            return self
+        wanted = {
+            "small": self.model.small_model is not None,
+            "large": True,
+            "joint": self.model.has_prompts,
+        }
+        for name, is_wanted in wanted.items():
+            if is_wanted != (getattr(self.stages, name) is not None):
+                verb = "needs" if is_wanted else "has nothing to train in"
+                msg = f"this model {verb} 'stages.{name}'"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_labels_the_pictures(self) -> Self:
+        if self.self_training is not None and self.stages.small is None:
+            msg = "'self_training' needs 'stages.small': the small model labels its pictures"
+            raise ValueError(msg)
+        labelled = {
+            name for source in self.sources for name in (*source.datasets, *source.donors)
+        }
+        if self.self_training is not None and self.self_training.dataset in labelled:
+            msg = (
+                f"{self.self_training.dataset!r} is in 'sources' and in 'self_training'; choose"
+            )
             raise ValueError(msg)
         return self
 
@@ -126,44 +215,6 @@ class Recipe(_Section):
         names = {name for source in self.sources for name in (*source.datasets, *source.donors)}
         if self.self_training is not None:
             names.add(self.self_training.dataset)
+        if self.simulated is not None:
+            names.update(self.simulated.datasets)
         return frozenset(names)
-
-
-def load_recipe(path: Path) -> Recipe:
-    """Read a recipe.
-
-    Raises:
-        RecipeError: With one line for each problem.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        msg = f"{path}: cannot be read ({exc})"
-        raise RecipeError(msg) from exc
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as exc:
-        lines = dict(_lines(root)) if root is not None else {}
-        problems = []
-        for error in exc.errors():
-            location = error["loc"]
-            line = lines.get(location) or lines.get(location[:-1]) or 1
-            text = error["msg"].removeprefix("Value error, ")
-            if error["type"] == "extra_forbidden":
-                text = "unknown key"
-            problems.append(f"{path}:{line}: {'.'.join(map(str, location))}: {text}")
-        raise RecipeError("\n".join(problems)) from None
-
-
-def _lines(node: yaml.Node, at: Location = ()) -> Iterator[tuple[Location, int]]:
-    """Yield the 1-based line of every key and item below ``node``."""
-    yield at, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _lines(value, (*at, key.value))
-            yield (*at, key.value), key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _lines(value, (*at, index))

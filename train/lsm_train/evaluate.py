@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
 
-from lsm_monitor.model.postprocess import logits_to_frame
-from lsm_monitor.model.preprocess import preprocess
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.postprocess import WaterRule, logits_to_frame
 from lsm_train.data import WATER, ImageArray, Picture
-from lsm_train.metrics import PixelCounts, iou
+from lsm_train.metrics import PixelCounts, PrecisionRecall, iou
+from lsm_train.stages import Branch, segment
 
 ALARM_FRACTIONS = (0.02, 0.05)
 
@@ -37,11 +35,25 @@ class PictureScore:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of a set of pictures."""
+    """Scores of a set of pictures.
 
-    threshold: float
+    Attributes:
+        water_rule: What counted as water.
+        counts: Pixels of all pictures together.
+        scores: Of each picture.
+        curve: At every threshold, without the rule's demand for a core.
+    """
+
+    water_rule: WaterRule
     counts: PixelCounts
     scores: tuple[PictureScore, ...]
+    curve: PrecisionRecall
+
+    @property
+    def wet_mean_iou(self) -> float | None:
+        """Mean IoU of the pictures with water, each counting alike; ``None`` without any."""
+        wet = [score.iou for score in self.scores if score.water_fraction_true > 0.0]
+        return sum(wet) / len(wet) if wet else None
 
     @property
     def dry_scores(self) -> tuple[PictureScore, ...]:
@@ -62,11 +74,13 @@ class Evaluation:
         result: dict[str, object] = {
             "bundle": bundle,
             "pictures": len(self.scores),
-            "threshold": self.threshold,
+            "threshold": self.water_rule.threshold,
             "precision": self.counts.precision,
             "recall": self.counts.recall,
             "f1": self.counts.f1,
             "iou": self.counts.iou,
+            "wet_mean_iou": self.wet_mean_iou,
+            "average_precision": self.curve.average_precision,
             "dry_pictures": len(self.dry_scores),
             "alarm_share": {f"{key:g}": self.alarm_share(key) for key in ALARM_FRACTIONS},
         }
@@ -83,31 +97,47 @@ class Evaluation:
         return result
 
 
-def predict(model: nn.Module, image: ImageArray, input_size_px: int) -> torch.Tensor:
+def predict(model: LsmAdapter, image: ImageArray, branch: Branch = "whole") -> torch.Tensor:
     """Return (H, W) float32 water probabilities of one (H, W, 3) uint8 RGB picture."""
-    tensor, letterbox = preprocess(image, input_size_px)
+    prepared = model.preprocessor(image)
+    device = next(model.parameters()).device
+    layout = torch.channels_last
     with torch.inference_mode():
-        logits = model(tensor[None].contiguous(memory_format=torch.channels_last))
-        return logits_to_frame(logits, letterbox, letterbox.frame_hw)[0, 0]
+        logits = segment(
+            model,
+            branch,
+            prepared.image[None].to(device, memory_format=layout),
+            prepared.equalised[None].to(device, memory_format=layout),
+        )
+        letterbox = prepared.letterbox
+        return logits_to_frame(logits, letterbox, letterbox.frame_hw)[0, 0].cpu()
 
 
 def evaluate(
-    model: nn.Module, pictures: Iterable[Picture], *, input_size_px: int, threshold: float
+    model: LsmAdapter,
+    pictures: Iterable[Picture],
+    *,
+    water_rule: WaterRule,
+    branch: Branch = "whole",
 ) -> Evaluation:
     """Run the model over the pictures and count.
 
     Args:
-        model: In evaluation mode, (1, 3, S, S) -> (1, 1, h, w) logits.
+        model: In evaluation mode.
         pictures: Labels must not have ignored pixels.
-        input_size_px: Side S of the model input.
-        threshold: Probability from which a pixel counts as water.
+        water_rule: What counts as water.
+        branch: The whole model, or one of its two halves alone.
     """
     counts = PixelCounts()
+    curve = PrecisionRecall()
     scores = []
     for picture in pictures:
-        predicted = predict(model, picture.image, input_size_px) >= threshold
+        probability = predict(model, picture.image, branch)
+        predicted = torch.from_numpy(water_rule.apply(probability.numpy()))
+        predicted = predicted >= water_rule.threshold
         target = torch.from_numpy(picture.labels == WATER)
         counts += PixelCounts.of(predicted, target)
+        curve += PrecisionRecall.of(probability, target)
         scores.append(
             PictureScore(
                 name=picture.name,
@@ -116,27 +146,4 @@ def evaluate(
                 iou=float(iou(predicted[None], target[None])),
             )
         )
-    return Evaluation(threshold, counts, tuple(scores))
-
-
-def calibrate(model: nn.Module, pictures: Iterable[Picture], *, input_size_px: int) -> float:
-    """Return the threshold for a bundle.
-
-    It is the *highest* one whose IoU is within half a point of the best: on the plateau
-    around the optimum, the stricter choice costs nothing and rings fewer false alarms.
-    """
-    thresholds = np.linspace(0.3, 0.9, 25)
-    intersections = np.zeros(len(thresholds))
-    unions = np.zeros(len(thresholds))
-    for picture in pictures:
-        probability: npt.NDArray[np.float32] = predict(
-            model, picture.image, input_size_px
-        ).numpy()
-        water = picture.labels == WATER
-        for index, threshold in enumerate(thresholds):
-            predicted = probability >= threshold
-            intersections[index] += (predicted & water).sum()
-            unions[index] += (predicted | water).sum()
-    scores = intersections / np.maximum(unions, 1.0)
-    good = np.flatnonzero(scores >= scores.max() - 0.005)
-    return round(float(thresholds[good[-1]]), 3)
+    return Evaluation(water_rule, counts, tuple(scores), curve)

@@ -1,4 +1,4 @@
-"""What a run leaves for people: one row per epoch, as a table and as a drawing."""
+"""What a stage leaves for people: a CSV, TensorBoard events and a drawing of its curves."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+_VALIDATION = ("val_iou", "val_precision", "val_recall", "val_alarm_share")
 
 
 @dataclass(frozen=True, slots=True)
 class EpochLog:
-    """One row of ``log.csv``; losses and scores of the averaged weights."""
+    """One row of ``log.csv``; the scores are those of the averaged weights."""
 
     epoch: int
+    steps: int
+    learning_rate: float
     loss: float
     elapsed_s: float
     val_iou: float
@@ -23,12 +28,27 @@ class EpochLog:
     val_alarm_share: float
 
 
-def write_log(out: Path, log: Sequence[EpochLog]) -> None:
-    """Write ``log.csv``."""
-    with (out / "log.csv").open("w", newline="", encoding="utf-8") as file:
+class StageBoard:
+    """TensorBoard's view of a stage: RUN/STAGE/tensorboard."""
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def add(self, row: EpochLog) -> None:
+        """Show one more epoch."""
+        values = asdict(row)
+        for name in ("loss", "learning_rate", *_VALIDATION):
+            self._writer.add_scalar(name, values[name], row.steps)
+        self._writer.flush()
+
+
+def write_log(folder: Path, log: Sequence[EpochLog]) -> None:
+    """Write ``log.csv`` and ``curves.png``."""
+    with (folder / "log.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(asdict(log[0])))
         writer.writeheader()
         writer.writerows(asdict(row) for row in log)
+    draw_curves(folder / "curves.png", log)
 
 
 def draw_curves(path: Path, log: Sequence[EpochLog]) -> None:
@@ -38,7 +58,7 @@ def draw_curves(path: Path, log: Sequence[EpochLog]) -> None:
     epochs = [row.epoch for row in log]
     left.plot(epochs, [row.loss for row in log])
     left.set(title="training loss", xlabel="epoch")
-    for name in ("val_iou", "val_precision", "val_recall"):
+    for name in _VALIDATION:
         right.plot(epochs, [getattr(row, name) for row in log], label=name)
     right.set(title="validation, averaged weights", xlabel="epoch", ylim=(0.0, 1.0))
     right.legend()

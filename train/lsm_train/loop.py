@@ -1,241 +1,255 @@
-"""The training loop: set up, fit, validate.
+"""The training loop of one stage: epochs, averaging, validation, going on after a break.
 
 The weights that count are an exponential moving average of the trained ones: with a few
-hundred pictures single steps are noisy, their average is not. The encoder's batch norms keep
-their ImageNet statistics, which a small data set could only spoil.
+hundred pictures single steps are noisy, their average is not. All chance comes from
+(seed, process, stage, epoch), so an interrupted run goes on exactly as if nothing had happened.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import functools
-import json
 import logging
 import math
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import safetensors.torch
 import torch
-import torch.nn.functional as F  # noqa: N812 - the customary name
+from rich.console import Console
+from rich.progress import track
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
-from lsm_monitor.model.build import ModelParts, WaterModel, build_model
-from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
-from lsm_train.config import RENDERED, OptimiserSection, Recipe
-from lsm_train.data import Picture, load_dataset, read_splits
-from lsm_train.errors import RecipeError, RunError
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.preprocess import Preprocessor
+from lsm_train.checkpoint import (
+    Progress,
+    Run,
+    flatten_optimiser,
+    load_progress,
+    restore_optimiser,
+    save_checkpoint,
+    save_progress,
+)
+from lsm_train.config import StageSection
+from lsm_train.data import Picture
+from lsm_train.distributed import Process, broadcast_flag, sum_over_processes
+from lsm_train.errors import RunError
 from lsm_train.evaluate import evaluate
-from lsm_train.log import EpochLog, draw_curves, write_log
-from lsm_train.losses import water_loss
-from lsm_train.pretrained import load_imagenet_weights
-from lsm_train.rendered import render_pictures
-from lsm_train.samples import Source, choose, make_batch, make_sources
-from lsm_train.self_training import self_label
+from lsm_train.log import EpochLog, StageBoard, write_log
+from lsm_train.optimise import learning_rate_factor, make_optimiser
+from lsm_train.samples import Batch, Source, batches_ahead
+from lsm_train.stages import BRANCH, Stage, StageName, trained_state
 
 logger = logging.getLogger(__name__)
 
-_MAX_SIDE_PX = 768  # of a picture in memory; twice what a training step sees
+_WATER_RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
+_AVERAGED = "averaged."
+_TRAINED = "trained."
+
+Sources = Callable[[int, LsmAdapter], Sequence[Source]]
 
 
 @dataclass(slots=True, eq=False)
-class Trainer:
-    """Everything that changes while a run goes on."""
+class StageTrainer:
+    """Everything that changes while a stage is trained.
 
-    model: WaterModel
-    averaged: WaterModel
+    Attributes:
+        stage: The model with its loss.
+        step_module: What is called for a loss: ``stage``, or its distributed wrapper.
+        averaged: The model whose weights count.
+        optimiser: Of the stage's parameters.
+        steps: Updates so far.
+        log: Epochs so far.
+    """
+
+    stage: Stage
+    step_module: nn.Module
+    averaged: LsmAdapter
     optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    rng: np.random.Generator
-    steps: int = 0
+    steps: int
+    log: tuple[EpochLog, ...]
 
 
-def fit(recipe: Recipe, *, data: Path, out: Path, seed: int) -> list[EpochLog]:
-    """Train as the recipe says; leaves checkpoints, log and loss curve in ``out``.
+def train_stage(
+    run: Run,
+    name: StageName,
+    model: LsmAdapter,
+    *,
+    sources: Sources,
+    validation: Sequence[Picture],
+    process: Process,
+) -> None:
+    """Train a stage to its end; goes on where an earlier call was interrupted.
+
+    Args:
+        run: Whose folder gets checkpoints, log and curves.
+        name: The stage.
+        model: Filled with what earlier stages have learned. Left in an undefined state: the
+            result is the stage's checkpoint.
+        sources: Returns the sources of an epoch, given the averaged model.
+        validation: Pictures that the best epoch is chosen by.
+        process: This process.
 
     Raises:
-        DataError: Pictures are missing or damaged; all are named before training starts.
-        RecipeError: The recipe names an unknown part.
-        RunError: ``out`` cannot be written.
+        RunError: The loss is no longer finite, or the stage's saved state cannot be used.
     """
-    torch.set_num_threads(recipe.threads)
-    cv2.setNumThreads(1)
-    torch.manual_seed(seed)
-    sources, unlabelled, validation = load_pictures(recipe, data)
-    trainer = set_up(recipe, seed)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        msg = f"{out}: cannot be made ({exc.strerror}); choose another folder with --out"
-        raise RunError(msg) from exc
-    started_s = time.monotonic()
-    log: list[EpochLog] = []
-    for epoch in range(recipe.epochs):
-        if recipe.self_training and epoch in recipe.self_training.label_at_epochs:
-            labelled = self_label(
-                trainer.averaged, unlabelled, recipe.self_training, recipe.model.input_size_px
+    settings: StageSection = getattr(run.recipe.stages, name)
+    folder = run.folder / name
+    folder.mkdir(exist_ok=True)
+    saved = load_progress(folder)
+    if saved is not None and saved.is_finished:
+        logger.info("stage %s is finished", name)
+        return
+    trainer = _set_up(run, name, model, settings, process)
+    if saved is not None:
+        _restore(trainer, saved)
+        logger.info("stage %s goes on after epoch %d", name, len(saved.log) - 1)
+    board = StageBoard(folder) if process.is_main else None
+    earlier_s = trainer.log[-1].elapsed_s if trainer.log else 0.0
+    started_s = time.monotonic() - earlier_s
+    for epoch in range(len(trainer.log), settings.epochs):
+        loss = _train_epoch(trainer, run, settings, sources(epoch, trainer.averaged), process)
+        is_over = False
+        if process.is_main:
+            row = EpochLog(
+                epoch=epoch,
+                steps=trainer.steps,
+                learning_rate=trainer.optimiser.param_groups[0]["lr"],
+                loss=round(loss, 5),
+                elapsed_s=round(time.monotonic() - started_s, 1),
+                **_validate(trainer.averaged, validation, name),
             )
-            logger.info("epoch %d: labelled %d pictures", epoch, len(labelled))
-            draw = functools.partial(choose, labelled)
-            fresh = Source(draw, recipe.self_training.share)
-            sources = [*sources[: len(recipe.sources)], fresh]
-        loss = train_epoch(trainer, sources, recipe)
-        row = EpochLog(
-            epoch=epoch,
-            loss=round(loss, 4),
-            elapsed_s=round(time.monotonic() - started_s, 1),
-            **validate(trainer.averaged, validation, recipe),
-        )
-        logger.info("%s", row)
-        is_best = row.val_iou >= max((earlier.val_iou for earlier in log), default=0.0)
-        log.append(row)
-        save_checkpoint(out / "last", trainer.averaged, recipe, row, seed)
-        if is_best:
-            save_checkpoint(out / "best", trainer.averaged, recipe, row, seed)
-        write_log(out, log)
-        draw_curves(out / "curves.png", log)
-    return log
+            logger.info("%s %s", name, row)
+            if board is not None:
+                board.add(row)
+            is_over = _finish_epoch(run, trainer, row, settings)
+        if broadcast_flag(process, flag=is_over):
+            return
 
 
-def load_pictures(
-    recipe: Recipe, data: Path
-) -> tuple[list[Source], list[Picture], list[Picture]]:
-    """Return sources, unlabelled pictures and validation pictures."""
-    splits = read_splits(data)
-    extra = recipe.self_training.dataset if recipe.self_training else None
-    labelled = sorted(recipe.training_datasets - {extra, RENDERED})
-    pictures = {
-        name: load_dataset(data, name, splits["train"].get(name, ()), _MAX_SIDE_PX)
-        for name in labelled
-    }
-    if recipe.rendered is not None:
-        pictures[RENDERED] = render_pictures(recipe.rendered)
-    unlabelled = [] if extra is None else load_dataset(data, extra, None, _MAX_SIDE_PX)
-    validation = [
-        picture
-        for name in recipe.validation
-        for picture in load_dataset(data, name, splits["val"].get(name, ()), _MAX_SIDE_PX)
-    ]
-    counts = {name: len(group) for name, group in pictures.items()}
-    logger.info("train %s, unlabelled %d, val %d", counts, len(unlabelled), len(validation))
-    return make_sources(recipe, pictures), unlabelled, validation
-
-
-def set_up(recipe: Recipe, seed: int) -> Trainer:
-    """Return model, averaged model, optimiser and schedule."""
-    try:
-        model = build_model(ModelParts(**recipe.model.model_dump()))
-    except ValueError as exc:
-        msg = f"recipe {recipe.name!r}: model: {exc}"
-        raise RecipeError(msg) from exc
-    if isinstance(model.image_encoder, EfficientNetLite0):
-        load_imagenet_weights(model.image_encoder)
-    freeze(model, recipe.frozen_stages)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
-    settings = recipe.optimiser
-    optimiser = torch.optim.AdamW(
-        [
-            {
-                "params": [p for p in model.image_encoder.parameters() if p.requires_grad],
-                "lr": settings.encoder_learning_rate,
-            },
-            {"params": list(model.small_model.parameters()), "lr": settings.learning_rate},
-        ],
-        weight_decay=settings.weight_decay,
-    )
-    total = recipe.epochs * recipe.steps_per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: learning_rate_factor(step, total, settings)
-    )
+def _set_up(
+    run: Run, name: StageName, model: LsmAdapter, settings: StageSection, process: Process
+) -> StageTrainer:
+    stage = Stage(name, model, run.recipe.losses).to(process.device)
+    stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
+    step_module: nn.Module = stage
+    if process.count > 1:
+        # A spatial prompt of one kind leaves the encoder's other prompts without gradient.
+        step_module = DistributedDataParallel(stage, find_unused_parameters=True)
+    optimiser = make_optimiser(stage, settings.optimiser)
     averaged = copy.deepcopy(model).eval()
-    return Trainer(model, averaged, optimiser, schedule, np.random.default_rng(seed))
+    return StageTrainer(stage, step_module, averaged, optimiser, steps=0, log=())
 
 
-def freeze(model: WaterModel, stages: int) -> None:
-    """Keep the encoder's stem and first ``stages`` as they are; the rest stays trainable."""
-    encoder = model.image_encoder
-    assert isinstance(encoder, EfficientNetLite0)  # noqa: S101 - the only encoder there is
-    encoder.stem.requires_grad_(requires_grad=stages == 0)
-    for index, blocks in enumerate(encoder.stages):
-        blocks.requires_grad_(requires_grad=index >= stages)
-
-
-def learning_rate_factor(step: int, total_steps: int, settings: OptimiserSection) -> float:
-    """Return the factor on the learning rates: linear warm-up, then cosine to zero."""
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-
-def train_epoch(trainer: Trainer, sources: Sequence[Source], recipe: Recipe) -> float:
-    """Take the epoch's steps and return their mean loss."""
-    trainer.model.train()
-    trainer.model.image_encoder.eval()  # frozen statistics, see the module's docstring
-    total = 0.0
-    for images, labels in batches_ahead(trainer.rng, sources, recipe):
-        # 0.95 s a step instead of 1.35 s in float32: 16 pictures of 384 px, two cores.
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = trainer.model(images)
-        logits = F.interpolate(
-            logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False
-        )
-        loss = water_loss(logits, labels)
-        trainer.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs
-        nn.utils.clip_grad_norm_(trainer.model.parameters(), 5.0)
-        trainer.optimiser.step()
-        trainer.schedule.step()
-        trainer.steps += 1
-        update_average(trainer, recipe.optimiser.ema_decay)
-        total += float(loss.detach())
-    return total / recipe.steps_per_epoch
-
-
-def batches_ahead(
-    rng: np.random.Generator, sources: Sequence[Source], recipe: Recipe
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the epoch's batches; each is made while the one before is trained on.
-
-    One thread makes them one after the other, so the same seed gives the same batches.
-    """
-    make = functools.partial(
-        make_batch,
+def _train_epoch(
+    trainer: StageTrainer,
+    run: Run,
+    settings: StageSection,
+    sources: Sequence[Source],
+    process: Process,
+) -> float:
+    """Take the epoch's steps and return their mean loss over all processes."""
+    recipe, stage = run.recipe, trainer.stage
+    epoch = trainer.steps // settings.steps_per_epoch
+    entropy = [run.seed, process.rank, zlib.crc32(stage.name.encode()), epoch]
+    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+    stage.set_training_mode()
+    preprocessor = stage.model.preprocessor
+    batches = batches_ahead(
         sources,
-        batch_size=recipe.batch_size,
-        size_px=recipe.train_size_px,
-        rng=rng,
+        Preprocessor(
+            recipe.train_size_px, preprocessor.normalisation, preprocessor.equalisation
+        ),
+        batch_size=settings.batch_size,
+        batches=settings.steps_per_epoch * settings.accumulate,
+        rng=np.random.default_rng(entropy),
     )
-    with ThreadPoolExecutor(1, "batches") as pool:
-        upcoming = pool.submit(make)
-        for _ in range(recipe.steps_per_epoch - 1):
-            batch = upcoming.result()
-            upcoming = pool.submit(make)
-            yield batch
-        yield upcoming.result()
+    total = 0.0
+    for _ in track(
+        range(settings.steps_per_epoch),
+        f"{stage.name} {epoch + 1}/{settings.epochs}",
+        console=Console(stderr=True),
+        transient=True,
+        disable=not (process.is_main and sys.stderr.isatty()),
+    ):
+        factor = learning_rate_factor(
+            trainer.steps, settings.epochs * settings.steps_per_epoch, settings.optimiser
+        )
+        for group in trainer.optimiser.param_groups:
+            group["lr"] = settings.optimiser.learning_rate * factor
+        trainer.optimiser.zero_grad()
+        for index in range(settings.accumulate):
+            total += (
+                _backward(
+                    trainer,
+                    next(batches),
+                    run,
+                    process,
+                    is_last=index == settings.accumulate - 1,
+                )
+                / settings.accumulate
+            )
+        learned = [p for p in stage.parameters() if p.requires_grad]
+        nn.utils.clip_grad_norm_(learned, settings.optimiser.max_gradient_norm)
+        trainer.optimiser.step()
+        stage.finish_step()
+        trainer.steps += 1
+        _update_average(trainer, settings.ema_decay)
+    mean = torch.tensor(total / settings.steps_per_epoch, device=process.device)
+    sum_over_processes(mean)
+    return float(mean) / process.count
 
 
-def update_average(trainer: Trainer, decay: float) -> None:
+def _backward(
+    trainer: StageTrainer, batch: Batch, run: Run, process: Process, *, is_last: bool
+) -> float:
+    """Add a batch's gradients and return its loss; processes agree after the last one."""
+    settings: StageSection = getattr(run.recipe.stages, trainer.stage.name)
+    module = trainer.step_module
+    waits = isinstance(module, DistributedDataParallel) and not is_last
+    device = process.device
+    with module.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]  # DDP's
+        # 0.7 of the time of float32: 16 pictures of 384 px, EfficientNet-Lite0, two cores.
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16"
+        ):
+            loss = module(
+                batch.images.to(device), batch.equalised.to(device), batch.labels.to(device)
+            )
+        (loss / settings.accumulate).backward()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        msg = (
+            f"stage {trainer.stage.name}, step {trainer.steps}: the loss is {value}; lower "
+            "optimiser.learning_rate, or use precision: fp32"
+        )
+        raise RunError(msg)
+    return value
+
+
+def _update_average(trainer: StageTrainer, decay: float) -> None:
     """Move the averaged weights towards the trained ones; quickly at first."""
-    decay = min(decay, (1 + trainer.steps) / (10 + trainer.steps))
-    current = trainer.model.state_dict()
-    for name, average in trainer.averaged.state_dict().items():
+    decay = min(decay, (1 + trainer.steps) / (10 + trainer.steps)) if decay else 0.0
+    current = trained_state(trainer.stage.name, trainer.stage.model)
+    averages = trained_state(trainer.stage.name, trainer.averaged)
+    for name, average in averages.items():
         if average.is_floating_point():
             average.lerp_(current[name], 1.0 - decay)
         else:
             average.copy_(current[name])
 
 
-def validate(
-    model: WaterModel, pictures: Sequence[Picture], recipe: Recipe
+def _validate(
+    model: LsmAdapter, pictures: Sequence[Picture], name: StageName
 ) -> dict[str, float]:
     """Return the scores of :class:`EpochLog`; what is undefined scores 0."""
-    result = evaluate(model, pictures, input_size_px=recipe.model.input_size_px, threshold=0.5)
+    result = evaluate(model, pictures, water_rule=_WATER_RULE, branch=BRANCH[name])
     scores = {
         "val_iou": result.counts.iou,
         "val_precision": result.counts.precision,
@@ -245,11 +259,45 @@ def validate(
     return {name: round(score or 0.0, 4) for name, score in scores.items()}
 
 
-def save_checkpoint(
-    path: Path, model: WaterModel, recipe: Recipe, row: EpochLog, seed: int
-) -> None:
-    """Write ``path``.safetensors and ``path``.json."""
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    safetensors.torch.save_file(state, path.with_suffix(".safetensors"))
-    about = {"seed": seed, "epoch": asdict(row), "recipe": recipe.model_dump(mode="json")}
-    path.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+def _finish_epoch(
+    run: Run, trainer: StageTrainer, row: EpochLog, settings: StageSection
+) -> bool:
+    """Write what the epoch leaves; return whether the stage is over."""
+    name = trainer.stage.name
+    folder = run.folder / name
+    trainer.log = (*trainer.log, row)
+    top = max(trainer.log, key=lambda epoch: epoch.val_iou)  # the first of equals
+    save_checkpoint(folder / "last", name, trainer.averaged, row)
+    if row.val_iou == top.val_iou:  # of equals, the one that has trained longest
+        save_checkpoint(folder / "best", name, trainer.averaged, row)
+    patience = settings.patience_epochs
+    has_stalled = patience is not None and row.epoch - top.epoch >= patience
+    is_over = has_stalled or len(trainer.log) == settings.epochs
+    write_log(folder, trainer.log)
+    tensors = {
+        **_prefixed(_TRAINED, trained_state(name, trainer.stage.model)),
+        **_prefixed(_AVERAGED, trained_state(name, trainer.averaged)),
+        **flatten_optimiser(trainer.optimiser),
+    }
+    save_progress(folder, Progress(tensors, trainer.steps, trainer.log, is_over))
+    return is_over
+
+
+def _restore(trainer: StageTrainer, saved: Progress) -> None:
+    for prefix, model in (
+        (_TRAINED, trainer.stage.model),
+        (_AVERAGED, trainer.averaged),
+    ):
+        state = {
+            key.removeprefix(prefix): value
+            for key, value in saved.tensors.items()
+            if key.startswith(prefix)
+        }
+        model.load_state_dict(state, strict=False)
+    restore_optimiser(trainer.optimiser, saved.tensors)
+    trainer.steps = saved.steps
+    trainer.log = saved.log
+
+
+def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}

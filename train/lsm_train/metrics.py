@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
+
+_BINS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,56 @@ class PixelCounts:
     def iou(self) -> float | None:
         """Intersection over union; ``None`` without any water, true or predicted."""
         return _ratio(self.true_water, self.true_water + self.false_water + self.missed_water)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrecisionRecall:
+    """Pixels by probability, from which both follow at every threshold; addition joins.
+
+    Attributes:
+        water: (200,) int64, water pixels by probability, bins of 0.005 from 0 to 1.
+        dry: The same of dry pixels.
+    """
+
+    water: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+    dry: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+
+    @classmethod
+    def of(cls, probability: torch.Tensor, target: torch.Tensor) -> PrecisionRecall:
+        """Count a float32 tensor in [0, 1] and a bool tensor of one shape."""
+        bins = (probability * _BINS).long().clamp(max=_BINS - 1)
+        water = torch.bincount(bins[target], minlength=_BINS)
+        dry = torch.bincount(bins[~target], minlength=_BINS)
+        return cls(water.numpy(), dry.numpy())
+
+    def __add__(self, other: PrecisionRecall) -> PrecisionRecall:
+        return PrecisionRecall(self.water + other.water, self.dry + other.dry)
+
+    @property
+    def thresholds(self) -> npt.NDArray[np.float64]:
+        """(200,) lower edge of each bin, ascending."""
+        return np.arange(_BINS) / _BINS
+
+    @property
+    def precision(self) -> npt.NDArray[np.float64]:
+        """(200,) precision from each threshold on; 1 where nothing is predicted."""
+        found = np.cumsum(self.water[::-1])[::-1]
+        false = np.cumsum(self.dry[::-1])[::-1]
+        return np.where(found + false == 0, 1.0, found / np.maximum(found + false, 1))
+
+    @property
+    def recall(self) -> npt.NDArray[np.float64]:
+        """(200,) recall from each threshold on; 0 without any water."""
+        found = np.cumsum(self.water[::-1])[::-1]
+        return found / max(int(self.water.sum()), 1)
+
+    @property
+    def average_precision(self) -> float | None:
+        """Area under the curve, precision over recall; ``None`` without water."""
+        if not self.water.any():
+            return None
+        steps = -np.diff(self.recall, append=0.0)
+        return float((steps * self.precision).sum())
 
 
 def iou(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

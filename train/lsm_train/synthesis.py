@@ -18,6 +18,7 @@ Mask = npt.NDArray[np.bool_]
 _TRIES = 20
 _INVENTED_SHARE = 0.35
 _MIN_DONOR_SHARE = 0.97
+_FILM_SHARE = 0.35
 
 
 def dried(picture: Picture, asphalt: Picture, rng: np.random.Generator) -> Picture:
@@ -41,7 +42,15 @@ def dried(picture: Picture, asphalt: Picture, rng: np.random.Generator) -> Pictu
     colour = rng.uniform(0.0, 0.8)  # brown mud dries to brown ground
     tint = below * colour + below.mean() * (1 - colour)
     brightness = rng.uniform(0.45, 1.15) * tint / max(float(grey.mean()), 1.0)
-    image = _lay_over(picture.image, texture * brightness, covered, box, rng)
+    ground = texture * brightness
+    if rng.random() < _FILM_SHARE:
+        # A thin film: the real reflections, smeared, shine through the grain of the ground.
+        smear_px = max(1, int((box[0].stop - box[0].start) * rng.uniform(0.05, 0.4)))
+        mirror = cv2.blur(picture.image[box].astype(np.float32), (1, smear_px))
+        grain = ground - cv2.GaussianBlur(ground, (0, 0), 2.0)
+        opacity = rng.uniform(0.35, 0.75)
+        ground = ground * opacity + mirror * (1.0 - opacity) + grain * rng.uniform(0.3, 1.5)
+    image = _lay_over(picture.image, ground, covered, box, rng)
     labels = np.where(covered, DRY, picture.labels).astype(np.uint8)
     return Picture(picture.dataset, picture.name, image, labels, road=covered)
 
@@ -61,30 +70,66 @@ def flooded(picture: Picture, donor: Picture, rng: np.random.Generator) -> Pictu
 
 
 def wet(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Return dry ``picture`` after rain: darker, shiny in streaks, but without standing water.
+    """Return dry ``picture`` after rain: dark, shiny, streaked, but without standing water.
 
-    A wet road mirrors what stands above it as long vertical smears, because the asphalt's
-    grains tilt the mirror; standing water mirrors it sharply.
+    Three things tell a wet road from a flooded one, and all three stay visible here. The
+    asphalt's grains tilt the mirror, so it shows long vertical smears and glints instead of
+    an image; the mirror grows stronger with distance (Fresnel), not with depth; and the
+    surface keeps its grain, marks and edges, because the film of water is thinner than they
+    are high.
     """
     road = picture.road if picture.road is not None else _likely_road(picture)
     if not road.any():
         return picture
     height, width = road.shape
     horizon = int(np.argmax(road.any(axis=1)))
-    above = picture.image[: max(horizon, 2)][::-1]
-    mirrored = cv2.resize(above, (width, max(height - horizon, 1)))
-    smear_px = max(3, int(height * rng.uniform(0.15, 0.4)))
-    mirrored = cv2.blur(mirrored, (max(1, width // 60), smear_px))
-    reflection = picture.image.astype(np.float32)
-    reflection[horizon:] = mirrored
-    amount = _noise(road.shape, rng) * rng.uniform(0.25, 0.6)
-    alpha = (cv2.GaussianBlur(road.astype(np.float32), (0, 0), 2.0) * amount)[..., None]
     ground = picture.image.astype(np.float32)
-    darkening = 1.0 - cv2.GaussianBlur(road.astype(np.float32), (0, 0), 2.0)[
-        ..., None
-    ] * rng.uniform(0.1, 0.5)
-    image = ground * darkening * (1 - alpha) + reflection * alpha
-    return Picture(picture.dataset, picture.name, _to_uint8(image), picture.labels)
+    soft_road = cv2.GaussianBlur(road.astype(np.float32), (0, 0), rng.uniform(1.0, 3.0))
+    grain = ground - cv2.GaussianBlur(ground, (0, 0), rng.uniform(1.0, 3.0))
+    distance = np.clip(1.0 - (np.arange(height) - horizon) / max(height - horizon, 1), 0.0, 1.0)
+    near, far = rng.uniform(0.0, 0.7), rng.uniform(0.4, 1.0)
+    fresnel = (near + (far - near) * distance ** rng.uniform(0.7, 3.0)).astype(np.float32)
+    film = _tracks(road.shape, horizon, rng) * (0.4 + 0.6 * _noise(road.shape, rng))
+    alpha = np.clip(soft_road * fresnel[:, None] * film, 0.0, 1.0)[..., None]
+    mirror = _smeared_mirror(picture.image, horizon, rng)
+    glint = rng.normal(0.0, rng.uniform(0.0, 25.0), (height, width, 1)).astype(np.float32)
+    darkening = 1.0 - soft_road[..., None] * rng.uniform(0.1, 0.65)
+    image = ground * darkening * (1 - alpha) + (mirror + glint) * alpha
+    image += grain * rng.uniform(0.2, 1.3) * alpha
+    return Picture(
+        picture.dataset, picture.name, _to_uint8(image), picture.labels, picture.road
+    )
+
+
+def _smeared_mirror(
+    image: ImageArray, horizon: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Return (H, W, 3): below the horizon what stands above it, upside down and smeared."""
+    height, width = image.shape[:2]
+    below = height - horizon
+    scene = image[: max(horizon, 2)][::-1]
+    above = cv2.resize(scene, (width, max(int(below * rng.uniform(0.8, 2.0)), 2)))[:below]
+    above = cv2.resize(above, (width, max(below, 1)))
+    across_px = max(1, int(width * rng.uniform(0.0, 0.04)))
+    along_px = max(3, int(height * rng.uniform(0.03, 0.5)))
+    mirror = image.astype(np.float32)
+    mirror[horizon:] = cv2.blur(above, (across_px, along_px))
+    sky = float(rng.uniform(0.0, 0.7))  # a grey sky fills most of a wet road's mirror
+    veiled = mirror * (1.0 - sky) + sky * float(rng.uniform(110.0, 250.0))
+    return np.asarray(veiled, np.float32)
+
+
+def _tracks(
+    shape: tuple[int, ...], horizon: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Return (H, W) in [0, 1]: stripes that run to a vanishing point, as wheels leave them."""
+    height, width = shape[:2]
+    vanishing = (rng.uniform(0.2, 0.8) * width, horizon - rng.uniform(0.0, 0.1) * height)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    columns = np.arange(width, dtype=np.float32)[None, :]
+    slope = (columns - vanishing[0]) / np.maximum(rows - vanishing[1], 4.0)
+    stripes = 0.5 + 0.5 * np.sin(slope * rng.uniform(2.0, 25.0) + rng.uniform(0.0, 6.3))
+    return np.asarray(1.0 - rng.uniform(0.0, 0.8) * stripes, np.float32)
 
 
 def _likely_road(picture: Picture) -> Mask:

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from lsm_train.config import load_recipe
+from lsm_train.checkpoint import Run
 from lsm_train.errors import RecipeError
+from lsm_train.recipe_file import load_recipe
+from tests.unit.train.conftest import REPOSITORY, EditRecipe
+
+RECIPES = sorted((REPOSITORY / "config" / "train").rglob("*.yaml"))
 
 
 @pytest.fixture
@@ -21,9 +27,9 @@ def edited(tmp_path: Path, debug_recipe: Path) -> Callable[[str, str], Path]:
     return edit
 
 
-@pytest.mark.parametrize("name", ["compact.yaml", "debug.yaml"])
-def test_the_recipes_in_the_repository_are_valid(debug_recipe: Path, name: str) -> None:
-    assert load_recipe(debug_recipe.parent / name).name == name.removesuffix(".yaml")
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipes_in_the_repository_are_valid(path: Path) -> None:
+    load_recipe(path)
 
 
 @pytest.mark.parametrize("name", ["dry_camvid", "eval_dhaka_dry", "eval_dhaka_wet"])
@@ -37,11 +43,34 @@ def test_the_shipped_recipe_takes_nothing_from_the_evaluation_sets(
     ("old", "new", "message"),
     [
         pytest.param(
-            "epochs: 2", "epoch: 2", r":12: epoch: unknown key", id="misspelt-key-has-its-line"
+            "{epochs: 2",
+            "{epoch: 2",
+            r":19: stages\.small\.epoch: unknown key",
+            id="misspelt-key-has-its-line",
         ),
-        pytest.param("epochs: 2", "epochs: 0", r":12: epochs: .*greater", id="out-of-range"),
+        pytest.param(
+            "epochs: 2",
+            "epochs: 0",
+            r":19: stages\.small\.epochs: .*greater",
+            id="out-of-range",
+        ),
         pytest.param(
             "input_size_px: 64", "input_size_px: 65", r"multiple of 32", id="odd-input-size"
+        ),
+        pytest.param(
+            "  joint:", "  one_stage:", r"name either 'one_stage' alone, or", id="strategies"
+        ),
+        pytest.param(
+            "  joint: {", "  # {", r"this model needs 'stages\.joint'", id="missing-stage"
+        ),
+        pytest.param(
+            "  small: {", "  # {", r"this model needs 'stages\.small'", id="nobody-labels"
+        ),
+        pytest.param(
+            "small_model: lite",
+            "small_model: null",
+            r"'spatial_prompt' needs a 'small_model'",
+            id="no-small-model",
         ),
         pytest.param(
             ", donors: [dry_lums]",
@@ -72,10 +101,54 @@ def test_a_recipe_that_cannot_be_meant_is_refused_where_it_is_wrong(
 def test_all_problems_of_a_recipe_are_reported_at_once(
     edited: Callable[[str, str], Path],
 ) -> None:
-    path = edited("epochs: 2\nsteps_per_epoch: 2", "epochs: none\nsteps_per_epoch: none")
+    path = edited("epochs: 2, steps_per_epoch: 2", "epochs: none, steps_per_epoch: none")
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert len(str(caught.value).splitlines()) == 2
+
+
+def without_prompts(content: dict[str, Any]) -> None:
+    content["model"] |= {
+        "small_model": None,
+        "spatial_prompt": None,
+        "semantic_prompt": None,
+        "style_prompt": False,
+        "prompt_combiner": False,
+    }
+    content["stages"] = {"large": content["stages"]["large"]}
+    del content["self_training"]
+
+
+def in_one_stage(content: dict[str, Any]) -> None:
+    content["stages"] = {"one_stage": content["stages"]["joint"]}
+    del content["self_training"]
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        pytest.param(lambda _: None, ("small", "large", "joint"), id="two-stage"),
+        pytest.param(without_prompts, ("large",), id="sam-adapter"),
+        pytest.param(in_one_stage, ("one_stage",), id="one-stage"),
+    ],
+)
+def test_the_stages_follow_from_the_parts_of_the_model(
+    change: Callable[[dict[str, Any]], None], stages: tuple[str, ...], edit_recipe: EditRecipe
+) -> None:
+    assert Run(Path(), edit_recipe(change), seed=0).stages == stages
+
+
+@pytest.mark.parametrize("stages", ["large", "one_stage"])
+def test_self_training_needs_the_stage_whose_model_labels_the_pictures(
+    stages: str, edit_recipe: EditRecipe
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        settings = content["self_training"]
+        (without_prompts if stages == "large" else in_one_stage)(content)
+        content["self_training"] = settings
+
+    with pytest.raises(ValidationError, match=r"'self_training' needs 'stages\.small'"):
+        edit_recipe(change)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:

@@ -8,25 +8,26 @@ import numpy as np
 import pytest
 import torch
 
+from lsm_monitor.model.preprocess import LITE_NORMALISATION, Preprocessor
 from lsm_train.augment import augment
-from lsm_train.config import RenderedSection, load_recipe
+from lsm_train.config import Recipe, RenderedSection
 from lsm_train.data import DRY, IGNORED, WATER, Picture, load_dataset
-from lsm_train.loop import load_pictures
+from lsm_train.fit import load_pictures
 from lsm_train.rendered import render_pictures
-from lsm_train.samples import make_batch
+from lsm_train.samples import Source, batches_ahead, make_batch, make_sources
 from lsm_train.synthesis import dried, flooded, wet
 
 SEEDS = range(12)
 
 
 @pytest.fixture
-def flood(data: Path) -> Picture:
-    return load_dataset(data, "roadway_dev", None, 768)[0]
+def flood(shared_data: Path) -> Picture:
+    return load_dataset(shared_data, "roadway_dev", None, 768)[0]
 
 
 @pytest.fixture
-def road(data: Path) -> Picture:
-    return load_dataset(data, "dry_lums", None, 768)[0]
+def road(shared_data: Path) -> Picture:
+    return load_dataset(shared_data, "dry_lums", None, 768)[0]
 
 
 def test_drying_removes_water_and_touches_nothing_far_from_it(
@@ -99,31 +100,71 @@ def test_labels_move_with_the_pixels() -> None:
     assert np.mean(agreements) > 0.9  # heavy glare or darkness may hide the disc
 
 
-def test_batches_are_the_same_for_the_same_seed(data: Path, debug_recipe: Path) -> None:
-    recipe = load_recipe(debug_recipe)
-    sources, _, _ = load_pictures(recipe, data)
-    batches = [
-        make_batch(sources, batch_size=6, size_px=64, rng=np.random.default_rng(7))
-        for _ in range(2)
-    ]
-    for one, other in zip(*batches, strict=True):
-        assert torch.equal(one, other)
+PREPROCESSOR = Preprocessor(64, LITE_NORMALISATION, "rgb")
 
 
-def test_padding_is_never_something_to_learn_from(data: Path, debug_recipe: Path) -> None:
-    recipe = load_recipe(debug_recipe)
-    sources, _, _ = load_pictures(recipe, data)
-    images, labels = make_batch(
-        sources,
-        batch_size=24,
-        size_px=64,
-        rng=np.random.default_rng(0),
+@pytest.fixture(scope="module")
+def sources(shared_data: Path, recipe: Recipe) -> list[Source]:
+    return make_sources(recipe, load_pictures(recipe, shared_data).labelled)
+
+
+def test_batches_are_the_same_for_the_same_seed(sources: list[Source]) -> None:
+    one, other, third = (
+        make_batch(sources, PREPROCESSOR, batch_size=6, rng=np.random.default_rng(seed))
+        for seed in (7, 7, 8)
     )
-    padded = (images == 0.0).all(dim=1).all(dim=2)  # rows of nothing but letterbox grey
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.equalised, other.equalised)
+    assert torch.equal(one.labels, other.labels)
+    assert not torch.equal(one.images, third.images)
+
+
+def test_a_batch_holds_pictures_their_equalised_twins_and_their_labels(
+    sources: list[Source],
+) -> None:
+    batch = make_batch(sources, PREPROCESSOR, batch_size=3, rng=np.random.default_rng(0))
+    assert batch.images.shape == batch.equalised.shape == (3, 3, 64, 64)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert not torch.equal(batch.images, batch.equalised)
+    assert batch.labels.shape == (3, 64, 64)
+    assert batch.labels.dtype == torch.uint8
+
+
+def test_batches_made_ahead_are_those_made_one_by_one(sources: list[Source]) -> None:
+    ahead = list(
+        batches_ahead(
+            sources, PREPROCESSOR, batch_size=2, batches=3, rng=np.random.default_rng(1)
+        )
+    )
+    rng = np.random.default_rng(1)
+    assert len(ahead) == 3
+    for batch in ahead:
+        alone = make_batch(sources, PREPROCESSOR, batch_size=2, rng=rng)
+        assert torch.equal(batch.images, alone.images)
+        assert torch.equal(batch.labels, alone.labels)
+
+
+def test_padding_is_never_something_to_learn_from(sources: list[Source]) -> None:
+    batch = make_batch(sources, PREPROCESSOR, batch_size=24, rng=np.random.default_rng(0))
+    padded = (batch.images == 0.0).all(dim=1).all(dim=2)  # rows of nothing but padding
     assert padded.any()
-    assert (labels[padded] == IGNORED).all()
+    assert (batch.labels[padded] == IGNORED).all()
 
 
+def test_sources_are_drawn_from_by_their_shares() -> None:
+    def grey(value: int) -> Source:
+        image = np.full((64, 64, 3), value, np.uint8)
+        labels = np.full((64, 64), value, np.uint8)
+        return Source(lambda _: Picture("", "", image, labels), 3.0 if value else 1.0)
+
+    batch = make_batch(
+        [grey(0), grey(1)], PREPROCESSOR, batch_size=400, rng=np.random.default_rng(0)
+    )
+    share = float((batch.labels[:, 32, 32] == 1).float().mean())
+    assert share == pytest.approx(0.75, abs=0.07)
+
+
+@pytest.mark.slow
 def test_rendered_streets_are_the_same_every_time_and_have_exact_masks() -> None:
     settings = RenderedSection(streets=1, pictures_per_street=3)
     one, other = render_pictures(settings), render_pictures(settings)

@@ -1,0 +1,245 @@
+"""A training run from the first picture to the contact sheet."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+
+from lsm_monitor.errors import WeightsError
+from lsm_monitor.model.build import build_model
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.sam_vit import SamVit
+from lsm_train.checkpoint import Run, load_checkpoint, load_progress, open_run, read_run
+from lsm_train.config import RENDERED, SIMULATED, Recipe
+from lsm_train.contact_sheet import draw_contact_sheet
+from lsm_train.data import Picture, load_dataset, read_splits
+from lsm_train.distributed import DeviceName, Process, joined_processes, wait_for_all
+from lsm_train.errors import RecipeError, RunError
+from lsm_train.loop import train_stage
+from lsm_train.pretrained import load_pretrained_weights
+from lsm_train.rendered import render_pictures
+from lsm_train.samples import Source, choose, make_sources
+from lsm_train.self_training import read_labels, self_label, write_labels
+from lsm_train.simulated import simulate_pictures
+from lsm_train.splits import stems_of
+from lsm_train.stages import StageName
+
+logger = logging.getLogger(__name__)
+
+SELF_LABELS_FILE = "self_labels.npz"
+CONTACT_SHEET_FILE = "contact_sheet.png"
+_MAX_SIDE_PX = 768  # of a picture in memory; twice what a training step sees
+_SHEET_RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Everything that a run looks at.
+
+    Attributes:
+        labelled: Training pictures by data set.
+        unlabelled: Pictures for self-training.
+        validation: Pictures that are never trained on.
+    """
+
+    labelled: Mapping[str, Sequence[Picture]]
+    unlabelled: Sequence[Picture]
+    validation: Sequence[Picture]
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    data: Path,
+    out: Path,
+    seed: int,
+    reuse: Path | None = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Train as the recipe says; goes on with a run that was interrupted.
+
+    Args:
+        recipe: What to do.
+        data: Folder of data sets.
+        out: Folder of the run.
+        seed: Of everything left to chance.
+        reuse: Folder of another run with the same seed, whose finished stages ``small`` and
+            ``large`` are taken over where this recipe asks for the same: comparing prompts
+            does not need them trained anew.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        DataError: Pictures are missing or damaged; all are named before training starts.
+        RecipeError: The recipe names an unknown part.
+        RunError: ``out`` cannot be used, or training failed.
+    """
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    cv2.setNumThreads(1)
+    with joined_processes(device) as process:
+        pictures = load_pictures(recipe, data)
+        run = Run(out, recipe, seed)
+        if process.is_main:
+            open_run(out, recipe, seed)
+            if reuse is not None:
+                _take_over(reuse, run)
+        wait_for_all(process)
+        for name in run.stages:
+            model = _build(recipe, seed)
+            for earlier in run.stages[: run.stages.index(name)]:
+                load_checkpoint(out, earlier, model)
+            sources = _Sources(run, name, pictures, process)
+            train_stage(
+                run,
+                name,
+                model,
+                sources=sources,
+                validation=pictures.validation,
+                process=process,
+            )
+            wait_for_all(process)
+        if process.is_main:
+            model, _ = load_run(run)
+            draw_contact_sheet(
+                out / CONTACT_SHEET_FILE, model, pictures.validation, water_rule=_SHEET_RULE
+            )
+
+
+def load_run(run: Run) -> tuple[LsmAdapter, int]:
+    """Return a finished run's model, in evaluation mode, and the best epoch of its last stage.
+
+    Raises:
+        RunError: A stage is missing or damaged.
+    """
+    model = _build(run.recipe, run.seed)
+    epoch = 0
+    for name in run.stages:
+        epoch = load_checkpoint(run.folder, name, model).epoch
+    return model.eval(), epoch
+
+
+def load_pictures(recipe: Recipe, data: Path) -> Pictures:
+    """Read everything that the recipe names.
+
+    Raises:
+        DataError: Pictures are missing or damaged; all are named.
+    """
+    splits = read_splits(data)
+    extra = recipe.self_training.dataset if recipe.self_training else None
+    labelled = {
+        name: load_dataset(data, name, stems_of(splits, "train", name), _MAX_SIDE_PX)
+        for name in sorted(recipe.training_datasets - {extra, RENDERED, SIMULATED})
+    }
+    if recipe.rendered is not None:
+        labelled[RENDERED] = render_pictures(recipe.rendered)
+    if recipe.simulated is not None:
+        labelled[SIMULATED] = simulate_pictures(recipe.simulated, labelled)
+    unlabelled = [] if extra is None else load_dataset(data, extra, None, _MAX_SIDE_PX)
+    validation = [
+        picture
+        for name in recipe.validation
+        for picture in load_dataset(data, name, stems_of(splits, "val", name), _MAX_SIDE_PX)
+    ]
+    counts = {name: len(group) for name, group in labelled.items()}
+    logger.info("train %s, unlabelled %d, val %d", counts, len(unlabelled), len(validation))
+    return Pictures(labelled, unlabelled, validation)
+
+
+class _Sources:
+    """Sources of each epoch of a stage: the recipe's, later with self-labelled pictures."""
+
+    def __init__(
+        self,
+        run: Run,
+        stage: StageName,
+        pictures: Pictures,
+        process: Process,
+    ) -> None:
+        self._settings = run.recipe.self_training
+        self._small_is_ready = stage != "small"
+        # Beside the small model: the later stages learn from the same labels.
+        self._labels = (
+            run.folder / "small" / f"{'final' if self._small_is_ready else 'early'}_labels.npz"
+        )
+        self._pictures = pictures
+        self._process = process
+        self._sources = make_sources(run.recipe, pictures.labelled)
+        self._extra: Source | None = None
+
+    def __call__(self, epoch: int, model: LsmAdapter) -> Sequence[Source]:
+        settings = self._settings
+        if settings is None:
+            return self._sources
+        if self._extra is None and (self._small_is_ready or epoch >= settings.from_epoch):
+            if self._process.is_main and not self._labels.exists():
+                labelled = self_label(model, self._pictures.unlabelled, settings)
+                write_labels(self._labels, labelled)
+                logger.info("labelled %d pictures", len(labelled))
+            wait_for_all(self._process)
+            labelled = read_labels(self._labels, self._pictures.unlabelled)
+            self._extra = Source(functools.partial(choose, labelled), settings.share)
+        return self._sources if self._extra is None else [*self._sources, self._extra]
+
+
+def _build(recipe: Recipe, seed: int) -> LsmAdapter:
+    """Return the model as it is before training."""
+    torch.manual_seed(seed)
+    try:
+        model = build_model(recipe.model)
+        load_pretrained_weights(recipe.model, model)
+    except ValueError as exc:
+        msg = f"recipe {recipe.name!r}: model: {exc}"
+        raise RecipeError(msg) from exc
+    except WeightsError as exc:
+        msg = f"recipe {recipe.name!r}: {exc}"
+        raise RecipeError(msg) from exc
+    if recipe.checkpoint_blocks:
+        encoder = model.encoder.image_encoder
+        if not isinstance(encoder, SamVit):
+            msg = f"recipe {recipe.name!r}: checkpoint_blocks: only SAM encoders can do that"
+            raise RecipeError(msg)
+        encoder.checkpoint_blocks = True
+    return model
+
+
+def _take_over(source: Path, run: Run) -> None:
+    """Copy the finished stages that both recipes ask for in the same words."""
+    other = read_run(source)
+    if other.seed != run.seed:
+        msg = f"{source}: was run with seed {other.seed}, not {run.seed}; choose that of --seed"
+        raise RunError(msg)
+    for name in ("small", "large"):
+        if not _is_same_stage(other.recipe, run.recipe, name):
+            continue
+        progress = load_progress(source / name)
+        target = run.folder / name
+        if progress is not None and progress.is_finished and not target.exists():
+            # In one step: half a copy would be taken for a stage that has begun.
+            fresh = run.folder / f".{name}.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(source / name, fresh)
+            fresh.rename(target)
+            logger.info("took over stage %s from %s", name, source)
+
+
+def _is_same_stage(one: Recipe, other: Recipe, name: str) -> bool:
+    """Whether a stage does the same in both recipes."""
+    sections = {"stages", "model", "name", "version"}
+    if one.model_dump(exclude=sections) != other.model_dump(exclude=sections):
+        return False
+    stages, parts = ["small"], ["small_model"]
+    if name == "large":  # it learns from pictures that the finished small model has labelled
+        stages.append("large")
+        parts.append("encoder_adapter")
+    if any(getattr(one.stages, key) != getattr(other.stages, key) for key in stages):
+        return False
+    keys = ("image_encoder", "input_size_px", *parts)
+    return all(getattr(one.model, key) == getattr(other.model, key) for key in keys)

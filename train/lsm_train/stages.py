@@ -1,0 +1,186 @@
+"""What each stage of the training learns, and from which loss (Sec. 3.5, Algorithm 1).
+
+    small      the small model, by its own loss
+    large      HE-Adapt and mask decoder, without prompts: Eq. 9
+    joint      mask decoder, prompt encoder, Triple-S prompters, combiner: Eq. 10
+    one_stage  everything but the image encoder at once: Eq. 8
+
+A stage is a module whose forward pass is its loss, so that it can be trained by one process
+or by many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import nn
+
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.semantic_prompt import SemanticPrompt
+from lsm_monitor.model.small_model import SmallModel
+from lsm_train.config import LossesSection
+from lsm_train.losses import large_loss
+from lsm_train.prototypes import prototype_loss, update_prototypes
+
+StageName = Literal["small", "large", "joint", "one_stage"]
+Branch = Literal["small", "large", "whole"]
+
+# What a stage's checkpoint holds, by the names in LsmAdapter.
+TRAINED: dict[StageName, tuple[str, ...]] = {
+    "small": ("head.small_model",),
+    "large": ("encoder.adapter", "head.neck", "head.mask_decoder", "head.prompt_encoder"),
+    "joint": (
+        "head.mask_decoder",
+        "head.prompt_encoder",
+        "head.semantic_prompter",
+        "head.style_prompter",
+        "head.combiner",
+    ),
+    "one_stage": ("encoder.adapter", "head"),
+}
+# The branch of the model that a stage's validation looks at.
+BRANCH: dict[StageName, Branch] = {
+    "small": "small",
+    "large": "large",
+    "joint": "whole",
+    "one_stage": "whole",
+}
+
+
+class Stage(nn.Module):
+    """Loss of one stage.
+
+    Args:
+        name: Which stage.
+        model: Is trained in place; everything that the stage does not learn is frozen.
+        weights: Of the loss's terms.
+    """
+
+    def __init__(self, name: StageName, model: LsmAdapter, weights: LossesSection) -> None:
+        super().__init__()
+        self.name = name
+        self.model = model
+        self._weights = weights
+        self._seen: list[tuple[SemanticPrompt, torch.Tensor]] = []
+        wanted = {id(parameter) for parameter in _learned(name, model)}
+        for parameter in model.parameters():
+            parameter.requires_grad = id(parameter) in wanted
+
+    def forward(
+        self, images: torch.Tensor, equalised: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss of a batch.
+
+        Args:
+            images: (B, 3, S, S) float32, normalised.
+            equalised: (B, 3, S, S) float32, the same after histogram equalisation.
+            labels: (B, S, S) uint8 of dry, water and ignored.
+        """
+        if self.name == "small":
+            return _small_model(self.model).loss(images, labels)
+        segmentation = self.model(images, equalised, prompted=self.name != "large")
+        loss = large_loss(segmentation.logits, labels, self._weights)
+        if segmentation.semantic is not None:
+            loss = loss + prototype_loss(segmentation.semantic, labels, self._weights)
+            semantic = SemanticPrompt(*(part.detach() for part in segmentation.semantic))
+            self._seen.append((semantic, labels))
+        if self.name == "one_stage" and self.model.head.small_model is not None:
+            small = self.model.head.small_model.loss(images, labels)
+            loss = loss + self._weights.small * small
+        return loss
+
+    def finish_step(self) -> None:
+        """Move the prototypes, after the weights were updated."""
+        prompter = self.model.head.semantic_prompter
+        if self._seen and prompter is not None:
+            semantics, labels = zip(*self._seen, strict=True)
+            together = SemanticPrompt(
+                *(torch.cat(parts) for parts in zip(*semantics, strict=True))
+            )
+            update_prototypes(prompter, together, torch.cat(labels))
+            self._seen.clear()
+
+    def set_training_mode(self) -> None:
+        """Put what is learned into training mode, and nothing else.
+
+        A frozen batch norm in training mode would go on changing its statistics.
+        """
+        self.model.eval()
+        for prefix in TRAINED[self.name]:
+            module = _submodule(self.model, prefix)
+            if module is not None:
+                module.train()
+
+
+def _learned(name: StageName, model: LsmAdapter) -> Iterator[nn.Parameter]:
+    """Yield the parameters that a stage learns."""
+    head = model.head
+    frozen_for_good = {id(p) for p in _frozen_features(model)}
+    modules: list[nn.Module | None]
+    if name == "small":
+        modules = [head.small_model]
+    elif name == "large":
+        modules = [model.encoder.adapter, head.neck, head.mask_decoder]
+        yield from head.prompt_encoder.no_mask_embed.parameters()
+    else:
+        modules = [
+            head.mask_decoder,
+            head.prompt_encoder,
+            head.semantic_prompter,
+            head.style_prompter,
+            head.combiner,
+        ]
+        if name == "one_stage":
+            modules += [model.encoder.adapter, head.neck, head.small_model]
+    for module in modules:
+        if module is not None:
+            yield from (p for p in module.parameters() if id(p) not in frozen_for_good)
+
+
+def _frozen_features(model: LsmAdapter) -> Iterator[nn.Parameter]:
+    if model.head.small_model is not None:
+        yield from model.head.small_model.frozen_parameters()
+
+
+def trained_state(name: StageName, model: LsmAdapter) -> dict[str, torch.Tensor]:
+    """Return the tensors that a stage's checkpoint holds."""
+    prefixes = tuple(f"{prefix}." for prefix in TRAINED[name])
+    return {key: value for key, value in model.state_dict().items() if key.startswith(prefixes)}
+
+
+def segment(
+    model: LsmAdapter, branch: Branch, images: torch.Tensor, equalised: torch.Tensor
+) -> torch.Tensor:
+    """Return the logits of the whole model, or of the large or the small one alone.
+
+    Args:
+        model: In evaluation mode.
+        branch: ``large`` is the mask decoder without prompts.
+        images: (B, 3, S, S) float32, normalised.
+        equalised: (B, 3, S, S) float32.
+
+    Returns:
+        (B, 1, h, w) float32.
+    """
+    if branch == "small":
+        small_logits: torch.Tensor = _small_model(model)(images)
+        return small_logits
+    segmentation = model(images, equalised, prompted=branch == "whole")
+    logits: torch.Tensor = segmentation.logits
+    return logits
+
+
+def _small_model(model: LsmAdapter) -> SmallModel:
+    if model.head.small_model is None:
+        msg = "the model has no small model"
+        raise ValueError(msg)
+    return model.head.small_model
+
+
+def _submodule(model: LsmAdapter, path: str) -> nn.Module | None:
+    module: nn.Module | None = model
+    for name in path.split("."):
+        module = getattr(module, name)
+    return module
