@@ -16,8 +16,9 @@ from lsm_train.evaluate import predict
 _THRESHOLDS = np.linspace(0.3, 0.9, 25)
 _CORE_THRESHOLDS = np.linspace(0.5, 0.975, 20)
 _CORE_SHARE = 0.2
-_TOLERATED_IOU_LOSS = 0.005
-_STEP_BACK = 0.25
+_PRICE_OF_THE_THRESHOLD = 0.01  # in IoU
+_PRICE_OF_THE_CORE = 0.005
+_STEP_BACK = 0.15
 
 Mask = npt.NDArray[np.bool_]
 Scored = tuple[npt.NDArray[np.float32], Mask]  # probabilities and true water of a picture
@@ -26,21 +27,23 @@ Scored = tuple[npt.NDArray[np.float32], Mask]  # probabilities and true water of
 def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
     """Return the rule for a bundle.
 
-    The threshold is the *highest* one whose IoU is within half a point of the best: on the
-    plateau around the optimum, the stricter choice costs nothing and rings fewer false
-    alarms. The demand for a core is found alike, and then a quarter of the way back, in
-    logits, to the threshold: the floods of other cities are seen with less confidence than
-    those of the pictures at hand.
+    The threshold is the *highest* one whose IoU is within a point of the best: an operator
+    minds the edge of a puddle less than an alarm on a dry road. The demand for a core is
+    found alike, within half a point, and then a part of the way back, in logits, to the
+    threshold: the floods of other cities are seen with less confidence than those of the
+    pictures at hand.
     """
     scored = [
         (predict(model, picture.image).numpy(), picture.labels == WATER) for picture in pictures
     ]
     by_threshold = [_iou(scored, WaterRule(float(t), float(t), 0.0)) for t in _THRESHOLDS]
-    threshold = _highest(_THRESHOLDS, by_threshold, max(by_threshold))
+    tolerated = max(by_threshold) - _PRICE_OF_THE_THRESHOLD
+    threshold = _highest(_THRESHOLDS, by_threshold, at_least=tolerated)
     stricter = _CORE_THRESHOLDS[threshold < _CORE_THRESHOLDS]
     by_core = [_iou(scored, WaterRule(threshold, float(t), _CORE_SHARE)) for t in stricter]
     without_core = _iou(scored, WaterRule(threshold, threshold, 0.0))
-    strictest = _highest(stricter, by_core, without_core, otherwise=threshold)
+    tolerated = without_core - _PRICE_OF_THE_CORE
+    strictest = _highest(stricter, by_core, at_least=tolerated, otherwise=threshold)
     core = _logit(strictest) * (1 - _STEP_BACK) + _logit(threshold) * _STEP_BACK
     return WaterRule(threshold, round(1.0 / (1.0 + math.exp(-core)), 3), _CORE_SHARE)
 
@@ -48,10 +51,11 @@ def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
 def _highest(
     candidates: npt.NDArray[np.float64],
     scores: list[float],
-    best: float,
+    *,
+    at_least: float,
     otherwise: float = 0.5,
 ) -> float:
-    good = np.flatnonzero(np.array(scores) >= best - _TOLERATED_IOU_LOSS)
+    good = np.flatnonzero(np.array(scores) >= at_least)
     return round(float(candidates[good[-1]]), 3) if good.size else otherwise
 
 

@@ -83,6 +83,17 @@ class OptimiserSection(_Section):
     max_gradient_norm: float = Field(default=5.0, gt=0.0)
 
 
+class LossesSection(_Section):
+    """Weights of the large model's losses, Eq. 7 and 8."""
+
+    focal: float = Field(default=1.0, ge=0.0)
+    cross_entropy: float = Field(default=1.0, ge=0.0)
+    iou: float = Field(default=1.0, ge=0.0)
+    prototype_contrast: float = Field(default=0.01, ge=0.0)
+    prototype_distance: float = Field(default=0.001, ge=0.0)
+    small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
+
+
 class StageSection(_Section):
     """How long and how one stage is trained.
 
@@ -95,6 +106,7 @@ class StageSection(_Section):
     batch_size: int = Field(ge=1)
     accumulate: int = Field(default=1, ge=1)
     optimiser: OptimiserSection
+    losses: LossesSection = LossesSection()
     ema_decay: float = Field(
         default=0.0,
         ge=0.0,
@@ -104,17 +116,6 @@ class StageSection(_Section):
     patience_epochs: int | None = Field(
         default=None, ge=1, description="Stop when val IoU has not grown for so many epochs."
     )
-
-
-class LossesSection(_Section):
-    """Weights of the large model's losses, Eq. 7 and 8."""
-
-    focal: float = Field(default=1.0, ge=0.0)
-    cross_entropy: float = Field(default=1.0, ge=0.0)
-    iou: float = Field(default=1.0, ge=0.0)
-    prototype_contrast: float = Field(default=0.01, ge=0.0)
-    prototype_distance: float = Field(default=0.001, ge=0.0)
-    small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
 
 
 class StagesSection(_Section):
@@ -154,7 +155,6 @@ class Recipe(_Section):
         default=False, description="Keep less in memory, compute more: SAM encoders only."
     )
     stages: StagesSection
-    losses: LossesSection = LossesSection()
     sources: tuple[SourceSection, ...] = Field(min_length=1)
     rendered: RenderedSection | None = None
     simulated: SimulatedSection | None = None

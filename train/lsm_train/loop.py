@@ -106,7 +106,7 @@ def train_stage(
     if saved is not None and saved.is_finished:
         logger.info("stage %s is finished", name)
         return
-    trainer = _set_up(run, name, model, settings, process)
+    trainer = _set_up(name, model, settings, process)
     if saved is not None:
         _restore(trainer, saved)
         logger.info("stage %s goes on after epoch %d", name, len(saved.log) - 1)
@@ -134,9 +134,9 @@ def train_stage(
 
 
 def _set_up(
-    run: Run, name: StageName, model: LsmAdapter, settings: StageSection, process: Process
+    name: StageName, model: LsmAdapter, settings: StageSection, process: Process
 ) -> StageTrainer:
-    stage = Stage(name, model, run.recipe.losses).to(process.device)
+    stage = Stage(name, model, settings.losses).to(process.device)
     stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     step_module: nn.Module = stage
     if process.count > 1:

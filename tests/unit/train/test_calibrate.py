@@ -97,10 +97,10 @@ def test_calibration_stops_before_the_first_threshold_that_loses_water() -> None
     assert calibrate(BlueIsWater(), [picture]).threshold == 0.725
 
 
-def test_the_demand_for_a_core_steps_a_quarter_of_the_way_back_in_logits() -> None:
+def test_the_demand_for_a_core_steps_back_in_logits() -> None:
     rule = calibrate(BlueIsWater(), [wet_road_beside_water()])
     strictest = 0.975  # the highest that is tried; water has 0.98
-    between = 0.75 * logit(strictest) + 0.25 * logit(rule.threshold)
+    between = 0.85 * logit(strictest) + 0.15 * logit(rule.threshold)
     assert logit(rule.core_threshold) == pytest.approx(between, abs=0.02)
     assert rule.core_share == 0.2
 

@@ -144,7 +144,7 @@ def test_a_split_that_selects_nothing_is_refused(
 
 
 def test_a_data_set_that_no_part_names_is_an_error() -> None:
-    splits = {"train": {"streets": ("a", "b")}}
+    splits: dict[str, dict[str, tuple[str, ...]]] = {"train": {"streets": ("a", "b")}}
     assert stems_of(splits, "train", "streets") == ("a", "b")
     for part, dataset in (("val", "streets"), ("train", "roads")):
         with pytest.raises(DataError, match=f"names no picture of '{dataset}' for '{part}'"):
