@@ -26,7 +26,7 @@ from lsm_train.fit import load_run
 from lsm_train.stages import Branch
 
 RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
-DRY_SETS = ("dry_camvid", "eval_dhaka_dry", "eval_dhaka_wet")
+DRY_SETS = ("eval_dhaka_dry", "eval_dhaka_wet")
 SCORES_FILE = "scores.json"
 
 

@@ -16,10 +16,13 @@ from lsm_engines import EncoderEngine, EngineError, EngineRequest, build_engine
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.model.bundle import load_bundle
 from lsm_monitor.model.lsm_adapter import LsmAdapter
-from lsm_monitor.model.postprocess import WaterRule, capped_hw, logits_to_frame
+from lsm_monitor.model.postprocess import (
+    MASK_MAX_SIDE_PX,
+    WaterRule,
+    capped_hw,
+    logits_to_frame,
+)
 from lsm_monitor.types import Frame, ModelIdentity, WaterMask
-
-MASK_MAX_SIDE_PX = 640
 
 
 class Segmenter:

@@ -197,6 +197,10 @@ def save_bundle(
 
 
 def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    strangers = sorted({path.name for path in folder.glob("*")} - files.keys())
+    if strangers:
+        msg = f"{folder}: holds other files ({', '.join(strangers[:3])}); choose another folder"
+        raise BundleError(msg)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as temporary:
         fresh = Path(temporary, "fresh")

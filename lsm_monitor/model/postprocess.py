@@ -26,6 +26,10 @@ class Letterbox:
     input_size: int
 
 
+MASK_MAX_SIDE_PX = 640
+"""Longer side at which the daemon judges masks, at most."""
+
+
 def capped_hw(frame_hw: tuple[int, int], max_side_px: int) -> tuple[int, int]:
     """Return ``frame_hw`` scaled down so that no side exceeds ``max_side_px``."""
     scale = min(1.0, max_side_px / max(frame_hw))

@@ -55,7 +55,9 @@ class SemanticPrompter(nn.Module):
         with torch.autocast(embedding.device.type, enabled=False):
             embedding = embedding.float()
             projected = F.normalize(self.projector(embedding), dim=1)
-            similarity = torch.einsum("bdhw,ckd->bckhw", projected, self.prototypes)
+            # The average of unit vectors, which a trainer's averaged weights hold, is shorter.
+            prototypes = F.normalize(self.prototypes, dim=-1)
+            similarity = torch.einsum("bdhw,ckd->bckhw", projected, prototypes)
             best = similarity.detach().amax(dim=2).argmax(dim=1)  # Eq. 1: (B, h, w)
             mask = F.one_hot(best, CLASSES).permute(0, 3, 1, 2).float()
             total = torch.einsum("bdhw,bchw->bcd", embedding, mask)  # Eq. 3

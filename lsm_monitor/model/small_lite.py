@@ -27,6 +27,8 @@ class SmallLite(SmallModel):
     lost more elsewhere: a sixth more of the wet roads of an unknown city were called water.
     """
 
+    trains_in_bf16 = True
+
     def __init__(self) -> None:
         super().__init__()
         self.features = EfficientNetLite0()

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lsm_monitor.model.lsm_adapter import LsmAdapter
-from lsm_monitor.model.postprocess import WaterRule
-from lsm_train.data import WATER, Picture
+from lsm_monitor.model.postprocess import MASK_MAX_SIDE_PX, WaterRule
+from lsm_train.data import WATER, Picture, shrink
 from lsm_train.evaluate import predict
 
 _THRESHOLDS = np.linspace(0.3, 0.9, 25)
@@ -33,8 +33,10 @@ def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
     threshold: the floods of other cities are seen with less confidence than those of the
     pictures at hand.
     """
+    # At the size at which the daemon applies the rule.
+    small = (shrink(picture, MASK_MAX_SIDE_PX) for picture in pictures)
     scored = [
-        (predict(model, picture.image).numpy(), picture.labels == WATER) for picture in pictures
+        (predict(model, picture.image).numpy(), picture.labels == WATER) for picture in small
     ]
     by_threshold = [_iou(scored, WaterRule(float(t), float(t), 0.0)) for t in _THRESHOLDS]
     tolerated = max(by_threshold) - _PRICE_OF_THE_THRESHOLD

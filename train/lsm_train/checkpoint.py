@@ -29,11 +29,20 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder, and what was asked for in it."""
+    """A run's folder, and what was asked for in it.
+
+    Attributes:
+        folder: Holds all files of the run.
+        recipe: What to do.
+        seed: Of everything left to chance.
+        pictures_sha256: Of the names of all pictures, by part: a stage that was trained on
+            what another split validates with must not be taken over.
+    """
 
     folder: Path
     recipe: Recipe
     seed: int
+    pictures_sha256: str = ""
 
     @property
     def stages(self) -> tuple[StageName, ...]:
@@ -42,23 +51,27 @@ class Run:
         return tuple(name for name in order if getattr(self.recipe.stages, name) is not None)
 
 
-def open_run(folder: Path, recipe: Recipe, seed: int) -> Run:
+def open_run(folder: Path, recipe: Recipe, seed: int, pictures_sha256: str = "") -> Run:
     """Return the run in ``folder``, a new one or one to go on with.
 
     Raises:
         RunError: The folder holds another run, or cannot be written.
     """
-    run = Run(folder, recipe, seed)
+    run = Run(folder, recipe, seed, pictures_sha256)
     if (folder / RUN_FILE).exists():
         found = read_run(folder)
         if found != run:
             msg = (
-                f"{folder}: holds a run with another recipe or seed; choose another folder "
-                "with --out, or delete it"
+                f"{folder}: holds a run with another recipe, seed or split; choose another "
+                "folder with --out, or delete it"
             )
             raise RunError(msg)
         return run
-    about = {"seed": seed, "recipe": recipe.model_dump(mode="json")}
+    about = {
+        "seed": seed,
+        "pictures_sha256": pictures_sha256,
+        "recipe": recipe.model_dump(mode="json"),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RUN_FILE, (json.dumps(about, indent=2) + "\n").encode())
@@ -76,7 +89,8 @@ def read_run(folder: Path) -> Run:
     """
     try:
         about = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        return Run(folder, Recipe.model_validate(about["recipe"]), int(about["seed"]))
+        recipe = Recipe.model_validate(about["recipe"])
+        return Run(folder, recipe, int(about["seed"]), str(about["pictures_sha256"]))
     except ValidationError as exc:
         where = ".".join(map(str, exc.errors()[0]["loc"]))
         msg = (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lsm_monitor.errors import BundleError
+from lsm_monitor.errors import BundleError, WeightsError
 from lsm_monitor.model.bundle import load_bundle
 from lsm_train.contact_sheet import draw_contact_sheet
 from lsm_train.data import read_pictures, read_stems
@@ -49,7 +51,8 @@ def fit_command(
     """Train a model as a recipe says; goes on with a run that was interrupted."""
     # Training and exporting need the optional dependencies of 'lsm-monitor[train]';
     # evaluating a bundle does not.
-    from lsm_train.fit import fit  # noqa: PLC0415
+    with _train_extra():
+        from lsm_train.fit import fit  # noqa: PLC0415
 
     loaded = load_recipe(recipe)
     folder = out or Path("runs", f"{loaded.name}-seed{seed}")
@@ -65,7 +68,8 @@ def export_command(
     data: Data = Path("data"),
 ) -> None:
     """Turn a training run into a bundle; calibrates what counts as water on the val part."""
-    from lsm_train.export import export  # noqa: PLC0415 - as in fit
+    with _train_extra():
+        from lsm_train.export import export  # noqa: PLC0415 - as in fit
 
     print(export(run, data=data, out=out).model_dump_json(indent=2))
 
@@ -113,6 +117,12 @@ def synthesize_clip_command(
     """Let the water rise on the photograph of a dry road, at a known rate."""
     from lsm_train.synthesize import synthesize_clip  # noqa: PLC0415 - as in fit
 
+    if out.suffix != ".mp4":
+        msg = f"{out}: the clip is an MP4 file; end its name in .mp4"
+        raise typer.BadParameter(msg, param_hint="--out")
+    if duration_s * fps < 1.0:
+        msg = f"{duration_s:g} s at {fps} pictures a second have no picture"
+        raise typer.BadParameter(msg, param_hint="--duration")
     synthesize_clip(
         image,
         road,
@@ -166,8 +176,8 @@ def evaluate_command(
         branch=branch,
     )
     if curve is not None:
-        # Drawing needs 'lsm-monitor[train]'; evaluating does not.
-        from lsm_train.curves import write_curve  # noqa: PLC0415
+        with _train_extra():
+            from lsm_train.curves import write_curve  # noqa: PLC0415 - as in fit
 
         write_curve(curve, {bundle: result.curve})
     if sheet is not None:
@@ -177,6 +187,16 @@ def evaluate_command(
         print(json.dumps(result.as_json(bundle, per_image=per_image)))
     else:
         print(_table(result, per_image=per_image))
+
+
+@contextmanager
+def _train_extra() -> Iterator[None]:
+    """Say what to install when one of the trainer's libraries is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        msg = f"{exc.name} is not installed; run: pip install 'lsm-monitor[train]'"
+        raise RunError(msg) from exc
 
 
 def _table(result: Evaluation, *, per_image: bool) -> str:
@@ -220,7 +240,7 @@ def main() -> None:
         app()
     except DataError as exc:
         _fail(exc, EXIT_USAGE)
-    except (RecipeError, RunError, BundleError) as exc:
+    except (RecipeError, RunError, BundleError, WeightsError) as exc:
         _fail(exc, EXIT_CONFIG)
 
 

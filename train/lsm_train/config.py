@@ -195,18 +195,19 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
-    def _somebody_labels_the_pictures(self) -> Self:
-        if self.self_training is not None and self.stages.small is None:
+    def _self_training_is_possible(self) -> Self:
+        if self.self_training is None:
+            return self
+        if self.stages.small is None:
             msg = "'self_training' needs 'stages.small': the small model labels its pictures"
             raise ValueError(msg)
-        labelled = {
+        sources = {
             name for source in self.sources for name in (*source.datasets, *source.donors)
         }
-        if self.self_training is not None and self.self_training.dataset in labelled:
-            msg = (
-                f"{self.self_training.dataset!r} is in 'sources' and in 'self_training'; choose"
-            )
-            raise ValueError(msg)
+        for section, names in (("sources", sources), ("validation", self.validation)):
+            if self.self_training.dataset in names:
+                msg = f"{self.self_training.dataset!r} is in {section!r} and 'self_training'"
+                raise ValueError(msg)
         return self
 
     @property

@@ -21,9 +21,9 @@ from lsm_train.layouts import (
     ImageArray,
     Layout,
     Mask,
-    MaskFolder,
     find_layout,
     list_images,
+    open_folders,
     read_image,
 )
 from lsm_train.splits import read_splits, read_stems
@@ -96,9 +96,9 @@ def read_pictures(
     """Yield the pictures of a folder with their labels, one at a time.
 
     Args:
-        images: Folder of pictures.
-        masks: Folder of masks of the same stems, over 127 is water; ``None``: everything is
-            dry.
+        images: Folder of pictures, or a whole data set.
+        masks: Folder of masks of the same stems, over 127 is water, over 0 in a folder called
+            ``SegmentationClass``; ``None``: everything is dry.
         roads: Folder of road masks, where they exist.
         stems: Only these.
         dataset: Written into the pictures.
@@ -106,11 +106,7 @@ def read_pictures(
     Raises:
         DataError: After the last picture, when any was damaged; names them all.
     """
-    layout = Layout(
-        images,
-        None if masks is None else MaskFolder(masks),
-        None if roads is None else MaskFolder(roads),
-    )
+    layout = open_folders(images, masks, roads)
     return read_layout(layout, stems=stems, dataset=dataset)
 
 

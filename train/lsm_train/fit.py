@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SELF_LABELS_FILE = "self_labels.npz"
 CONTACT_SHEET_FILE = "contact_sheet.png"
-_MAX_SIDE_PX = 768  # of a picture in memory; twice what a training step sees
+_MIN_MEMORY_PX = 768
 _SHEET_RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
 
 
@@ -53,6 +54,21 @@ class Pictures:
     labelled: Mapping[str, Sequence[Picture]]
     unlabelled: Sequence[Picture]
     validation: Sequence[Picture]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the pictures' names and of the part each is in."""
+        parts = {
+            "train": [picture for group in self.labelled.values() for picture in group],
+            "unlabelled": self.unlabelled,
+            "val": self.validation,
+        }
+        names = sorted(
+            f"{part}/{picture.dataset}/{picture.name}"
+            for part, pictures in parts.items()
+            for picture in pictures
+        )
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def fit(
@@ -86,9 +102,9 @@ def fit(
     cv2.setNumThreads(1)
     with joined_processes(device) as process:
         pictures = load_pictures(recipe, data)
-        run = Run(out, recipe, seed)
+        run = Run(out, recipe, seed, pictures.sha256)
         if process.is_main:
-            open_run(out, recipe, seed)
+            open_run(out, recipe, seed, pictures.sha256)
             if reuse is not None:
                 _take_over(reuse, run)
         wait_for_all(process)
@@ -132,21 +148,23 @@ def load_pictures(recipe: Recipe, data: Path) -> Pictures:
     Raises:
         DataError: Pictures are missing or damaged; all are named.
     """
+    # A zoom to half the picture still sees real pixels, and validation what the daemon sees.
+    side_px = max(_MIN_MEMORY_PX, 2 * recipe.train_size_px, recipe.model.input_size_px)
     splits = read_splits(data)
     extra = recipe.self_training.dataset if recipe.self_training else None
     labelled = {
-        name: load_dataset(data, name, stems_of(splits, "train", name), _MAX_SIDE_PX)
+        name: load_dataset(data, name, stems_of(splits, "train", name), side_px)
         for name in sorted(recipe.training_datasets - {extra, RENDERED, SIMULATED})
     }
     if recipe.rendered is not None:
         labelled[RENDERED] = render_pictures(recipe.rendered)
     if recipe.simulated is not None:
         labelled[SIMULATED] = simulate_pictures(recipe.simulated, labelled)
-    unlabelled = [] if extra is None else load_dataset(data, extra, None, _MAX_SIDE_PX)
+    unlabelled = [] if extra is None else load_dataset(data, extra, None, side_px)
     validation = [
         picture
         for name in recipe.validation
-        for picture in load_dataset(data, name, stems_of(splits, "val", name), _MAX_SIDE_PX)
+        for picture in load_dataset(data, name, stems_of(splits, "val", name), side_px)
     ]
     counts = {name: len(group) for name, group in labelled.items()}
     logger.info("train %s, unlabelled %d, val %d", counts, len(unlabelled), len(validation))
@@ -194,6 +212,10 @@ def _build(recipe: Recipe, seed: int) -> LsmAdapter:
     torch.manual_seed(seed)
     try:
         model = build_model(recipe.model)
+        encoder = model.encoder.image_encoder
+        if isinstance(encoder, SamVit) and recipe.train_size_px != recipe.model.input_size_px:
+            msg = "SAM's encoder has one size: train_size_px must equal model.input_size_px"
+            raise RecipeError(msg)
         load_pretrained_weights(recipe.model, model)
     except ValueError as exc:
         msg = f"recipe {recipe.name!r}: model: {exc}"
@@ -215,6 +237,9 @@ def _take_over(source: Path, run: Run) -> None:
     other = read_run(source)
     if other.seed != run.seed:
         msg = f"{source}: was run with seed {other.seed}, not {run.seed}; choose that of --seed"
+        raise RunError(msg)
+    if other.pictures_sha256 != run.pictures_sha256:
+        msg = f"{source}: was run on other pictures or another split; train without --reuse"
         raise RunError(msg)
     for name in ("small", "large"):
         if not _is_same_stage(other.recipe, run.recipe, name):

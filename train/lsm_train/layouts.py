@@ -24,6 +24,7 @@ import numpy.typing as npt
 from lsm_train.coco import read_coco
 from lsm_train.errors import DataError
 
+_VOC_MASKS = "SegmentationClass"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 ImageArray = npt.NDArray[np.uint8]
@@ -101,6 +102,22 @@ class Layout:
         return problems
 
 
+def open_folders(images: Path, masks: Path | None, roads: Path | None = None) -> Layout:
+    """Return the layout of folders that were named one by one.
+
+    ``images`` may also be a whole data set, whose masks are found by its layout.
+
+    Raises:
+        DataError: As :func:`find_layout`.
+    """
+    if masks is None and any((images / name).is_dir() for name in ("images", "JPEGImages")):
+        return find_layout(images)
+    water = None
+    if masks is not None:
+        water = MaskFolder(masks, threshold=0 if masks.name == _VOC_MASKS else 127)
+    return Layout(images, water, None if roads is None else MaskFolder(roads))
+
+
 def find_layout(folder: Path) -> Layout:
     """Return the layout of the data set in ``folder``.
 
@@ -109,7 +126,7 @@ def find_layout(folder: Path) -> Layout:
             annotations cannot be used.
     """
     images, masks, roads = folder / "images", folder / "masks", folder / "road_masks"
-    voc_images, voc_masks = folder / "JPEGImages", folder / "SegmentationClass"
+    voc_images, voc_masks = folder / "JPEGImages", folder / _VOC_MASKS
     annotations = folder / "annotations.json"
     if not folder.is_dir():
         msg = f"{folder}: no such folder"

@@ -14,7 +14,7 @@ from lsm_monitor.model.postprocess import Letterbox
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_train.augment import augment
 from lsm_train.config import Recipe, SourceSection
-from lsm_train.data import IGNORED, ImageArray, Picture
+from lsm_train.data import DRY, ImageArray, Picture
 from lsm_train.synthesis import dried, flooded, wet
 
 _WET_AFTER_DRYING = 0.6  # share of the dried roads that become shiny
@@ -67,7 +67,7 @@ class Batch:
     Attributes:
         images: (B, 3, S, S) float32, normalised, channels last.
         equalised: (B, 3, S, S) float32, the same after histogram equalisation.
-        labels: (B, S, S) uint8; the letterbox's padding is ignored.
+        labels: (B, S, S) uint8; the letterbox's padding is dry.
     """
 
     images: torch.Tensor
@@ -125,10 +125,12 @@ def _stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def pad_labels(labels: ImageArray, letterbox: Letterbox) -> torch.Tensor:
-    """Return (S, S) uint8 from labels that already have the letterbox's resized size."""
-    padded = torch.full(
-        (letterbox.input_size, letterbox.input_size), IGNORED, dtype=torch.uint8
-    )
+    """Return (S, S) uint8 from labels that already have the letterbox's resized size.
+
+    The padding is dry, not ignored: the prompters look at the whole square, and a small model
+    that was never told calls the padding below a flood water.
+    """
+    padded = torch.full((letterbox.input_size, letterbox.input_size), DRY, dtype=torch.uint8)
     height, width = letterbox.resized_hw
     padded[:height, :width] = torch.from_numpy(labels)
     return padded

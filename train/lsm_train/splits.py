@@ -152,7 +152,11 @@ def _derive(data: Path) -> Splits:
     for folder in sorted(data.iterdir()) if data.is_dir() else ():
         if not (folder / "images").is_dir() and not (folder / "JPEGImages").is_dir():
             continue
-        stems = {path.stem for path in list_images(find_layout(folder).images)}
+        try:
+            stems = {path.stem for path in list_images(find_layout(folder).images)}
+        except DataError as exc:
+            logger.warning("%s; the folder is left out", exc)
+            continue
         try:
             train, val = split_by_group(stems)
         except DataError as exc:

@@ -91,6 +91,13 @@ class Stage(nn.Module):
             loss = loss + self._weights.small * small
         return loss
 
+    @property
+    def trains_in_bf16(self) -> bool:
+        """Whether the stage's forward pass may run in bfloat16."""
+        small_model = self.model.head.small_model
+        learns_small = self.name in {"small", "one_stage"}
+        return small_model is None or small_model.trains_in_bf16 or not learns_small
+
     def finish_step(self) -> None:
         """Move the prototypes, after the weights were updated."""
         prompter = self.model.head.semantic_prompter

@@ -11,10 +11,15 @@ from torch import nn
 
 from lsm_engines import EngineRequest, build_engine
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
-from lsm_monitor.inference.segmenter import MASK_MAX_SIDE_PX, Segmenter
+from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import load_bundle, save_bundle, stored_state
 from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
-from lsm_monitor.model.postprocess import WaterRule, capped_hw, logits_to_frame
+from lsm_monitor.model.postprocess import (
+    MASK_MAX_SIDE_PX,
+    WaterRule,
+    capped_hw,
+    logits_to_frame,
+)
 from lsm_monitor.types import CameraId, Frame, FrameStamp, ModelIdentity
 from tests.unit.model.models import EVERYTHING, MANIFEST, SIZE_PX, lively_model
 

@@ -268,10 +268,7 @@ def test_a_loaded_model_is_float32_and_in_evaluation_mode(bundle_folder: Path) -
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
 
-def test_saving_replaces_an_older_bundle_completely(
-    bundle_folder: Path, model: LsmAdapter
-) -> None:
-    (bundle_folder / "left-over").touch()
+def test_saving_replaces_an_older_bundle(bundle_folder: Path, model: LsmAdapter) -> None:
     state = stored_state(EVERYTHING, model)
     save_bundle(bundle_folder, MANIFEST | {"version": "2"}, state)
     assert sorted(path.name for path in bundle_folder.iterdir()) == [
@@ -288,6 +285,15 @@ def test_a_bundle_that_cannot_be_valid_is_never_written(
     with pytest.raises(BundleError, match="name: Field required"):
         save_bundle(tmp_path / "new", {}, model.state_dict())
     assert not list(tmp_path.iterdir())
+
+
+def test_saving_never_replaces_a_folder_that_holds_anything_else(
+    tmp_path: Path, model: LsmAdapter
+) -> None:
+    (tmp_path / "notes.txt").write_text("keep me")
+    with pytest.raises(BundleError, match=r"holds other files \(notes\.txt\); choose another"):
+        save_bundle(tmp_path, MANIFEST, model.state_dict())
+    assert (tmp_path / "notes.txt").read_text() == "keep me"
 
 
 def test_saving_where_a_file_is_in_the_way_is_an_error_that_names_it(

@@ -72,3 +72,31 @@ def test_two_pictures_of_one_stem_are_refused(data: Path) -> None:
     cv2.imwrite(str(images / "lums_1.png"), np.zeros((96, 128, 3), np.uint8))
     with pytest.raises(DataError, match=r"lums_1\.png: has the stem of lums_1\.jpg"):
         load_dataset(data, "dry_lums", None, 768)
+
+
+def write_class_masks(folder: Path) -> None:
+    """One picture whose left half is water, in UW-Bench's layout: class numbers 0 and 1."""
+    for name in ("JPEGImages", "SegmentationClass"):
+        (folder / name).mkdir(parents=True)
+    cv2.imwrite(str(folder / "JPEGImages" / "a_1.jpg"), np.zeros((8, 8, 3), np.uint8))
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, :4] = 1
+    cv2.imwrite(str(folder / "SegmentationClass" / "a_1.png"), mask)
+
+
+def test_class_numbers_are_water_in_their_own_folder_and_an_error_elsewhere(
+    tmp_path: Path,
+) -> None:
+    write_class_masks(tmp_path)
+    images, masks = tmp_path / "JPEGImages", tmp_path / "SegmentationClass"
+    (picture,) = read_pictures(images, masks=masks)
+    assert (picture.labels == WATER).mean() == 0.5
+    masks.rename(tmp_path / "masks")
+    with pytest.raises(DataError, match="go up to 1, but water is over 127"):
+        list(read_pictures(images, masks=tmp_path / "masks"))
+
+
+def test_a_whole_data_set_may_stand_for_its_folder_of_pictures(tmp_path: Path) -> None:
+    write_class_masks(tmp_path)
+    (picture,) = read_pictures(tmp_path, masks=None)
+    assert (picture.labels == WATER).mean() == 0.5

@@ -21,6 +21,7 @@ from lsm_train.fit import Pictures, load_pictures
 from lsm_train.samples import Source
 from lsm_train.self_training import confident_labels, read_labels, self_label, write_labels
 from lsm_train.stages import StageName
+from tests.unit.model.models import shrink_sam
 from tests.unit.train.conftest import EditRecipe
 
 ALONE = Process(0, 1, torch.device("cpu"))
@@ -250,6 +251,39 @@ def test_stages_of_a_run_with_another_seed_are_refused(tmp_path: Path, recipe: R
     other = open_run(tmp_path / "other", recipe, seed=0)
     with pytest.raises(RunError, match=r"one: was run with seed 4, not 0; .*--seed"):
         module._take_over(tmp_path / "one", other)
+
+
+def test_stages_of_a_run_on_another_split_are_refused(tmp_path: Path, recipe: Recipe) -> None:
+    open_run(tmp_path / "one", recipe, seed=0, pictures_sha256="a")
+    other = open_run(tmp_path / "other", recipe, seed=0, pictures_sha256="b")
+    with pytest.raises(RunError, match=r"one: was run on other pictures .* without --reuse"):
+        module._take_over(tmp_path / "one", other)
+    with pytest.raises(RunError, match="another recipe, seed or split"):
+        open_run(tmp_path / "one", recipe, seed=0, pictures_sha256="b")
+
+
+def test_a_picture_that_moves_to_another_part_changes_the_digest(pictures: Pictures) -> None:
+    moved = Pictures(pictures.labelled, pictures.validation, pictures.unlabelled)
+    assert moved.sha256 != pictures.sha256
+    again = Pictures(
+        {name: pictures.labelled[name] for name in sorted(pictures.labelled, reverse=True)},
+        pictures.unlabelled[::-1],
+        pictures.validation[::-1],
+    )
+    assert again.sha256 == pictures.sha256
+
+
+def test_sams_encoder_is_trained_at_its_own_size_only(
+    edit_recipe: EditRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_sam(monkeypatch)
+
+    def change(content: dict[str, Any]) -> None:
+        content["model"]["image_encoder"] = "sam_vit_b"
+        content["train_size_px"] = content["model"]["input_size_px"] + 32
+
+    with pytest.raises(RecipeError, match=r"train_size_px must equal model\.input_size_px"):
+        module._build(edit_recipe(change), seed=0)
 
 
 def test_models_of_one_seed_are_equal_and_of_two_are_not(recipe: Recipe) -> None:

@@ -144,11 +144,11 @@ def test_batches_made_ahead_are_those_made_one_by_one(sources: list[Source]) -> 
         assert torch.equal(batch.labels, alone.labels)
 
 
-def test_padding_is_never_something_to_learn_from(sources: list[Source]) -> None:
+def test_padding_is_dry_ground(sources: list[Source]) -> None:
     batch = make_batch(sources, PREPROCESSOR, batch_size=24, rng=np.random.default_rng(0))
     padded = (batch.images == 0.0).all(dim=1).all(dim=2)  # rows of nothing but padding
     assert padded.any()
-    assert (batch.labels[padded] == IGNORED).all()
+    assert (batch.labels[padded] == DRY).all()
 
 
 def test_sources_are_drawn_from_by_their_shares() -> None:
