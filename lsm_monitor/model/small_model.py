@@ -44,6 +44,10 @@ class SmallModel(nn.Module, ABC):
             labels: (B, S, S) uint8 of ``DRY``, ``WATER`` and ``IGNORED``.
         """
 
+    def pretrained_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the parameters that start pretrained and go on learning, more slowly."""
+        return ()
+
     def frozen_parameters(self) -> Sequence[nn.Parameter]:
         """Return the parameters that are never trained."""
         return ()

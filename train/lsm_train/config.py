@@ -77,6 +77,9 @@ class OptimiserSection(_Section):
 
     kind: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = Field(gt=0.0)
+    pretrained_factor: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="On the learning rate of pretrained layers."
+    )
     weight_decay: float = Field(default=0.0, ge=0.0)
     warmup_steps: int = Field(default=0, ge=0)
     final_learning_rate: float = Field(default=0.0, ge=0.0)

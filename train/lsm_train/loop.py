@@ -182,7 +182,7 @@ def _train_epoch(
             trainer.steps, settings.epochs * settings.steps_per_epoch, settings.optimiser
         )
         for group in trainer.optimiser.param_groups:
-            group["lr"] = settings.optimiser.learning_rate * factor
+            group["lr"] = group["base"] * factor
         trainer.optimiser.zero_grad()
         for index in range(settings.accumulate):
             total += (

@@ -11,16 +11,29 @@ from lsm_train.stages import Stage
 
 
 def make_optimiser(stage: Stage, settings: OptimiserSection) -> torch.optim.Optimizer:
-    """Return the optimiser of what the stage learns."""
+    """Return the optimiser of what the stage learns; pretrained layers in a group of their own.
+
+    Each group remembers its full learning rate as ``base``.
+    """
+    small_model = stage.model.head.small_model
+    pretrained = {id(p) for p in small_model.pretrained_parameters()} if small_model else set()
     learned = [p for p in stage.parameters() if p.requires_grad]
+    groups = [
+        {
+            "params": [p for p in learned if (id(p) in pretrained) == is_pretrained],
+            "base": settings.learning_rate * factor,
+        }
+        for is_pretrained, factor in ((False, 1.0), (True, settings.pretrained_factor))
+    ]
+    groups = [group for group in groups if group["params"]]
     rate, decay = settings.learning_rate, settings.weight_decay
     match settings.kind:
         case "adamw":
-            return torch.optim.AdamW(learned, rate, weight_decay=decay)
+            return torch.optim.AdamW(groups, rate, weight_decay=decay)
         case "adam":
-            return torch.optim.Adam(learned, rate, weight_decay=decay)
+            return torch.optim.Adam(groups, rate, weight_decay=decay)
         case "sgd":
-            return torch.optim.SGD(learned, rate, momentum=0.9, weight_decay=decay)
+            return torch.optim.SGD(groups, rate, momentum=0.9, weight_decay=decay)
 
 
 def learning_rate_factor(step: int, total_steps: int, settings: OptimiserSection) -> float:

@@ -44,10 +44,17 @@ def test_every_parameter_of_the_model_gets_a_gradient(model: SmallLite) -> None:
     assert without == []
 
 
-def test_the_encoder_is_frozen_and_nothing_else(model: SmallLite) -> None:
+def test_the_early_stages_are_frozen_and_the_later_ones_pretrained(model: SmallLite) -> None:
     frozen = {id(parameter) for parameter in model.frozen_parameters()}
-    names = {name for name, parameter in model.named_parameters() if id(parameter) in frozen}
-    assert names == {f"features.{name}" for name, _ in model.features.named_parameters()}
+    pretrained = {id(parameter) for parameter in model.pretrained_parameters()}
+    for name, parameter in model.named_parameters():
+        place = name.split(".")
+        is_early = place[:2] == ["features", "stem"] or (
+            place[:2] == ["features", "stages"] and int(place[2]) < 3
+        )
+        assert (id(parameter) in frozen) == is_early, name
+        is_later = place[0] == "features" and not is_early
+        assert (id(parameter) in pretrained) == is_later, name
 
 
 def test_training_keeps_the_statistics_of_the_features(model: SmallLite) -> None:

@@ -100,9 +100,9 @@ def test_calibration_stops_before_the_first_threshold_that_loses_water() -> None
 def test_the_demand_for_a_core_steps_back_in_logits() -> None:
     rule = calibrate(BlueIsWater(), [wet_road_beside_water()])
     strictest = 0.975  # the highest that is tried; water has 0.98
-    between = 0.85 * logit(strictest) + 0.15 * logit(rule.threshold)
+    between = 0.7 * logit(strictest) + 0.3 * logit(rule.threshold)
     assert logit(rule.core_threshold) == pytest.approx(between, abs=0.02)
-    assert rule.core_share == 0.2
+    assert rule.core_share == 0.1
 
 
 def test_without_a_stricter_core_that_costs_nothing_the_rule_has_none() -> None:

@@ -339,3 +339,19 @@ def test_every_optimisers_state_survives_being_stored(kind: str, model: LsmAdapt
     step(other_stage, other)
     for one, another in zip(stage.parameters(), other_stage.parameters(), strict=True):
         assert torch.equal(one, another)
+
+
+def test_pretrained_layers_learn_more_slowly(model: LsmAdapter) -> None:
+    stage = Stage("small", copy.deepcopy(model), LossesSection())
+    settings = OptimiserSection(learning_rate=0.1, pretrained_factor=0.5)
+    rates = {
+        id(parameter): group["base"]
+        for group in make_optimiser(stage, settings).param_groups
+        for parameter in group["params"]
+    }
+    small_model = stage.model.head.small_model
+    assert small_model is not None
+    pretrained = {id(parameter) for parameter in small_model.pretrained_parameters()}
+    assert pretrained
+    assert rates == {key: 0.05 if key in pretrained else 0.1 for key in rates}
+    assert len(rates) > len(pretrained)

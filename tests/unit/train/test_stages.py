@@ -31,7 +31,11 @@ LEARNED: dict[StageName, tuple[str, ...]] = {
     ),
     "one_stage": ("encoder.adapter.", "head."),
 }
-FROZEN_FEATURES = "head.small_model.features."
+# The stem and the first three stages of the small model's encoder.
+FROZEN_FEATURES = (
+    "head.small_model.features.stem.",
+    *(f"head.small_model.features.stages.{index}." for index in range(3)),
+)
 # The mask decoder makes one mask of SAM's four, and judges none; the prompt encoder is asked
 # for masks, not for points.
 UNUSED = (
