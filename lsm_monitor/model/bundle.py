@@ -30,6 +30,7 @@ from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_monitor.model.sam_vit import SamVit
+from lsm_monitor.model.storage import pack, unpack
 from lsm_monitor.model.weights import load_official_encoder
 
 FORMAT_VERSION = 2
@@ -150,15 +151,6 @@ def stored_state(parts: ModelParts, model: LsmAdapter) -> dict[str, torch.Tensor
     }
 
 
-def rounded(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in the type in which bundles hold it.
-
-    The weights of convolutions and linear layers are float16, which halves the file;
-    everything else keeps its type (batch norm variances would underflow).
-    """
-    return tensor.half() if name.endswith(".weight") and tensor.ndim > 1 else tensor
-
-
 def save_bundle(
     folder: Path, manifest: Mapping[str, object], state: Mapping[str, torch.Tensor]
 ) -> Manifest:
@@ -176,9 +168,7 @@ def save_bundle(
     Raises:
         BundleError: The manifest is invalid, or the folder cannot be written.
     """
-    data = safetensors.torch.save(
-        {name: rounded(name, tensor).contiguous() for name, tensor in state.items()}
-    )
+    data = safetensors.torch.save(pack(state))
     weights = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     fields = {"format_version": FORMAT_VERSION, **manifest, "weights": weights}
     complete = _validate(folder / MANIFEST_FILE, fields)
@@ -266,7 +256,10 @@ def _read_weights(path: Path, expected: WeightsSection) -> dict[str, torch.Tenso
         msg = f"{path}: its SHA-256 is not the one in {MANIFEST_FILE}; {_REINSTALL}"
         raise BundleError(msg)
     try:
-        return safetensors.torch.load(data)
+        return unpack(safetensors.torch.load(data))
+    except ValueError as exc:
+        msg = f"{path}: {exc}; {_REINSTALL}"
+        raise BundleError(msg) from exc
     except SafetensorError as exc:
         msg = f"{path}: is not a safetensors file ({exc}); {_REINSTALL}"
         raise BundleError(msg) from exc

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 import lsm_monitor
-from lsm_monitor.model.bundle import Manifest, rounded, save_bundle, stored_state
+from lsm_monitor.model.bundle import Manifest, save_bundle, stored_state
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.storage import pack, unpack
 from lsm_train.calibrate import calibrate
 from lsm_train.checkpoint import read_run
 from lsm_train.config import RENDERED, SIMULATED, Recipe
@@ -38,9 +39,7 @@ def export(run_folder: Path, *, data: Path, out: Path) -> Manifest:
     model, epoch = load_run(run)
     recipe = run.recipe
     state = stored_state(recipe.model, model)
-    model.load_state_dict(
-        {name: rounded(name, tensor).float() for name, tensor in state.items()}, strict=False
-    )
+    model.load_state_dict(unpack(pack(state)), strict=False)
     splits = read_splits(data)
     groups = {
         name: load_dataset(data, name, stems_of(splits, "val", name), _MAX_SIDE_PX)
