@@ -56,7 +56,7 @@ def main() -> None:
         write_curve(arguments.figures / "precision-recall.png", curves)
         shown = [pictures[level][index] for index in range(6) for level in LEVELS]
         draw_contact_sheet(
-            arguments.figures / "contact-sheet.png", model, shown, water_rule=rule
+            arguments.figures / "contact-sheet.jpg", model, shown, water_rule=rule
         )
 
 

@@ -154,7 +154,7 @@ def evaluate_command(
         Path | None, typer.Option(help="Draw precision over recall: .png, and .json beside it.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Draw pictures and predictions, a PNG.")
+        Path | None, typer.Option(help="Draw pictures and predictions: .png or .jpg.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -167,6 +167,9 @@ def evaluate_command(
         if drawing is not None and not drawing.parent.is_dir():
             msg = f"{drawing.parent}: no such folder; make it first"
             raise DataError(msg)
+    if sheet is not None and sheet.suffix not in {".png", ".jpg"}:
+        msg = f"{sheet}: end its name in .png or .jpg"
+        raise typer.BadParameter(msg, param_hint="--sheet")
     stems = None if split is None else read_stems(split, images)
     rule = loaded.manifest.water_rule
     result = evaluate(

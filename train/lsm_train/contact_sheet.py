@@ -28,7 +28,7 @@ def draw_contact_sheet(
     water_rule: WaterRule,
     branch: Branch = "whole",
 ) -> None:
-    """Write up to 24 pictures, evenly spread, each beside its prediction.
+    """Write, as PNG or JPEG, up to 24 pictures, evenly spread, each beside its prediction.
 
     Blue is water that was found, red is dry ground called water, yellow is water missed.
     """
@@ -42,8 +42,8 @@ def draw_contact_sheet(
     per_row = 2 * _PAIRS_PER_ROW
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % per_row)
     rows = [np.hstack(tiles[i : i + per_row]) for i in range(0, len(tiles), per_row)]
-    _, png = cv2.imencode(".png", np.ascontiguousarray(np.vstack(rows)[..., ::-1]))
-    path.write_bytes(png.tobytes())
+    _, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(np.vstack(rows)[..., ::-1]))
+    path.write_bytes(encoded.tobytes())
 
 
 def _painted(picture: Picture, predicted: np.ndarray) -> ImageArray:
