@@ -48,9 +48,7 @@ def test_only_weights_of_convolutions_and_linear_layers_are_rounded(model: LsmAd
 
 def test_a_weight_without_its_scales_is_an_error() -> None:
     packed = pack({"layer.weight": torch.ones(3, 2)})
-    with pytest.raises(
-        ValueError, match=r"layer\.weight has no scale for each of its 3"
-    ):
+    with pytest.raises(ValueError, match=r"layer\.weight has no scale for each of its 3"):
         unpack({"layer.weight": packed["layer.weight"]})
     with pytest.raises(ValueError, match="no scale"):
         unpack({**packed, "layer.weight.scale": torch.ones(2)})
