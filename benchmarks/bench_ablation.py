@@ -25,7 +25,6 @@ from lsm_train.evaluate import evaluate
 from lsm_train.fit import load_run
 from lsm_train.stages import Branch
 
-RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
 DRY_SETS = ("eval_dhaka_dry", "eval_dhaka_wet")
 SCORES_FILE = "scores.json"
 
@@ -60,12 +59,12 @@ def scores(folder: Path, data: Path, branch: Branch) -> dict[str, float]:
     flooded = data / "roadway_dev"
     stems = read_stems(f"{data / 'splits_dev.json'}:val", flooded / "images")
     pictures = read_pictures(flooded / "images", masks=flooded / "masks", stems=stems)
-    result = evaluate(model, pictures, water_rule=RULE, branch=branch)
+    result = evaluate(model, pictures, water_rule=WaterRule.plain(), branch=branch)
     figures = {"f1": 100 * (result.counts.f1 or 0.0), "iou": 100 * (result.counts.iou or 0.0)}
     for name in DRY_SETS:
         pictures = read_pictures(data / name / "images", masks=None)
-        alarms = evaluate(model, pictures, water_rule=RULE, branch=branch).alarm_share(0.02)
-        figures[name] = 100 * (alarms or 0.0)
+        result = evaluate(model, pictures, water_rule=WaterRule.plain(), branch=branch)
+        figures[name] = 100 * (result.alarm_share(0.02) or 0.0)
     path.write_text(json.dumps(figures) + "\n", encoding="utf-8")
     return figures
 

@@ -86,6 +86,11 @@ class WaterRule:
     core_threshold: float
     core_share: float
 
+    @classmethod
+    def plain(cls, threshold: float = 0.5) -> WaterRule:
+        """Return the rule that asks for no core: what compares models, not calibrations."""
+        return cls(threshold, threshold, 0.0)
+
     def apply(self, probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return (H, W) float32 with the pieces that lack a core set to zero."""
         water = probability >= self.threshold

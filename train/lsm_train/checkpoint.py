@@ -3,7 +3,8 @@
 RUN/run.json                        recipe and seed
 RUN/STAGE/best.safetensors, .json   weights that the stage has learned, at its best epoch
 RUN/STAGE/last.safetensors, .json   the same after its last epoch
-RUN/STAGE/state.safetensors, .json  everything needed to go on after an interruption
+RUN/STAGE/state.safetensors         everything needed to go on after an interruption
+RUN/small/early_labels.npz, final_  what the small model has labelled for self-training
 """
 
 from __future__ import annotations

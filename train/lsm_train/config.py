@@ -63,6 +63,9 @@ class RenderedSection(_Section):
 
     streets: int = Field(ge=1)
     pictures_per_street: int = Field(ge=1)
+    validation_streets: int = Field(
+        default=0, ge=0, description="Further streets, which only calibration looks at."
+    )
 
 
 class SimulatedSection(_Section):

@@ -19,6 +19,7 @@ from lsm_train.data import Picture, load_dataset, read_splits
 from lsm_train.evaluate import evaluate
 from lsm_train.fit import load_run
 from lsm_train.layouts import find_layout, list_images
+from lsm_train.rendered import render_validation_pictures
 from lsm_train.splits import stems_of
 
 _MAX_SIDE_PX = 4096  # native size: figures in a bundle are not made on shrunk pictures
@@ -45,6 +46,8 @@ def export(run_folder: Path, *, data: Path, out: Path) -> Manifest:
         name: load_dataset(data, name, stems_of(splits, "val", name), _MAX_SIDE_PX)
         for name in recipe.validation
     }
+    if recipe.rendered is not None and recipe.rendered.validation_streets:
+        groups[RENDERED] = render_validation_pictures(recipe.rendered)
     rule = calibrate(model, [picture for group in groups.values() for picture in group])
     manifest: dict[str, object] = {
         "name": recipe.name,

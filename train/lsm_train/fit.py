@@ -35,10 +35,8 @@ from lsm_train.stages import StageName
 
 logger = logging.getLogger(__name__)
 
-SELF_LABELS_FILE = "self_labels.npz"
 CONTACT_SHEET_FILE = "contact_sheet.png"
 _MIN_MEMORY_PX = 768
-_SHEET_RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,9 +122,8 @@ def fit(
             wait_for_all(process)
         if process.is_main:
             model, _ = load_run(run)
-            draw_contact_sheet(
-                out / CONTACT_SHEET_FILE, model, pictures.validation, water_rule=_SHEET_RULE
-            )
+            sheet = out / CONTACT_SHEET_FILE
+            draw_contact_sheet(sheet, model, pictures.validation, water_rule=WaterRule.plain())
 
 
 def load_run(run: Run) -> tuple[LsmAdapter, int]:

@@ -48,7 +48,6 @@ from lsm_train.stages import BRANCH, Stage, StageName, trained_state
 
 logger = logging.getLogger(__name__)
 
-_WATER_RULE = WaterRule(threshold=0.5, core_threshold=0.5, core_share=0.0)
 _AVERAGED = "averaged."
 _TRAINED = "trained."
 
@@ -248,7 +247,7 @@ def _validate(
     model: LsmAdapter, pictures: Sequence[Picture], name: StageName
 ) -> dict[str, float]:
     """Return the scores of :class:`EpochLog`; what is undefined scores 0."""
-    result = evaluate(model, pictures, water_rule=_WATER_RULE, branch=BRANCH[name])
+    result = evaluate(model, pictures, water_rule=WaterRule.plain(), branch=BRANCH[name])
     scores = {
         "val_iou": result.counts.iou,
         "val_precision": result.counts.precision,

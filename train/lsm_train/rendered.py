@@ -15,17 +15,27 @@ from lsm_train.data import Picture
 
 _DRY_SHARE = 0.4
 # Seeds below are left to the demo and to whoever measures on rendered streets.
-_FIRST_SEED = 10_000
+_FIRST_VALIDATION_SEED, _FIRST_SEED = 9_000, 10_000
 _LONGEST_S = 600.0
 
 
 def render_pictures(settings: RenderedSection) -> list[Picture]:
     """Return the same pictures for the same settings: many streets, each at a few moments."""
+    return _render(_FIRST_SEED, settings.streets, settings.pictures_per_street)
+
+
+def render_validation_pictures(settings: RenderedSection) -> list[Picture]:
+    """Return pictures of streets that :func:`render_pictures` never shows."""
+    streets = settings.validation_streets
+    return _render(_FIRST_VALIDATION_SEED, streets, settings.pictures_per_street)
+
+
+def _render(first_seed: int, streets: int, pictures_per_street: int) -> list[Picture]:
     pictures = []
-    for seed in range(_FIRST_SEED, _FIRST_SEED + settings.streets):
+    for seed in range(first_seed, first_seed + streets):
         rng = np.random.default_rng(seed)
         scene = StreetScene(random_style(seed))
-        for moment in range(settings.pictures_per_street):
+        for moment in range(pictures_per_street):
             is_dry = rng.random() < _DRY_SHARE
             level = 0.0 if is_dry else float(rng.uniform(0.05, 1.0))
             image, water = scene.render(level, float(rng.uniform(0.0, _LONGEST_S)))

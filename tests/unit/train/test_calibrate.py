@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -116,3 +117,11 @@ def test_dry_pictures_alone_give_a_rule_that_can_be_stored() -> None:
     rule = calibrate(BlueIsWater(), [striped_picture("dry", 16, 0)])
     assert 0.0 < rule.threshold < 1.0
     assert rule.threshold <= rule.core_threshold < 1.0
+
+
+def test_data_sets_count_alike_however_many_pictures_they_have() -> None:
+    # Ten pictures call for 0.9; the one of another camera loses its water from 0.75 on.
+    street = [replace(wet_road_beside_water(), dataset="street") for _ in range(10)]
+    mast = replace(striped_picture("p", 64, 64, blue=159), dataset="mast")
+    assert calibrate(BlueIsWater(), street).threshold == 0.9
+    assert calibrate(BlueIsWater(), [*street, mast]).threshold == 0.725
