@@ -135,6 +135,7 @@ def _build_head(parts: ModelParts, encoder: nn.Module) -> CoAdapter:
         neck=None if pyramid is None else PyramidNeck(pyramid[-2:], TOKEN_CHANNELS),
         small_model=small_model,
         spatial=parts.spatial_prompt,
+        small_model_say=parts.small_model_say,
         semantic_prompter=None
         if semantic is None
         else SemanticPrompter(

@@ -95,10 +95,12 @@ class EfficientNetLite0(nn.Module):
 
     Attributes:
         channels: Channels of each map, finest first.
+        strides: Stride of each map.
         stage_inputs: Channels and stride of each stage's input.
     """
 
     channels: tuple[int, ...] = tuple(stage.channels for stage in _STAGES if stage.is_output)
+    strides: tuple[int, ...] = (4, 8, 16, 32)
     embedded_channels = _STEM_CHANNELS
 
     def __init__(self) -> None:

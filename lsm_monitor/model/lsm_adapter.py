@@ -1,9 +1,10 @@
 """LSM-Adapter: a frozen large model guided by a small one (Song et al., ECCV 2024).
 
-    images -> image encoder + HE-Adapt -> Z        AdaptedEncoder: what an engine compiles
-    images, Z -> small model, prompters, combiner, prompt encoder, mask decoder -> logits
+    images, frequencies -> image encoder + HE-Adapt -> Z                      AdaptedEncoder
+    images, amplitude, Z -> small model, prompters, combiner, mask decoder -> logits  CoAdapter
 
-The two halves are separate modules, because the daemon runs the first on an engine.
+The two halves are separate modules, because the daemon runs each on an engine. The FFTs that
+make the second input of each stay outside: few runtimes know one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
 
 from lsm_monitor.model.high_frequency import high_frequency
@@ -25,11 +27,19 @@ from lsm_monitor.model.prompt_encoder import PromptEncoder
 from lsm_monitor.model.semantic_prompt import SemanticPrompt, SemanticPrompter
 from lsm_monitor.model.small_model import SmallModel
 from lsm_monitor.model.spatial_prompt import box_prompt, mask_prompt, point_prompt
-from lsm_monitor.model.style_prompt import StylePrompter
+from lsm_monitor.model.style_prompt import StylePrompter, amplitude_image
 
 
 class ImageEncoder(Protocol):
-    """A frozen encoder whose blocks take prompts."""
+    """A frozen encoder whose blocks take prompts.
+
+    Attributes:
+        channels: Channels of each map, finest first.
+        strides: Stride of each map.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the image embeddings, finest first."""
@@ -47,7 +57,7 @@ class ImageEncoder(Protocol):
 
 
 class AdaptedEncoder(nn.Module):
-    """Image encoder with its adapter: the part that is compiled.
+    """Image encoder with its adapter.
 
     Args:
         image_encoder: Frozen; see :class:`ImageEncoder`.
@@ -85,12 +95,14 @@ class Segmentation:
     """What the model says about a batch.
 
     Attributes:
-        logits: (B, 1, h, w) float32, water logits of the mask decoder.
+        logits: (B, 1, h, w) float32, water logits: the answer.
+        decoder_logits: The same of the mask decoder alone, which is what is trained.
         small_logits: (B, 1, h', w') float32 of the small model, if it gave a prompt.
         semantic: The semantic prompt, which the prototype loss needs.
     """
 
     logits: torch.Tensor
+    decoder_logits: torch.Tensor
     small_logits: torch.Tensor | None = None
     semantic: SemanticPrompt | None = None
 
@@ -101,7 +113,9 @@ class CoAdapter(nn.Module):
     Args:
         neck: Makes one embedding of an encoder's pyramid; ``None`` for an encoder with one map.
         small_model: The task-specific model.
-        spatial: How its logits become a prompt.
+        spatial: How its logits become a prompt; ``None`` leaves it unused.
+        small_model_say: Weight of its logits in the answer. The decoder is the more sure of
+            itself of the two, on wet roads too; the paper leaves it the last word.
         semantic_prompter: Tokens from the image embedding.
         style_prompter: A token from the amplitude spectrum.
         combiner: Weighs the prompts.
@@ -115,6 +129,7 @@ class CoAdapter(nn.Module):
         neck: PyramidNeck | None,
         small_model: SmallModel | None,
         spatial: SpatialPromptParts | None,
+        small_model_say: float,
         semantic_prompter: SemanticPrompter | None,
         style_prompter: StylePrompter | None,
         combiner: PromptCombiner | None,
@@ -129,26 +144,36 @@ class CoAdapter(nn.Module):
         self.combiner = combiner
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        self._spatial = spatial
+        self.spatial = spatial
+        self._small_model_say = small_model_say
 
     def forward(
-        self, images: torch.Tensor, maps: Sequence[torch.Tensor], *, prompted: bool = True
+        self,
+        images: torch.Tensor,
+        amplitude: torch.Tensor,
+        maps: Sequence[torch.Tensor],
+        *,
+        prompted: bool = True,
+        small_logits: torch.Tensor | None = None,
     ) -> Segmentation:
         """Segment a batch.
 
         Args:
-            images: (B, 3, S, S) float32, normalised.
+            images: (B, 3, S, S) float32, normalised; not looked at without a spatial prompt.
+            amplitude: (B, 3, side, side) float32, their amplitude images; not looked at
+                without a style prompter.
             maps: The image encoder's embeddings of them, finest first.
             prompted: ``False`` leaves out all prompts: stage one of the training.
+            small_logits: (B, 1, h', w') float32, taken instead of the small model's own.
         """
         embedding = maps[0] if self.neck is None else self.neck(maps[-2:])
         finer_maps = () if self.neck is None else maps[:-2]
-        small_logits = None
         tokens: dict[str, torch.Tensor] = {}
         dense = semantic = None
         if prompted:
-            if self._spatial is not None and self.small_model is not None:
-                small_logits = self.small_model(images).float()
+            if self.spatial is not None and self.small_model is not None:
+                if small_logits is None:
+                    small_logits = self.small_model(images).float()
                 token, dense = self._spatial_prompt(small_logits, embedding)
                 if token is not None:
                     tokens["spatial"] = token
@@ -156,7 +181,7 @@ class CoAdapter(nn.Module):
                 semantic = self.semantic_prompter(embedding)
                 tokens["semantic"] = semantic.tokens
             if self.style_prompter is not None:
-                tokens["style"] = self.style_prompter(images)
+                tokens["style"] = self.style_prompter(amplitude)
         batch, channels, *size_hw = embedding.shape
         if prompted and self.combiner is not None:
             sparse, dense = self.combiner(tokens, dense, batch)
@@ -168,14 +193,23 @@ class CoAdapter(nn.Module):
         if dense is None:
             dense = self.prompt_encoder.no_mask(batch, size)
         positions = self.prompt_encoder.dense_positions(size)
-        logits, _ = self.mask_decoder(embedding, positions, sparse, dense, finer_maps)
-        return Segmentation(logits, small_logits, semantic)
+        decoded, _ = self.mask_decoder(embedding, positions, sparse, dense, finer_maps)
+        return Segmentation(
+            self._answer(decoded, small_logits), decoded, small_logits, semantic
+        )
+
+    def _answer(self, decoded: torch.Tensor, small_logits: torch.Tensor | None) -> torch.Tensor:
+        """Weigh the decoder's logits with the small model's."""
+        if small_logits is None or not self._small_model_say:
+            return decoded
+        small = F.interpolate(small_logits, decoded.shape[-2:], mode="bilinear")
+        return torch.lerp(decoded, small, self._small_model_say)
 
     def _spatial_prompt(
         self, small_logits: torch.Tensor, embedding: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Return the spatial prompt as tokens or as dense map."""
-        spatial = self._spatial
+        spatial = self.spatial
         assert spatial is not None  # noqa: S101 - the caller has looked
         if spatial.kind == "mask":
             size_hw = (embedding.shape[-2], embedding.shape[-1])
@@ -216,11 +250,19 @@ class LsmAdapter(nn.Module):
         self.removed_share = removed_share
 
     def forward(
-        self, images: torch.Tensor, equalised: torch.Tensor, *, prompted: bool = True
+        self,
+        images: torch.Tensor,
+        equalised: torch.Tensor,
+        *,
+        prompted: bool = True,
+        small_logits: torch.Tensor | None = None,
     ) -> Segmentation:
         """Segment a batch of what :class:`~lsm_monitor.model.preprocess.Prepared` holds."""
         maps = self.encoder(images, self.frequencies(equalised))
-        segmentation: Segmentation = self.head(images, maps, prompted=prompted)
+        amplitude = self.amplitude(images) if prompted else images
+        segmentation: Segmentation = self.head(
+            images, amplitude, maps, prompted=prompted, small_logits=small_logits
+        )
         return segmentation
 
     def frequencies(self, equalised: torch.Tensor) -> torch.Tensor:
@@ -228,3 +270,12 @@ class LsmAdapter(nn.Module):
         if self.encoder.adapter is None:
             return equalised
         return high_frequency(equalised, self.removed_share)
+
+    def amplitude(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, S, S) pictures -> their amplitude images, (B, 3, side, side) float32.
+
+        Without a style prompter nobody looks at them: the pictures come back.
+        """
+        if self.head.style_prompter is None:
+            return images
+        return amplitude_image(images)

@@ -72,7 +72,7 @@ class MaskDecoder(sam_source.MaskDecoder):
             msg = f"{must} high-resolution maps are needed, got {found}"
             raise ValueError(msg)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([output_tokens.expand(len(embeddings), -1, -1), sparse], dim=1)
+        tokens = torch.cat([output_tokens.expand(embeddings.shape[0], -1, -1), sparse], dim=1)
         tokens, pixels = self.transformer(embeddings + dense, positions, tokens)
         pixels = pixels.transpose(1, 2).view(embeddings.shape)
         upscaled = self._upscale(pixels, high_resolution)

@@ -76,11 +76,20 @@ class ModelParts(_Parts):
     semantic_prompt: SemanticPromptParts | None
     style_prompt: bool
     prompt_combiner: bool = Field(description="Learned weights and an adaptive token (DPC).")
+    small_model_say: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Weight of the small model's logits in the answer, next to the decoder's.",
+    )
 
     @model_validator(mode="after")
     def _spatial_prompts_need_a_small_model(self) -> Self:
         if self.spatial_prompt is not None and self.small_model is None:
             msg = "'spatial_prompt' needs a 'small_model'"
+            raise ValueError(msg)
+        if self.small_model_say and self.spatial_prompt is None:
+            msg = "'small_model_say' needs a 'spatial_prompt': without one nobody asks it"
             raise ValueError(msg)
         return self
 

@@ -2,10 +2,12 @@
 
 Trainer, engines and daemon all call :class:`Preprocessor`. Two versions of "resize and
 normalise" that differ by half a pixel or one rounding cost accuracy nobody can find later.
+The daemon calls its two halves one by one: what goes to another device are bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -45,6 +47,21 @@ LITE_NORMALISATION = Normalisation("rgb-letterbox-127-128", (127.0,) * 3, (128.0
 IMAGENET_NORMALISATION = Normalisation(
     "rgb-letterbox-imagenet", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resized:
+    """One picture at the model's size, in bytes.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB, the longer side S.
+        equalised: The same after histogram equalisation; ``image`` itself when that is off.
+        letterbox: How the picture was fitted.
+    """
+
+    image: ImageArray
+    equalised: ImageArray
+    letterbox: Letterbox
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +105,19 @@ class Preprocessor:
         Raises:
             ValueError: ``image`` is not (H, W, 3) uint8.
         """
+        resized = self.resize(image)
+        (normalised,) = self.normalise([resized.image])
+        if resized.equalised is resized.image:
+            return Prepared(normalised, normalised, resized.letterbox)
+        (equalised,) = self.normalise([resized.equalised])
+        return Prepared(normalised, equalised, resized.letterbox)
+
+    def resize(self, image: ImageArray) -> Resized:
+        """Return ``image``, (H, W, 3) uint8 RGB, at the model's size; the first half.
+
+        Raises:
+            ValueError: ``image`` is not (H, W, 3) uint8.
+        """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:  # noqa: PLR2004
             msg = f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}"
             raise ValueError(msg)
@@ -99,21 +129,25 @@ class Preprocessor:
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             resized = cv2.resize(image, (width, height), interpolation=method)
             image = np.asarray(resized, np.uint8)
-        normalised = self._normalise(image)
-        if self.equalisation == "off":
-            return Prepared(normalised, normalised, letterbox)
-        return Prepared(
-            normalised, self._normalise(equalise(image, self.equalisation)), letterbox
-        )
+        return Resized(image, equalise(image, self.equalisation), letterbox)
 
-    def _normalise(self, image: ImageArray) -> torch.Tensor:
-        tensor = torch.zeros(3, self.input_size_px, self.input_size_px)
-        height, width = image.shape[:2]
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
-        mean = torch.tensor(self.normalisation.mean)[:, None, None]
-        deviation = torch.tensor(self.normalisation.deviation)[:, None, None]
-        tensor[:, :height, :width] = pixels.sub_(mean).div_(deviation)
-        return tensor
+    def normalise(self, images: Sequence[ImageArray], device: str = "cpu") -> torch.Tensor:
+        """Return (B, 3, S, S) float32 on ``device``; the second half, computed there.
+
+        Args:
+            images: (h, w, 3) uint8 RGB each, no side longer than S.
+            device: In torch's words. What crosses to it are the bytes.
+        """
+        size_px = self.input_size_px
+        batch = torch.zeros(len(images), 3, size_px, size_px, device=device)
+        mean = torch.tensor(self.normalisation.mean, device=device)[:, None, None]
+        deviation = torch.tensor(self.normalisation.deviation, device=device)[:, None, None]
+        for square, image in zip(batch, images, strict=True):
+            height, width = image.shape[:2]
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+            channels = pixels.permute(2, 0, 1).float()
+            square[:, :height, :width] = channels.sub_(mean).div_(deviation)
+        return batch
 
 
 def fit(frame_hw: tuple[int, int], input_size: int) -> Letterbox:

@@ -50,6 +50,10 @@ class SemanticPrompter(nn.Module):
         nn.init.trunc_normal_(prototypes, std=0.02)
         self.register_buffer("prototypes", F.normalize(prototypes, dim=-1))
 
+    def extra_repr(self) -> str:
+        """Return what the weights do not tell."""
+        return f"foreground_only={self._foreground_only}"
+
     def forward(self, embedding: torch.Tensor) -> SemanticPrompt:
         """(B, D, h, w) image embedding Z -> the prompt; a class without pixels gives zeros."""
         with torch.autocast(embedding.device.type, enabled=False):

@@ -33,29 +33,36 @@ class StylePrompter(nn.Module):
             inputs = outputs
         self.encode = nn.Sequential(*layers)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, S, S) normalised -> (B, 1, D) float32, e_Sty."""
-        if images.shape[-1] > _SIDE_PX:
-            images = F.interpolate(
-                images, (_SIDE_PX, _SIDE_PX), mode="bilinear", antialias=True
-            )
-        token: torch.Tensor = self.encode(amplitude_image(images)).mean((2, 3))
+    def forward(self, amplitude: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) from :func:`amplitude_image` -> (B, 1, D) float32, e_Sty."""
+        token: torch.Tensor = self.encode(amplitude).mean((2, 3))
         return token[:, None]
 
 
+def amplitude_side_px(input_size_px: int) -> int:
+    """Return the side of the amplitude image of a picture with this side."""
+    return min(input_size_px, _SIDE_PX)
+
+
 def amplitude_image(images: torch.Tensor) -> torch.Tensor:
-    """Return the pictures rebuilt from their amplitudes alone.
+    """Return the pictures, at 256 px at most, rebuilt from their amplitudes alone.
 
     f = iFFT(|FFT(f)|) (Eq. 5) is real, blind to where things stand, and has a peak at pixel
     (0, 0) some hundred times its median. The peak is moved to the middle and everything
     compressed by sign(f) log(1 + |f|), or one pixel would speak for the picture.
 
+    It is no part of the prompter, because few compilers of networks know an FFT or a resize
+    that averages.
+
     Args:
-        images: (B, 3, H, W) floating point.
+        images: (B, 3, S, S) float32, normalised.
 
     Returns:
-        (B, 3, H, W) float32.
+        (B, 3, side, side) float32, see :func:`amplitude_side_px`.
     """
+    side_px = amplitude_side_px(images.shape[-1])
+    if images.shape[-1] > side_px:
+        images = F.interpolate(images, (side_px, side_px), mode="bilinear", antialias=True)
     with torch.autocast(images.device.type, enabled=False):
         amplitude = torch.fft.fft2(images.float()).abs()
         rebuilt = torch.fft.fftshift(torch.fft.ifft2(amplitude).real, dim=(-2, -1))

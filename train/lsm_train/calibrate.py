@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,7 +16,6 @@ _THRESHOLDS = np.linspace(0.3, 0.9, 25)
 _CORE_THRESHOLDS = np.linspace(0.5, 0.975, 20)
 _CORE_SHARE = 0.1
 _TOLERATED_IOU_LOSS = 0.005
-_STEP_BACK = 0.3
 
 Mask = npt.NDArray[np.bool_]
 Scored = tuple[npt.NDArray[np.float32], Mask]  # probabilities and true water of a picture
@@ -30,9 +28,7 @@ def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
     masts count as much as streets at eye level, however many pixels either has. The threshold
     is the *highest* one whose IoU is within half a point of the best: on the plateau around
     the optimum, the stricter choice costs nothing and rings fewer false alarms. The demand
-    for a core is found alike, and then a part of the way back, in logits, to the threshold:
-    other floods are seen with less confidence than those of the pictures at hand. Without
-    that step, rendered streets seen from a mast lost two thirds of their shallow water.
+    for a core is found alike.
     """
     # At the size at which the daemon applies the rule.
     small = (shrink(picture, MASK_MAX_SIDE_PX) for picture in pictures)
@@ -48,8 +44,7 @@ def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
     without_core = _mean_iou(scored, WaterRule.plain(threshold))
     tolerated = without_core - _TOLERATED_IOU_LOSS
     strictest = _highest(stricter, by_core, at_least=tolerated, otherwise=threshold)
-    core = _logit(strictest) * (1 - _STEP_BACK) + _logit(threshold) * _STEP_BACK
-    return WaterRule(threshold, round(1.0 / (1.0 + math.exp(-core)), 3), _CORE_SHARE)
+    return WaterRule(threshold, strictest, _CORE_SHARE)
 
 
 def _highest(
@@ -77,7 +72,3 @@ def _iou(scored: Iterable[Scored], rule: WaterRule) -> float:
         intersection += int((predicted & water).sum())
         union += int((predicted | water).sum())
     return intersection / max(union, 1)
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability / (1.0 - probability))

@@ -100,6 +100,14 @@ class LossesSection(_Section):
     small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
 
 
+class PromptNoiseSection(_Section):
+    """How the small model's logits are disturbed before they prompt; see ``prompt_noise``."""
+
+    confidence: float = Field(ge=0.0, description="They are scaled by up to exp(+-this).")
+    error: float = Field(ge=0.0, description="Standard deviation of bias and blobs, in logits.")
+    dropped_share: float = Field(ge=0.0, lt=1.0, description="Of pictures with no mask at all.")
+
+
 class StageSection(_Section):
     """How long and how one stage is trained.
 
@@ -122,6 +130,9 @@ class StageSection(_Section):
     patience_epochs: int | None = Field(
         default=None, ge=1, description="Stop when val IoU has not grown for so many epochs."
     )
+    prompt_noise: PromptNoiseSection | None = Field(
+        default=None, description="Stage 'joint' only: the small model is frozen there."
+    )
 
 
 class StagesSection(_Section):
@@ -137,6 +148,11 @@ class StagesSection(_Section):
 
     @model_validator(mode="after")
     def _is_one_strategy(self) -> Self:
+        for name in ("small", "large", "one_stage"):
+            stage: StageSection | None = getattr(self, name)
+            if stage is not None and stage.prompt_noise is not None:
+                msg = f"'prompt_noise' belongs to stage 'joint', not to {name!r}"
+                raise ValueError(msg)
         two_stage = [stage for stage in (self.small, self.large, self.joint) if stage]
         if bool(self.one_stage) == bool(two_stage):
             msg = "name either 'one_stage' alone, or 'small', 'large' and 'joint'"

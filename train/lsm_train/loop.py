@@ -135,7 +135,7 @@ def train_stage(
 def _set_up(
     name: StageName, model: LsmAdapter, settings: StageSection, process: Process
 ) -> StageTrainer:
-    stage = Stage(name, model, settings.losses).to(process.device)
+    stage = Stage(name, model, settings.losses, settings.prompt_noise).to(process.device)
     stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     step_module: nn.Module = stage
     if process.count > 1:

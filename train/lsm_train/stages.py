@@ -20,8 +20,9 @@ from torch import nn
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.semantic_prompt import SemanticPrompt
 from lsm_monitor.model.small_model import SmallModel
-from lsm_train.config import LossesSection
+from lsm_train.config import LossesSection, PromptNoiseSection
 from lsm_train.losses import large_loss
+from lsm_train.prompt_noise import disturb
 from lsm_train.prototypes import prototype_loss, update_prototypes
 
 StageName = Literal["small", "large", "joint", "one_stage"]
@@ -56,13 +57,21 @@ class Stage(nn.Module):
         name: Which stage.
         model: Is trained in place; everything that the stage does not learn is frozen.
         weights: Of the loss's terms.
+        prompt_noise: How the small model's mask is disturbed, if at all.
     """
 
-    def __init__(self, name: StageName, model: LsmAdapter, weights: LossesSection) -> None:
+    def __init__(
+        self,
+        name: StageName,
+        model: LsmAdapter,
+        weights: LossesSection,
+        prompt_noise: PromptNoiseSection | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
         self.model = model
         self._weights = weights
+        self._prompt_noise = prompt_noise
         self._seen: list[tuple[SemanticPrompt, torch.Tensor]] = []
         wanted = {id(parameter) for parameter in _learned(name, model)}
         for parameter in model.parameters():
@@ -80,8 +89,13 @@ class Stage(nn.Module):
         """
         if self.name == "small":
             return _small_model(self.model).loss(images, labels)
-        segmentation = self.model(images, equalised, prompted=self.name != "large")
-        loss = large_loss(segmentation.logits, labels, self._weights)
+        segmentation = self.model(
+            images,
+            equalised,
+            prompted=self.name != "large",
+            small_logits=self._disturbed_small_logits(images),
+        )
+        loss = large_loss(segmentation.decoder_logits, labels, self._weights)
         if segmentation.semantic is not None:
             loss = loss + prototype_loss(segmentation.semantic, labels, self._weights)
             semantic = SemanticPrompt(*(part.detach() for part in segmentation.semantic))
@@ -90,6 +104,12 @@ class Stage(nn.Module):
             small = self.model.head.small_model.loss(images, labels)
             loss = loss + self._weights.small * small
         return loss
+
+    def _disturbed_small_logits(self, images: torch.Tensor) -> torch.Tensor | None:
+        small_model = self.model.head.small_model
+        if self._prompt_noise is None or small_model is None or self.model.head.spatial is None:
+            return None
+        return disturb(small_model(images).float(), self._prompt_noise)
 
     @property
     def trains_in_bf16(self) -> bool:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
 
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
-from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt
+from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt, flat_weights
 from lsm_monitor.model.lsm_adapter import AdaptedEncoder, ImageEncoder
 from lsm_monitor.model.sam_vit import VIT_SIZES, SamVit
 from tests.unit.model.models import SIZE_PX, TINY_VIT, noise, parameter_count
@@ -146,3 +148,51 @@ def test_a_batch_of_two_equals_two_batches_of_one(encoder: AdaptedEncoder) -> No
         second = encoder(images[1:], frequencies[1:])
     apart = tuple(torch.cat(pair) for pair in zip(first, second, strict=True))
     assert difference(together, apart) < 1e-4
+
+
+def test_weights_as_a_vector_stand_in_the_order_of_the_layers() -> None:
+    torch.manual_seed(0)
+    adapter = VitHeAdapt(width=64, depth=2, patch_px=16)  # 2 inner channels
+    frequency, reduce = adapter.frequency_embedding, adapter.reduce
+    vector = flat_weights(adapter)
+    assert vector.shape == (parameter_count(adapter),)
+    assert vector[:1536].equal(frequency.weight.flatten())
+    assert vector[1538:1666].equal(reduce.weight.flatten())
+    assert vector[1668:1672].equal(adapter.individual[0].get_parameter("0.weight").flatten())
+    assert vector[-64:].equal(adapter.shared.bias)
+
+
+def test_the_vector_is_a_copy() -> None:
+    adapter = VitHeAdapt(width=64, depth=2, patch_px=16)
+    before = adapter.reduce.weight.clone()
+    flat_weights(adapter).zero_()
+    assert adapter.reduce.weight.equal(before)
+
+
+def lively(adapter: nn.Module, seed: int) -> nn.Module:
+    """Return ``adapter`` with weights and biases that all matter."""
+    torch.manual_seed(seed)
+    for parameter in adapter.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return adapter
+
+
+@pytest.mark.parametrize("make", [adapted_vit, adapted_cnn], ids=["vit", "cnn"])
+def test_with_weights_of_each_pictures_own_each_gets_the_prompts_of_its_adapter(
+    make: Callable[[], AdaptedEncoder],
+) -> None:
+    one, other = (lively(make().adapter or nn.Module(), seed) for seed in (1, 2))
+    assert isinstance(one, VitHeAdapt | CnnHeAdapt)
+    plain: ImageEncoder = make().image_encoder  # type: ignore[assignment]  # it is one
+    embedded, frequencies = plain.embed_patches(noise(3)), noise(3, seed=3).abs()
+    weights = torch.stack([flat_weights(adapter) for adapter in (one, other, one)])
+    with torch.inference_mode():
+        found = one.prompts(embedded, frequencies, weights)
+        expected, others = one(embedded, frequencies), other(embedded, frequencies)
+    assert [prompt is None for prompt in found] == [prompt is None for prompt in expected]
+    for mixed, first, second in zip(found, expected, others, strict=True):
+        if mixed is None:
+            continue
+        assert (first - second).abs().max() > 0.1  # or nothing is shown
+        torch.testing.assert_close(mixed[::2], first[::2], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mixed[1], second[1], rtol=1e-4, atol=1e-5)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
 
 from lsm_monitor.model.build import build_model
@@ -21,6 +22,7 @@ from lsm_monitor.model.parts import (
     SpatialPromptParts,
 )
 from lsm_monitor.model.spatial_prompt import box_prompt, point_prompt
+from lsm_monitor.model.style_prompt import amplitude_image
 from tests.unit.model.models import (
     EVERYTHING,
     NO_PROMPTS,
@@ -243,10 +245,22 @@ def test_the_adapter_sees_the_equalised_picture_and_the_rest_the_plain_one(
     images, equalised = noise(1), noise(1, seed=3)
     with torch.inference_mode():
         maps = model.encoder(images, high_frequency(equalised, 0.25))
-        expected = model.head(images, maps)
+        expected = model.head(images, amplitude_image(images), maps)
         found = model(images, equalised)
     assert torch.equal(found.logits, expected.logits)
     assert torch.equal(model.frequencies(equalised), high_frequency(equalised, 0.25))
+    assert torch.equal(model.amplitude(images), amplitude_image(images))
+
+
+def test_the_style_prompter_sees_nothing_but_the_amplitude_image(model: LsmAdapter) -> None:
+    images, maps = noise(1), model.encoder(noise(1), noise(1, seed=3))
+    seen = spy(model)
+    with torch.inference_mode():
+        model.head(images, amplitude_image(images), maps)
+        one = seen.sparse
+        model.head(images, amplitude_image(5.0 * images), maps)
+    changed = (seen.sparse - one).abs().amax(2)[0] > 1e-3
+    assert changed.tolist() == [False, False, True, False]  # dry, water, style, adaptive
 
 
 def test_without_an_adapter_the_equalised_picture_is_not_looked_at() -> None:
@@ -255,6 +269,49 @@ def test_without_an_adapter_the_equalised_picture_is_not_looked_at() -> None:
         one = model(noise(1), noise(1, seed=3))
         other = model(noise(1), noise(1, seed=4))
     assert torch.equal(one.logits, other.logits)
+
+
+def test_without_a_style_prompter_the_amplitude_image_is_not_looked_at() -> None:
+    model = build_model(EVERYTHING.model_copy(update={"style_prompt": False})).eval()
+    images = noise(1)
+    assert model.amplitude(images) is images
+    nothing = torch.full_like(images, torch.nan)
+    with torch.inference_mode():
+        maps = model.encoder(images, images)
+        found = model.head(images, nothing, maps)
+    assert found.logits.isfinite().all()
+
+
+def test_the_answer_weighs_the_decoder_with_the_small_model() -> None:
+    parts = EVERYTHING.model_copy(update={"small_model_say": 0.67})
+    model = build_model(parts).eval()
+    with torch.inference_mode():
+        found = model(noise(2), noise(2, seed=3))
+        unprompted = model(noise(2), noise(2, seed=3), prompted=False)
+    assert found.small_logits is not None
+    small = F.interpolate(found.small_logits, found.logits.shape[-2:], mode="bilinear")
+    expected = 0.33 * found.decoder_logits + 0.67 * small
+    torch.testing.assert_close(found.logits, expected)
+    assert torch.equal(unprompted.logits, unprompted.decoder_logits)
+
+
+def test_without_a_say_of_the_small_model_the_decoder_has_the_last_word(
+    model: LsmAdapter,
+) -> None:
+    with torch.inference_mode():
+        found = model(noise(2), noise(2, seed=3))
+    assert torch.equal(found.logits, found.decoder_logits)
+
+
+def test_a_mask_may_be_given_in_place_of_the_small_models(model: LsmAdapter) -> None:
+    images, equalised = noise(1), noise(1, seed=3)
+    with torch.inference_mode():
+        own = model(images, equalised)
+        assert own.small_logits is not None
+        same = model(images, equalised, small_logits=own.small_logits)
+        other = model(images, equalised, small_logits=-own.small_logits)
+    assert torch.equal(same.logits, own.logits)
+    assert not torch.equal(other.logits, own.logits)
 
 
 def test_everything_but_the_frozen_encoder_learns_from_the_logits(model: LsmAdapter) -> None:

@@ -193,3 +193,31 @@ def test_the_picture_itself_is_never_changed() -> None:
     for kind in KINDS:
         preprocessor(kind)(image)
     assert np.array_equal(image, before)
+
+
+@every_kind
+def test_the_two_halves_make_the_whole_for_pictures_of_any_size(kind: Equalisation) -> None:
+    whole = preprocessor(kind)
+    pictures = [picture(40, 90), picture(90, 40, 1), picture(64, 64, 2)]
+    halves = [whole.resize(each) for each in pictures]
+    assert all(each.image.dtype == each.equalised.dtype == np.uint8 for each in halves)
+    images = whole.normalise([each.image for each in halves])
+    equalised = whole.normalise([each.equalised for each in halves])
+    assert images.shape == (3, 3, 64, 64)
+    for index, each in enumerate(pictures):
+        prepared = whole(each)
+        assert torch.equal(images[index], prepared.image)
+        assert torch.equal(equalised[index], prepared.equalised)
+        assert halves[index].letterbox == prepared.letterbox
+
+
+def test_normalising_leaves_the_picture_as_it_is() -> None:
+    image = picture(64, 64)
+    preprocessor().normalise([image])
+    assert np.array_equal(image, picture(64, 64))
+
+
+def test_pictures_are_normalised_on_the_device_that_is_asked_for() -> None:
+    found = preprocessor().normalise([picture(40, 64)], "meta")  # a device like any other
+    assert found.device.type == "meta"
+    assert found.shape == (1, 3, 64, 64)

@@ -5,7 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsm_monitor.model.style_prompt import StylePrompter, amplitude_image
+from lsm_monitor.model.style_prompt import (
+    StylePrompter,
+    amplitude_image,
+    amplitude_side_px,
+)
 from tests.unit.model.models import noise
 
 SIDE_PX = 32
@@ -52,10 +56,22 @@ def test_its_peak_is_in_the_middle_and_compressed(seed: int) -> None:
     assert found.max() < 10.0
 
 
-@pytest.mark.parametrize("size_px", [64, 256, 512])
-def test_pictures_of_any_size_give_one_token(prompter: StylePrompter, size_px: int) -> None:
+def test_large_pictures_are_shrunk_first_and_averaged() -> None:
+    columns = torch.tensor([1.0, -1.0, -1.0, 1.0]).repeat(256)  # averages to nothing
+    found = amplitude_image(columns.expand(1, 3, 1024, -1))
+    assert found.shape == (1, 3, 256, 256)
+    assert found.abs().median() < 0.01
+
+
+@pytest.mark.parametrize(("size_px", "side_px"), [(64, 64), (256, 256), (512, 256)])
+def test_pictures_of_any_size_give_one_token(
+    prompter: StylePrompter, size_px: int, side_px: int
+) -> None:
     with torch.inference_mode():
-        token = prompter(noise(2, size_px=size_px))
+        amplitude = amplitude_image(noise(2, size_px=size_px))
+        token = prompter(amplitude)
+    assert amplitude.shape == (2, 3, side_px, side_px)
+    assert amplitude_side_px(size_px) == side_px
     assert token.shape == (2, 1, 256)
     assert token.isfinite().all()
 
@@ -65,9 +81,10 @@ def test_the_token_tells_pictures_apart_but_not_where_things_stand(
 ) -> None:
     images = noise(1)
     with torch.inference_mode():
-        token = prompter(images)
-        moved = prompter(images.roll((5, 20), dims=(-2, -1)))
-        smoother = prompter(torch.nn.functional.avg_pool2d(images, 5, 1, 2))
+        token = prompter(amplitude_image(images))
+        moved = prompter(amplitude_image(images.roll((5, 20), dims=(-2, -1))))
+        smooth = torch.nn.functional.avg_pool2d(images, 5, 1, 2)
+        smoother = prompter(amplitude_image(smooth))
     torch.testing.assert_close(moved, token, rtol=0, atol=1e-4)
     assert (smoother - token).abs().max() > 0.01
 
@@ -76,7 +93,7 @@ def test_the_token_tells_pictures_apart_but_not_where_things_stand(
 def test_a_batch_of_two_equals_two_batches_of_one(*, training: bool) -> None:
     torch.manual_seed(0)
     prompter = StylePrompter(256).train(training)
-    images = torch.cat([noise(1), 5.0 * noise(1, seed=2)])
+    images = amplitude_image(torch.cat([noise(1), 5.0 * noise(1, seed=2)]))
     with torch.inference_mode():
         apart = torch.cat([prompter(images[:1]), prompter(images[1:])])
         torch.testing.assert_close(prompter(images), apart, rtol=1e-4, atol=1e-5)
@@ -85,5 +102,5 @@ def test_a_batch_of_two_equals_two_batches_of_one(*, training: bool) -> None:
 def test_every_parameter_gets_a_gradient() -> None:
     torch.manual_seed(0)
     prompter = StylePrompter(256)
-    torch.autograd.backward(prompter(noise(1)).square().sum())
+    torch.autograd.backward(prompter(amplitude_image(noise(1))).square().sum())
     assert all(p.grad is not None and p.grad.any() for p in prompter.parameters())

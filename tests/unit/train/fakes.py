@@ -25,9 +25,11 @@ class BlueIsWater(LsmAdapter):
         equalised: torch.Tensor,  # noqa: ARG002 - the signature of LsmAdapter
         *,
         prompted: bool = True,
+        small_logits: torch.Tensor | None = None,  # noqa: ARG002 - as above
     ) -> Segmentation:
         logits = nn.functional.avg_pool2d(images[:, 2:], 4) * 4.0
-        return Segmentation(logits if prompted else -logits)
+        answer = logits if prompted else -logits
+        return Segmentation(answer, answer)
 
 
 def striped_picture(name: str, blue_rows: int, water_rows: int, blue: int = 255) -> Picture:

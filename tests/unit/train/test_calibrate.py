@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -26,10 +25,6 @@ pictures = arrays.arrays(
 )
 shares = st.floats(0.0, 1.0)
 thresholds = st.floats(0.01, 0.99)
-
-
-def logit(probability: float) -> float:
-    return math.log(probability / (1.0 - probability))
 
 
 @given(pictures, thresholds, thresholds, shares)
@@ -98,11 +93,9 @@ def test_calibration_stops_before_the_first_threshold_that_loses_water() -> None
     assert calibrate(BlueIsWater(), [picture]).threshold == 0.725
 
 
-def test_the_demand_for_a_core_steps_back_in_logits() -> None:
+def test_the_demand_for_a_core_is_the_strictest_that_costs_nothing() -> None:
     rule = calibrate(BlueIsWater(), [wet_road_beside_water()])
-    strictest = 0.975  # the highest that is tried; water has 0.98
-    between = 0.7 * logit(strictest) + 0.3 * logit(rule.threshold)
-    assert logit(rule.core_threshold) == pytest.approx(between, abs=0.02)
+    assert rule.core_threshold == 0.975  # the highest that is tried; water has 0.98
     assert rule.core_share == 0.1
 
 

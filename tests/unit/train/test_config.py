@@ -88,6 +88,12 @@ def test_the_shipped_recipe_takes_nothing_from_the_evaluation_sets(
         pytest.param(
             "[rendered]", "[dry_lums]", r"section 'rendered'.*need each other", id="rendered"
         ),
+        pytest.param(
+            "{epochs: 2",
+            "{prompt_noise: {confidence: 1, error: 1, dropped_share: 0}, epochs: 2",
+            r"'prompt_noise' belongs to stage 'joint', not to 'small'",
+            id="noise-on-no-prompt",
+        ),
         pytest.param("name: debug", "name: [", r"recipe\.yaml: cannot be read", id="no-yaml"),
     ],
 )

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from lsm_monitor.model.build import build_model
 from lsm_monitor.model.lsm_adapter import LsmAdapter
-from lsm_train.config import LossesSection
+from lsm_train.config import LossesSection, PromptNoiseSection
 from lsm_train.data import DRY, IGNORED, WATER
 from lsm_train.stages import TRAINED, Stage, StageName, segment, trained_state
+from tests.unit.model.models import EVERYTHING, lively_model
 
 STAGES: tuple[StageName, ...] = ("small", "large", "joint", "one_stage")
 # What is trained by gradient, by the beginnings of the names.
@@ -177,6 +179,35 @@ def test_one_stage_training_adds_the_small_models_loss_by_its_weight(
         small = float(model.head.small_model.loss(batch[0], batch[2]))
     assert once == pytest.approx(without + small)
     assert twice == pytest.approx(without + 2 * small)
+
+
+def test_a_disturbed_mask_prompts_otherwise_and_teaches_the_same_parts(
+    model: LsmAdapter, batch_of: BatchOf
+) -> None:
+    batch = batch_of(None)
+    noise = PromptNoiseSection(confidence=0.7, error=1.0, dropped_share=0.1)
+    stage = Stage("joint", model, LossesSection(), noise)
+    stage.set_training_mode()
+    model.zero_grad()
+    torch.manual_seed(0)
+    loss = stage(*batch)
+    loss.backward()
+    assert loss != Stage("joint", model, LossesSection())(*batch)
+    assert model.head.small_model is not None
+    assert all(p.grad is None for p in model.head.small_model.parameters())
+
+
+def test_the_decoder_learns_from_its_own_logits_whatever_say_the_small_model_has(
+    batch_of: BatchOf,
+) -> None:
+    batch = batch_of(None)
+    losses: list[float] = []
+    for say in (0.0, 0.9):
+        model = build_model(EVERYTHING.model_copy(update={"small_model_say": say}))
+        model.load_state_dict(lively_model(EVERYTHING).state_dict())
+        with torch.no_grad():
+            losses.append(float(Stage("joint", model, LossesSection()).eval()(*batch)))
+    assert losses[0] == losses[1]
 
 
 def test_a_checkpoint_holds_all_that_its_stage_changes_and_no_frozen_encoder(
