@@ -8,6 +8,7 @@ publisher last, so that what was decided still gets out.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import socket
@@ -107,13 +108,20 @@ class Daemon:
             folder = state_dir.resolve(config.state_dir, self._environ)
             stack.enter_context(state_dir.locked(folder))
             self._notifier.status("loading the model")
-            segmenter = await asyncio.to_thread(_ready_segmenter, config.model)
+            segmenter = await asyncio.to_thread(
+                _ready_segmenter, config.model, functools.partial(self._report_progress, stop)
+            )
             stack.callback(segmenter.close)
             now = self._clock.now()
             outbox = Outbox.open(folder / OUTBOX_FILE, now=now)
             stack.callback(outbox.close)
             await self._serve(segmenter, outbox, stop)
         self._notifier.status("stopped")
+
+    def _report_progress(self, stop: asyncio.Event, text: str) -> None:
+        """Tell systemd that a plan is still being built; nothing once it has said stop."""
+        if not stop.is_set():
+            self._notifier.extend_timeout(text)
 
     async def _serve(self, segmenter: Segmenter, outbox: Outbox, stop: asyncio.Event) -> None:
         config, clock = self._loaded.config, self._clock
@@ -254,8 +262,8 @@ def client_id_of(config: MonitorConfig) -> str:
     return config.mqtt.client_id or f"lsm-{config.site}-{socket.gethostname()}"
 
 
-def _ready_segmenter(model: ModelConfig) -> Segmenter:
+def _ready_segmenter(model: ModelConfig, on_progress: Callable[[str], None]) -> Segmenter:
     """Open the model and run it once: the first frame should not wait for that."""
-    segmenter = open_segmenter(model, max_batch=model.max_batch)
+    segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=on_progress)
     segmenter.warm_up()
     return segmenter

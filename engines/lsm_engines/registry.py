@@ -9,15 +9,16 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
 
-from lsm_engines.api import EncoderEngine, EngineError, EngineRequest
+from lsm_engines.api import Engine, EngineError, EngineRequest, Graph
+from lsm_engines.plans import PlanStore
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +29,59 @@ class Backend:
         module: Module of this package that has ``build_engine``.
         library: Import name of the library it needs.
         install: Command that installs it.
+        devices: What it can run on, in torch's words.
+        arguments: What ``build_engine`` of a module that serves several backends must be told.
     """
 
     module: str
     library: str
     install: str
+    devices: tuple[str, ...]
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
-# In the order in which ``auto`` prefers them.
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
-    {"torch": Backend("lsm_engines.torch_engine", "torch", "pip install torch")}
+    {
+        "torch": Backend(
+            "lsm_engines.torch_engine", "torch", "pip install torch", devices=("cpu", "cuda")
+        ),
+        "onnxruntime": Backend(
+            "lsm_engines.onnxruntime_engine",
+            "onnxruntime",
+            "pip install onnxruntime  # or onnxruntime-gpu",
+            devices=("cpu", "cuda"),
+        ),
+        "openvino": Backend(
+            "lsm_engines.openvino_engine",
+            "openvino",
+            "pip install 'lsm-monitor[openvino]'",
+            devices=("cpu",),
+        ),
+        "tensorrt": Backend(
+            "lsm_engines.tensorrt_engine",
+            "tensorrt",
+            "pip install 'lsm-monitor[gpu]'",
+            devices=("cuda",),
+            arguments={"library": "tensorrt"},
+        ),
+        "tensorrt_rtx": Backend(
+            "lsm_engines.tensorrt_engine",
+            "tensorrt_rtx",
+            "pip install 'lsm-monitor[rtx]'",
+            devices=("cuda",),
+            arguments={"library": "tensorrt_rtx"},
+        ),
+    }
 )
 
 
 class EngineFactory(Protocol):
     """``build_engine`` of a backend's module."""
 
-    def __call__(self, encoder: nn.Module, request: EngineRequest) -> EncoderEngine:
-        """Make ``encoder`` ready to run."""
+    def __call__(
+        self, graph: Graph, request: EngineRequest, plans: PlanStore, **arguments: str
+    ) -> Engine:
+        """Make ``graph`` ready to run."""
         ...
 
 
@@ -53,48 +89,53 @@ def installed_version(backend: Backend) -> str | None:
     """Return the version of the backend's library, or ``None`` when it is not installed."""
     if importlib.util.find_spec(backend.library) is None:
         return None
-    return importlib.metadata.version(backend.library)
+    try:
+        return importlib.metadata.version(backend.library)
+    except importlib.metadata.PackageNotFoundError:
+        # The distribution has another name: onnxruntime-gpu, tensorrt_rtx_cu13.
+        names = importlib.metadata.packages_distributions().get(backend.library, ())
+        return importlib.metadata.version(names[0]) if names else "unknown"
 
 
 def build_engine(
     name: str,
-    encoder: nn.Module,
+    graph: Graph,
     request: EngineRequest,
+    plans: PlanStore,
     *,
+    probes: Sequence[torch.Tensor] | None = None,
     backends: Mapping[str, Backend] = BACKENDS,
-) -> EncoderEngine:
-    """Make ``encoder`` ready to run on the backend ``name``.
+) -> Engine:
+    """Make ``graph`` ready to run on the backend ``name``.
 
     Args:
-        name: Key of ``backends``, or ``auto`` for the first that is installed.
-        encoder: Two (B, 3, S, S) float32, see :meth:`EncoderEngine.encode` -> tuple of
-            (B, C, h, w) float32.
-        request: Size, device, threads and batch.
+        name: Key of ``backends``, or ``auto`` for the one that runs ``graph`` best here; see
+            :func:`lsm_engines.choose.choose_engine`.
+        graph: What to run.
+        request: Device, threads, batch and arithmetic.
+        plans: Where the backend keeps what it compiles.
+        probes: Inputs of the graph to choose by; only ``auto`` looks at them.
         backends: The known backends.
 
     Raises:
         EngineError: The backend is unknown, not installed, or cannot serve the request.
     """
-    backend = backends[_resolve(name, backends)]
-    module = importlib.import_module(backend.module)
-    # A module attribute has no static type; the backend's parity test holds it to the protocol.
-    factory = cast("EngineFactory", module.build_engine)
-    return factory(encoder, request)
-
-
-def _resolve(name: str, backends: Mapping[str, Backend]) -> str:
-    """Return the name of an installed backend."""
     if name == "auto":
-        for candidate, backend in backends.items():
-            if installed_version(backend) is not None:
-                return candidate
-        hints = "; ".join(f"{key}: {backend.install}" for key, backend in backends.items())
-        msg = f"no engine backend is installed; install one ({hints})"
-        raise EngineError(msg)
+        from lsm_engines.choose import choose_engine  # noqa: PLC0415 - it imports this module
+
+        return choose_engine(graph, request, plans, probes, backends=backends).engine
     if name not in backends:
         msg = f"unknown engine backend {name!r}; known are auto, {', '.join(backends)}"
         raise EngineError(msg)
-    if installed_version(backends[name]) is None:
-        msg = f"engine backend {name!r} is not installed; run: {backends[name].install}"
+    backend = backends[name]
+    if importlib.util.find_spec(backend.library) is None:
+        msg = f"engine backend {name!r} is not installed; run: {backend.install}"
         raise EngineError(msg)
-    return name
+    try:
+        module = importlib.import_module(backend.module)
+    except (ImportError, OSError) as exc:  # OSError: of a shared library
+        msg = f"engine backend {name!r} is installed but does not load: {exc}"
+        raise EngineError(msg) from exc
+    # A module attribute has no static type; the backend's parity test holds it to the protocol.
+    factory = cast("EngineFactory", module.build_engine)
+    return factory(graph, request, plans, **backend.arguments)

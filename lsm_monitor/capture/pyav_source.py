@@ -234,8 +234,9 @@ class PyavSource:
     def _keep(self, frame: av.VideoFrame, pts_s: float | None, time_s: float) -> Picture:
         self._sampler.keep(time_s)
         self._count("decoded")
-        image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return Picture(pts_s, self._sequence, np.ascontiguousarray(image, np.uint8))
+        # One picture in seconds needs no pool of threads for each camera.
+        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        return Picture(pts_s, self._sequence, np.ascontiguousarray(rgb.to_ndarray(), np.uint8))
 
     def _check_patience(self) -> None:
         """Raise when packets come, but no picture does.

@@ -276,7 +276,9 @@ class ModelConfig(Section):
     bundle: str = Field(
         default="compact", description="Name of a shipped bundle, or the path of one."
     )
-    backend: Literal["auto", "torch"] = "auto"
+    backend: Literal["auto", "torch", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"] = (
+        "auto"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0: all cores.")
     max_batch: int = Field(default=4, ge=1, le=64, description="Frames per inference call.")

@@ -1,20 +1,25 @@
-"""From frames to water masks: bundle, engine and co-adapter behind one call.
+"""From frames to water masks: bundle, engines and what stands between them behind one call.
 
 Frames of different sizes share a batch, because every frame is letterboxed to the model's
-square input first. Only plain arrays go in and come out.
+square input first. Only plain arrays go in and come out. A frame crosses to the engines'
+device once, as bytes; normalisation and FFTs run there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from lsm_engines import EncoderEngine, EngineError, EngineRequest, build_engine
+from lsm_engines import Engine, EngineError, EngineRequest, build_engine
+from lsm_engines.plans import PlanStore
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.model.bundle import load_bundle
+from lsm_monitor.model.graphs import encoder_graph, head_graph
+from lsm_monitor.model.he_adapt import flat_weights
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import (
     MASK_MAX_SIDE_PX,
@@ -22,6 +27,7 @@ from lsm_monitor.model.postprocess import (
     capped_hw,
     logits_to_frame,
 )
+from lsm_monitor.model.preprocess import Resized
 from lsm_monitor.types import Frame, ModelIdentity, WaterMask
 
 
@@ -29,8 +35,10 @@ class Segmenter:
     """Finds water in frames. Not thread-safe: the inference thread owns it.
 
     Args:
-        engine: Runs the model's encoder; closed by :meth:`close`.
-        model: Everything else is run as it is, on the engine's device.
+        encoder: Runs the model's encoder graph; closed by :meth:`close`.
+        head: Runs the model's head graph on the same device; closed by :meth:`close`. ``None``
+            runs the model's own head in PyTorch.
+        model: Makes the graphs' inputs, in PyTorch on the engines' device.
         water_rule: What counts as water.
         identity: Which model this is.
     """
@@ -38,20 +46,32 @@ class Segmenter:
     def __init__(
         self,
         *,
-        engine: EncoderEngine,
+        encoder: Engine,
+        head: Engine | None,
         model: LsmAdapter,
         water_rule: WaterRule,
         identity: ModelIdentity,
     ) -> None:
-        self._engine = engine
+        self._encoder = encoder
+        self._head = head
         self._model = model.eval()
-        self._model.head.to(engine.spec.device)
+        if head is None:
+            self._model.head.to(self.device)
+        adapter = model.encoder.adapter
+        self._adapter = None if adapter is None else flat_weights(adapter).to(self.device)
         self._water_rule = water_rule
         self.identity = identity
 
     @classmethod
     def open(
-        cls, bundle: str, *, backend: str, device: str, threads: int, max_batch: int
+        cls,
+        bundle: str,
+        *,
+        backend: str,
+        device: str,
+        threads: int,
+        max_batch: int,
+        plans: PlanStore | None = None,
     ) -> Segmenter:
         """Load a bundle and make it ready to run.
 
@@ -61,6 +81,7 @@ class Segmenter:
             device: ``auto``, ``cpu`` or ``cuda``.
             threads: CPU threads; 0 leaves the choice to the backend.
             max_batch: Most frames that one engine call takes.
+            plans: Where backends keep what they compile; ``None`` for the default folder.
 
         Raises:
             BundleError: The bundle cannot be used.
@@ -72,28 +93,31 @@ class Segmenter:
         if manifest.classes != ("water",):
             msg = f"bundle {bundle!r} has the classes {manifest.classes}; only water is known"
             raise BundleError(msg)
-        request = EngineRequest(manifest.parts.input_size_px, device, threads, max_batch)
+        if threads > 0:  # what runs in PyTorch beside the engines counts too
+            torch.set_num_threads(threads)
+        request = EngineRequest(device, threads, max_batch)
         try:
-            engine = build_engine(backend, loaded.model.encoder, request)
+            encoder, head = _build_engines(loaded.model, backend, request, plans or PlanStore())
         except EngineError as exc:
             msg = f"model: {exc}"
             raise ConfigError(msg) from exc
         return cls(
-            engine=engine,
+            encoder=encoder,
+            head=head,
             model=loaded.model,
             water_rule=manifest.water_rule,
             identity=ModelIdentity(
                 name=manifest.name,
                 version=manifest.version,
                 sha256=manifest.weights.sha256,
-                backend=f"{engine.spec.backend}-{engine.spec.precision}",
+                backend=f"{encoder.spec.backend}-{encoder.spec.precision}",
             ),
         )
 
     @property
     def device(self) -> str:
-        """Where the engine runs, such as ``cpu`` or ``cuda:0``."""
-        return self._engine.spec.device
+        """Where the engines run: ``cpu`` or ``cuda``."""
+        return self._encoder.spec.device
 
     def warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that no camera waits for it.
@@ -101,9 +125,11 @@ class Segmenter:
         Raises:
             InferenceError: The model does not run here.
         """
-        size = self._engine.spec.image_size
-        for batch in {1, self._engine.spec.max_batch}:
-            self._low_res_logits(*torch.zeros(2, batch, 3, size, size))
+        preprocessor = self._model.preprocessor
+        size_px = preprocessor.input_size_px
+        black = preprocessor.resize(np.zeros((size_px, size_px, 3), np.uint8))
+        for batch in {1, self._encoder.spec.max_batch}:
+            self._low_res_logits([black] * batch)
 
     def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
         """Return one mask for each frame, in the same order.
@@ -115,12 +141,11 @@ class Segmenter:
             InferenceError: The batch could not be segmented.
         """
         started_s = time.perf_counter()
+        max_batch = self._encoder.spec.max_batch
         probabilities = [
             probability
-            for start in range(0, len(frames), self._engine.spec.max_batch)
-            for probability in self._segment_batch(
-                frames[start : start + self._engine.spec.max_batch]
-            )
+            for start in range(0, len(frames), max_batch)
+            for probability in self._segment_batch(frames[start : start + max_batch])
         ]
         inference_ms = (time.perf_counter() - started_s) * 1000.0
         return [
@@ -129,31 +154,28 @@ class Segmenter:
         ]
 
     def close(self) -> None:
-        """Free the engine. Calling it twice is allowed; segmenting afterwards is not."""
-        self._engine.close()
+        """Free the engines. Calling it twice is allowed; segmenting afterwards is not."""
+        self._encoder.close()
+        if self._head is not None:
+            self._head.close()
 
     def _segment_batch(self, frames: Sequence[Frame]) -> Iterator[np.ndarray]:
         try:
-            inputs = [self._model.preprocessor(frame.image) for frame in frames]
+            pictures = [self._model.preprocessor.resize(frame.image) for frame in frames]
         except ValueError as exc:
             msg = f"cameras {sorted({frame.stamp.camera_id for frame in frames})}: {exc}"
             raise InferenceError(msg) from exc
-        logits = self._low_res_logits(
-            torch.stack([prepared.image for prepared in inputs]),
-            torch.stack([prepared.equalised for prepared in inputs]),
-        )
-        for low_res, prepared in zip(logits, inputs, strict=True):
-            size_hw = capped_hw(prepared.letterbox.frame_hw, MASK_MAX_SIDE_PX)
-            probability = logits_to_frame(low_res[None], prepared.letterbox, size_hw)[0, 0]
+        logits = self._low_res_logits(pictures)
+        for low_res, picture in zip(logits, pictures, strict=True):
+            size_hw = capped_hw(picture.letterbox.frame_hw, MASK_MAX_SIDE_PX)
+            probability = logits_to_frame(low_res[None], picture.letterbox, size_hw)[0, 0]
             yield self._water_rule.apply(probability.cpu().numpy())
 
-    def _low_res_logits(self, images: torch.Tensor, equalised: torch.Tensor) -> torch.Tensor:
-        """Two (B, 3, S, S) -> (B, 1, h, w) float32, finite."""
+    def _low_res_logits(self, pictures: Sequence[Resized]) -> torch.Tensor:
+        """Return (B, 1, h, w) float32, finite."""
         try:
             with torch.inference_mode():
-                images, equalised = images.to(self.device), equalised.to(self.device)
-                maps = self._engine.encode(images, self._model.frequencies(equalised))
-                logits: torch.Tensor = self._model.head(images, maps).logits
+                logits = self._run(pictures)
         except (EngineError, RuntimeError) as exc:
             msg = f"model {self.identity.name}: {exc}"
             raise InferenceError(msg) from exc
@@ -161,3 +183,51 @@ class Segmenter:
             msg = f"model {self.identity.name}: the logits are not finite"
             raise InferenceError(msg)
         return logits
+
+    def _run(self, pictures: Sequence[Resized]) -> torch.Tensor:
+        tensors = self._graph_inputs(pictures)
+        maps = _call(self._encoder, tensors)
+        if self._head is None:
+            head = self._model.head
+            logits: torch.Tensor = head(tensors["images"], tensors["amplitude"], maps).logits
+            return logits
+        (logits,) = _call(
+            self._head, tensors | dict(zip(self._encoder.spec.outputs, maps, strict=True))
+        )
+        return logits
+
+    def _graph_inputs(self, pictures: Sequence[Resized]) -> dict[str, torch.Tensor]:
+        """Return what the two graphs look at, by name, on the engines' device."""
+        model, normalise = self._model, self._model.preprocessor.normalise
+        images = equalised = normalise([each.image for each in pictures], self.device)
+        if model.preprocessor.equalisation != "off":
+            equalised = normalise([each.equalised for each in pictures], self.device)
+        tensors = {
+            "images": images,
+            "frequencies": model.frequencies(equalised),
+            "amplitude": model.amplitude(images),
+        }
+        if self._adapter is not None:
+            tensors["adapter"] = self._adapter.repeat(len(pictures), 1)
+        return tensors
+
+
+def _build_engines(
+    model: LsmAdapter, backend: str, request: EngineRequest, plans: PlanStore
+) -> tuple[Engine, Engine | None]:
+    """Return the engines of the encoder and of the head; ``None`` for a head without graph."""
+    encoder = build_engine(backend, encoder_graph(model), request, plans)
+    graph = head_graph(model)
+    if graph is None:
+        return encoder, None
+    device = encoder.spec.device
+    # On a GPU the head is a small part of the work and changes with every training: not worth
+    # the minutes that a plan takes there.
+    name = backend if device == "cpu" else "torch"
+    return encoder, build_engine(
+        name, graph, dataclasses.replace(request, device=device), plans
+    )
+
+
+def _call(engine: Engine, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return engine.run(*(tensors[name] for name in engine.spec.inputs))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import uuid_utils.compat
 
+from lsm_engines.plans import PlanStore
 from lsm_monitor.config.models import CameraConfig, CameraDefaults, LevelConfig, ModelConfig
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.types import CameraId, Episode
@@ -20,8 +21,16 @@ def new_event_id() -> UUID:
     return uuid_utils.compat.uuid7()
 
 
-def open_segmenter(model: ModelConfig, *, max_batch: int) -> Segmenter:
+def open_segmenter(
+    model: ModelConfig, *, max_batch: int, on_progress: Callable[[str], None] = lambda _: None
+) -> Segmenter:
     """Open the configured model for batches of up to ``max_batch`` frames.
+
+    Args:
+        model: Its configuration.
+        max_batch: Most frames that one call of the model takes.
+        on_progress: Told in a line, every few seconds and from another thread, what is being
+            waited for while a backend builds a plan.
 
     Raises:
         BundleError: The bundle cannot be used.
@@ -33,6 +42,7 @@ def open_segmenter(model: ModelConfig, *, max_batch: int) -> Segmenter:
         device=model.device,
         threads=model.threads,
         max_batch=max_batch,
+        plans=PlanStore(on_progress=on_progress),
     )
 
 

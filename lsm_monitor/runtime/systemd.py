@@ -37,6 +37,16 @@ class Notifier:
         """Show ``text`` in ``systemctl status``; one line."""
         self._send("STATUS=" + " ".join(text.split()))
 
+    def extend_timeout(self, text: str, *, extend_s: float = 60.0) -> None:
+        """Show what start-up waits for, and ask for more time: a plan may take minutes.
+
+        Args:
+            text: One line.
+            extend_s: From now on; to be asked for again before it is over.
+        """
+        extend_usec = round(extend_s * 1e6)
+        self._send(f"STATUS={' '.join(text.split())}\nEXTEND_TIMEOUT_USEC={extend_usec}")
+
     def ready(self) -> None:
         """Start-up is over: units that wait for this one may start."""
         self._send("READY=1")

@@ -1,109 +1,81 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
-from lsm_engines import EncoderEngine, EngineError, EngineRequest, build_engine
-from lsm_monitor.model.lsm_adapter import AdaptedEncoder
-from tests.unit.model.models import EVERYTHING, SIZE_PX, lively_model, noise, shrink_sam
+from lsm_engines import EngineError, EngineRequest, build_engine
+from lsm_engines.plans import PlanStore
+from tests.engines.small_graphs import MAX_BATCH, mixer_graph, mixer_inputs
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-@pytest.fixture(scope="module", params=["efficientnet_lite0", "sam_vit_b"])
-def encoder(request: pytest.FixtureRequest) -> AdaptedEncoder:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink_sam(patch)
-        parts = EVERYTHING.model_copy(update={"image_encoder": request.param})
-        return lively_model(parts).encoder
-
-
-@pytest.fixture
-def engine(encoder: AdaptedEncoder) -> EncoderEngine:
-    return build_engine("torch", encoder, EngineRequest(SIZE_PX, device="cpu", max_batch=2))
-
-
-def zeros(batch: int = 1) -> torch.Tensor:
-    return torch.zeros(batch, 3, SIZE_PX, SIZE_PX)
-
-
-@pytest.mark.parametrize("batch", [1, 2])
-def test_the_engine_gives_what_the_encoder_gives(encoder: AdaptedEncoder, batch: int) -> None:
-    images, frequencies = noise(batch), noise(batch, seed=2).abs()
-    with torch.inference_mode():
-        expected = encoder(images, frequencies)  # before the engine changes its layout
-    request = EngineRequest(SIZE_PX, device="cpu", max_batch=2)
-    engine = build_engine("torch", encoder, request)
-    for found, wanted in zip(engine.encode(images, frequencies), expected, strict=True):
-        assert found.shape == wanted.shape
-        # The same arithmetic in another memory layout: a few float32 roundings.
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-
-
-def test_the_frequencies_reach_the_adapter(engine: EncoderEngine) -> None:
-    one = engine.encode(noise(1), noise(1, seed=2).abs())
-    other = engine.encode(noise(1), noise(1, seed=3).abs())
-    assert max((a - b).abs().max() for a, b in zip(one, other, strict=True)) > 0.01
-
-
-def test_the_spec_says_what_encode_returns(engine: EncoderEngine) -> None:
-    maps = engine.encode(zeros(), zeros())
-    assert engine.spec.embedding_shapes == tuple(tuple(map_.shape[1:]) for map_ in maps)
-    assert all(map_.dtype == torch.float32 for map_ in maps)
-    assert (engine.spec.backend, engine.spec.precision) == ("torch", "fp32")
-
-
-def test_later_calls_do_not_overwrite_earlier_embeddings(engine: EncoderEngine) -> None:
-    first = engine.encode(zeros(), zeros())
-    before = [map_.clone() for map_ in first]
-    engine.encode(zeros() + 1.0, zeros())
-    for kept, copy in zip(first, before, strict=True):
-        assert torch.equal(kept, copy)
-
-
-@pytest.mark.parametrize("name", ["images", "frequencies"])
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        pytest.param(zeros(3), id="more-than-max-batch"),
-        pytest.param(zeros(0), id="empty-batch"),
-        pytest.param(torch.zeros(1, 3, SIZE_PX, 32), id="not-square"),
-        pytest.param(torch.zeros(1, 1, SIZE_PX, SIZE_PX), id="grey"),
-        pytest.param(torch.zeros(3, SIZE_PX, SIZE_PX), id="no-batch"),
-        pytest.param(torch.tensor(0.0), id="scalar"),
-        pytest.param(zeros().double(), id="float64"),
-    ],
-)
-def test_a_batch_the_spec_does_not_allow_is_refused(
-    engine: EncoderEngine, name: str, wrong: torch.Tensor
+def test_the_fastest_device_and_single_precision_are_the_cpus_defaults(
+    plans: PlanStore,
 ) -> None:
-    arguments = {"images": zeros(), "frequencies": zeros()} | {name: wrong}
-    with pytest.raises(ValueError, match=f"{name} must be"):
-        engine.encode(**arguments)
+    spec = build_engine("torch", mixer_graph(), EngineRequest(), plans).spec
+    expected = ("cuda", "bf16") if torch.cuda.is_available() else ("cpu", "fp32")
+    assert (spec.device, spec.precision) == expected
 
 
-def test_every_picture_needs_its_frequencies(engine: EncoderEngine) -> None:
-    with pytest.raises(ValueError, match="2 images, but the frequencies of 1"):
-        engine.encode(zeros(2), zeros(1))
+def test_nothing_is_kept_in_the_store(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("empty")
+    build_engine("torch", mixer_graph(), EngineRequest("cpu"), PlanStore(folder))
+    assert not [*folder.iterdir()]
 
 
-def test_what_torch_cannot_do_is_an_engine_error(engine: EncoderEngine) -> None:
-    absent = torch.empty(1, 3, SIZE_PX, SIZE_PX, device="meta")  # has no values to copy
-    with pytest.raises(EngineError, match="torch engine on cpu: "):
-        engine.encode(zeros(), absent)
+def test_the_threads_are_those_of_the_process(plans: PlanStore) -> None:
+    before = torch.get_num_threads()
+    try:
+        build_engine("torch", mixer_graph(), EngineRequest("cpu", threads=before + 1), plans)
+        assert torch.get_num_threads() == before + 1
+        build_engine("torch", mixer_graph(), EngineRequest("cpu", threads=0), plans)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
-def test_a_closed_engine_says_so_and_may_be_closed_again(engine: EncoderEngine) -> None:
-    engine.close()
-    engine.close()
-    with pytest.raises(EngineError, match="closed"):
-        engine.encode(zeros(), zeros())
-
-
-def test_an_unknown_device_is_refused(encoder: AdaptedEncoder) -> None:
+def test_an_unknown_device_is_refused(plans: PlanStore) -> None:
     with pytest.raises(EngineError, match="unknown device 'tpu'; use auto, cpu or cuda"):
-        build_engine("torch", encoder, EngineRequest(SIZE_PX, device="tpu"))
+        build_engine("torch", mixer_graph(), EngineRequest("tpu"), plans)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_other_arithmetic_is_refused(plans: PlanStore, precision: str) -> None:
+    request = EngineRequest("cpu", precision=precision)  # type: ignore[arg-type]  # of the parameter
+    with pytest.raises(EngineError, match=f"torch has no {precision} here"):
+        build_engine("torch", mixer_graph(), request, plans)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_asking_for_cuda_without_cuda_says_what_to_use(encoder: AdaptedEncoder) -> None:
+def test_asking_for_cuda_without_cuda_says_what_to_use(plans: PlanStore) -> None:
     with pytest.raises(EngineError, match="'cuda' is not available here; use 'auto' or 'cpu'"):
-        build_engine("torch", encoder, EngineRequest(SIZE_PX, device="cuda"))
+        build_engine("torch", mixer_graph(), EngineRequest("cuda"), plans)
+
+
+def test_a_module_that_fails_at_once_is_an_engine_error(plans: PlanStore) -> None:
+    wrong = {"images": (4, 16, 16), "weights": (8,)}
+    graph = dataclasses.replace(mixer_graph(), inputs=wrong)
+    with pytest.raises(EngineError, match="torch engine on cpu: "):
+        build_engine("torch", graph, EngineRequest("cpu"), plans)
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_captured_kernels_give_what_the_module_gives(plans: PlanStore, precision: str) -> None:
+    graph = mixer_graph()
+    request = EngineRequest("cuda", 0, MAX_BATCH, precision)  # type: ignore[arg-type]  # as above
+    engine = build_engine("torch", graph, request, plans)
+    tolerance = 1e-3 if precision == "fp32" else 0.03  # TensorFloat-32 has 10 bits, bfloat16 7
+    kept: list[tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]] = []
+    for batch in (1, 3, 2, 3):  # the last one is replayed, not captured
+        inputs = mixer_inputs(batch, seed=len(kept))
+        with torch.inference_mode():
+            expected = graph.module(*inputs)
+        kept.append((engine.run(*inputs), expected))
+    for found, expected in kept:  # after all calls: none has overwritten another's
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one.cpu(), other, rtol=tolerance, atol=tolerance)

@@ -1,32 +1,42 @@
 from __future__ import annotations
 
-import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from typer.testing import CliRunner
 
-from lsm_engines import EngineError, EngineRequest, build_engine
-from lsm_engines.cli import app
-from lsm_engines.registry import BACKENDS, Backend
+from lsm_engines import EngineError, EngineRequest, Graph, build_engine
+from lsm_engines.plans import PlanStore
+from lsm_engines.registry import BACKENDS, Backend, installed_version
 
-ABSENT = Backend("lsm_engines.absent_engine", "no_such_library", "pip install no-such")
-REQUEST = EngineRequest(image_size=32, device="cpu")
+ABSENT = Backend(
+    "lsm_engines.absent_engine", "no_such_library", "pip install no-such", devices=("cpu",)
+)
+REQUEST = EngineRequest(device="cpu")
 
 
 class Halver(nn.Module):
-    def forward(
-        self, images: torch.Tensor, frequencies: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        del frequencies
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return images[..., ::2, ::2], images[..., ::4, ::4]
 
 
-def test_auto_passes_over_backends_that_are_not_installed() -> None:
-    backends = {"absent": ABSENT, "torch": BACKENDS["torch"]}
-    engine = build_engine("auto", Halver(), REQUEST, backends=backends)
+@pytest.fixture
+def plans(tmp_path: Path) -> PlanStore:
+    return PlanStore(tmp_path)
+
+
+@pytest.fixture
+def halver() -> Graph:
+    return Graph("halver", Halver(), {"images": (3, 8, 8)}, ("half", "quarter"), "1")
+
+
+@pytest.mark.parametrize("name", ["auto", "torch"])
+def test_a_backend_is_found_by_its_name(name: str, halver: Graph, plans: PlanStore) -> None:
+    backends = {"torch": BACKENDS["torch"]}
+    engine = build_engine(name, halver, REQUEST, plans, backends=backends)
     assert engine.spec.backend == "torch"
 
 
@@ -37,32 +47,34 @@ def test_auto_passes_over_backends_that_are_not_installed() -> None:
         pytest.param(
             "cuda", "unknown engine backend 'cuda'; known are auto, absent", id="typo"
         ),
-        pytest.param("auto", "no engine backend is installed.*no-such", id="none-at-all"),
     ],
 )
 def test_a_backend_that_cannot_be_had_is_named_with_the_way_out(
-    name: str, message: str
+    name: str, message: str, halver: Graph, plans: PlanStore
 ) -> None:
     with pytest.raises(EngineError, match=message):
-        build_engine(name, Halver(), REQUEST, backends={"absent": ABSENT})
+        build_engine(name, halver, REQUEST, plans, backends={"absent": ABSENT})
 
 
-def test_info_lists_every_backend_with_its_version() -> None:
-    rows = json.loads(CliRunner().invoke(app, ["info", "--json"]).stdout)
-    assert rows == [
-        {"backend": "torch", "version": torch.__version__, "install": "pip install torch"}
-    ]
+def test_a_library_whose_package_has_another_name_has_a_version() -> None:
+    yaml = Backend("lsm_engines.absent_engine", "yaml", "pip install pyyaml", devices=("cpu",))
+    assert (installed_version(yaml) or "").startswith("6.")
 
 
-def test_info_for_people_names_the_backend() -> None:
-    assert CliRunner().invoke(app, ["info"]).stdout.startswith("torch ")
+def test_a_library_that_is_not_there_has_no_version() -> None:
+    assert installed_version(ABSENT) is None
 
 
-def test_the_engines_do_not_import_the_daemon() -> None:
-    import subprocess  # noqa: PLC0415 - a fresh interpreter has a clean sys.modules
-
+@pytest.mark.parametrize(
+    "modules",
+    [
+        pytest.param(("lsm_monitor",), id="the-daemon"),
+        pytest.param(("onnxruntime", "openvino", "tensorrt", "onnx"), id="heavy-libraries"),
+    ],
+)
+def test_importing_the_engines_does_not_import(modules: tuple[str, ...]) -> None:
     code = (
-        "import sys, lsm_engines, lsm_engines.torch_engine;"
-        "sys.exit(any(name.startswith('lsm_monitor') for name in sys.modules))"
+        "import sys, lsm_engines, lsm_engines.registry, lsm_engines.torch_engine;"
+        f"sys.exit(any(name.split('.')[0] in {modules!r} for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -35,10 +36,34 @@ class Camera:
         return frame
 
 
+class Arrivals(threading.Event):
+    """Waiting for it lets time pass, up to the next thing in ``script`` that happens."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.script: list[tuple[float, Callable[[], None]]] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None, "a wait without an end"
+        until_s = self._clock.now_s + timeout
+        if not self.is_set() and self.script and self.script[0][0] <= until_s:
+            self._clock.now_s, happen = self.script.pop(0)
+            happen()
+        elif not self.is_set():
+            self._clock.now_s = until_s
+        return self.is_set()
+
+
 def build(
-    names: str, clock: FakeClock, max_batch: int = 2
+    names: Iterable[str],
+    clock: FakeClock,
+    max_batch: int = 2,
+    *,
+    batch_deadline_s: float = 0.0,
+    arrived: threading.Event | None = None,
 ) -> tuple[FrameScheduler, dict[str, Camera], Metrics]:
-    arrived = threading.Event()
+    arrived = arrived or threading.Event()
     cameras = {name: Camera(name, clock, arrived) for name in names}
     metrics = Metrics()
     scheduler = FrameScheduler(
@@ -46,10 +71,21 @@ def build(
         arrived=arrived,
         max_age_s=dict.fromkeys(map(CameraId, cameras), 5.0),
         max_batch=max_batch,
+        batch_deadline_s=batch_deadline_s,
         metrics=metrics,
         clock=clock,
     )
     return scheduler, cameras, metrics
+
+
+def waiting_for(clock: FakeClock, deliveries: dict[str, float]) -> FrameScheduler:
+    """Return a scheduler with a deadline of 50 ms; each camera delivers so many s from now."""
+    arrived = Arrivals(clock)
+    scheduler, cameras, _ = build(deliveries, clock, 4, batch_deadline_s=0.05, arrived=arrived)
+    arrived.script = [
+        (clock.now_s + after_s, cameras[name].deliver) for name, after_s in deliveries.items()
+    ]
+    return scheduler
 
 
 def names(frames: list[Frame]) -> str:
@@ -72,12 +108,68 @@ def test_a_batch_does_not_wait_for_a_camera_that_has_nothing(clock: FakeClock) -
     assert names(scheduler.take_batch(0)) == "c"
 
 
+def test_a_batch_is_what_came_within_the_deadline_of_its_first_frame(clock: FakeClock) -> None:
+    began_s = clock.now_s
+    scheduler = waiting_for(clock, {"a": 0.3, "b": 0.33, "c": 0.349, "d": 0.36})
+    assert names(scheduler.take_batch(0.5)) == "abc"
+    assert clock.now_s - began_s == pytest.approx(0.35)
+
+
+def test_a_full_batch_does_not_wait_for_the_deadline(clock: FakeClock) -> None:
+    began_s, arrived = clock.now_s, Arrivals(clock)
+    scheduler, cameras, _ = build("abc", clock, 2, batch_deadline_s=0.05, arrived=arrived)
+
+    def deliver_both() -> None:
+        cameras["b"].deliver()
+        cameras["c"].deliver()
+
+    arrived.script = [(began_s, cameras["a"].deliver), (began_s + 0.01, deliver_both)]
+    assert names(scheduler.take_batch(0.5)) == "ab"
+    assert clock.now_s - began_s == pytest.approx(0.01)
+
+
+def test_nobody_waits_for_the_deadline_where_nothing_came(clock: FakeClock) -> None:
+    began_s = clock.now_s
+    scheduler = waiting_for(clock, {"a": 0.51})
+    assert scheduler.take_batch(0.5) == []
+    assert clock.now_s - began_s == pytest.approx(0.5)
+
+
+def test_without_a_deadline_a_frame_goes_at_once(clock: FakeClock) -> None:
+    began_s, arrived = clock.now_s, Arrivals(clock)
+    camera = Camera("a", clock, arrived)
+    scheduler = FrameScheduler(
+        {camera.camera_id: camera.take},
+        arrived=arrived,
+        max_age_s={camera.camera_id: 5.0},
+        max_batch=4,
+        metrics=Metrics(),
+        clock=clock,
+    )
+    arrived.script = [(began_s + 0.3, camera.deliver)]
+    assert names(scheduler.take_batch(0.5)) == "a"
+    assert clock.now_s - began_s == pytest.approx(0.3)
+
+
+def test_being_woken_for_nothing_does_not_prolong_the_wait(clock: FakeClock) -> None:
+    began_s, arrived = clock.now_s, Arrivals(clock)
+    scheduler, cameras, _ = build("ab", clock, 4, batch_deadline_s=0.05, arrived=arrived)
+    arrived.script = [
+        (began_s, cameras["a"].deliver),
+        *[(began_s + 0.01 * n, arrived.set) for n in range(1, 10)],
+    ]
+    assert names(scheduler.take_batch(0.5)) == "a"
+    assert clock.now_s - began_s == pytest.approx(0.05)
+
+
 def test_frames_left_over_are_taken_at_once_by_the_next_call(clock: FakeClock) -> None:
-    scheduler, cameras, _ = build("abc", clock)
+    began_s = clock.now_s
+    scheduler, cameras, _ = build("abc", clock, arrived=Arrivals(clock))
     for camera in cameras.values():
         camera.deliver()
     assert names(scheduler.take_batch(60)) == "ab"
     assert names(scheduler.take_batch(60)) == "c"
+    assert clock.now_s == began_s
 
 
 def test_a_stale_frame_is_dropped_and_counted(clock: FakeClock) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from lsm_engines import EngineRequest, build_engine
+from lsm_engines import EngineError, EngineRequest, build_engine
+from lsm_engines.plans import PlanStore
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import load_bundle, save_bundle, stored_state
+from lsm_monitor.model.graphs import encoder_graph, head_graph
 from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
+from lsm_monitor.model.parts import ModelParts, SpatialPromptParts
 from lsm_monitor.model.postprocess import (
     MASK_MAX_SIDE_PX,
     WaterRule,
@@ -21,7 +25,7 @@ from lsm_monitor.model.postprocess import (
     logits_to_frame,
 )
 from lsm_monitor.types import CameraId, Frame, FrameStamp, ModelIdentity
-from tests.unit.model.models import EVERYTHING, MANIFEST, SIZE_PX, lively_model
+from tests.unit.model.models import EVERYTHING, MANIFEST, lively_model, shrink_sam
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -41,13 +45,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_segmenter(bundle: Path, max_batch: int = 3) -> Segmenter:
     return Segmenter.open(
-        str(bundle), backend="auto", device="cpu", threads=0, max_batch=max_batch
+        str(bundle), backend="torch", device="cpu", threads=0, max_batch=max_batch
     )
 
 
-def segmenter_of(model: LsmAdapter) -> Segmenter:
+def segmenter_of(model: LsmAdapter, max_batch: int = 1) -> Segmenter:
+    request, plans = EngineRequest("cpu", max_batch=max_batch), PlanStore()
+    head = head_graph(model)
     return Segmenter(
-        engine=build_engine("torch", model.encoder, EngineRequest(SIZE_PX, "cpu")),
+        encoder=build_engine("torch", encoder_graph(model), request, plans),
+        head=None if head is None else build_engine("torch", head, request, plans),
         model=model,
         water_rule=WaterRule(0.5, 0.5, 0.0),
         identity=ModelIdentity("made-here", "0", "", "torch-fp32"),
@@ -99,6 +106,37 @@ def test_a_mask_is_what_the_whole_model_says_about_the_picture(
     (mask,) = segmenter.segment([one])
     assert expected.std() > 0.01
     np.testing.assert_allclose(mask.probability, expected, atol=1e-4)
+
+
+BOX = SpatialPromptParts(kind="box")
+OTHER_PARTS = {
+    "vit": {"image_encoder": "sam_vit_b"},
+    "no-adapter": {"encoder_adapter": None},
+    "no-equalisation": {"encoder_adapter": {"kind": "he", "equalisation": "off"}},
+    "no-style": {"style_prompt": False},
+    "no-small-model": {"small_model": None, "spatial_prompt": None},
+    "head-is-no-graph": {"spatial_prompt": BOX.model_dump()},
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_PARTS.values(), ids=OTHER_PARTS)
+def test_a_model_of_other_parts_says_what_it_says_as_a_whole(
+    changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_sam(monkeypatch)
+    model = lively_model(ModelParts.model_validate(EVERYTHING.model_dump() | changes))
+    frames = [frame(48, 64), frame(90, 50, 1)]
+    expected = []
+    for one in frames:
+        prepared = model.preprocessor(one.image)
+        with torch.inference_mode():
+            logits = model(prepared.image[None], prepared.equalised[None]).logits
+        size_hw = (one.image.shape[0], one.image.shape[1])
+        expected.append(logits_to_frame(logits, prepared.letterbox, size_hw)[0, 0].numpy())
+    masks = segmenter_of(model, max_batch=2).segment(frames)
+    for mask, whole in zip(masks, expected, strict=True):
+        assert whole.std() > 0.005
+        np.testing.assert_allclose(mask.probability, whole, atol=1e-4)
 
 
 def test_what_counts_as_water_is_the_bundles_rule(bundle: Path, tmp_path: Path) -> None:
@@ -159,7 +197,8 @@ def test_a_frame_that_is_no_picture_is_an_inference_error_that_names_the_camera(
 
 def not_a_number(_: nn.Module, __: object, segmentation: Segmentation) -> Segmentation:
     """Replace what a module returns, as a forward hook."""
-    return Segmentation(torch.full_like(segmentation.logits, torch.nan))
+    nan = torch.full_like(segmentation.logits, torch.nan)
+    return replace(segmentation, logits=nan)
 
 
 def test_a_model_in_training_is_put_into_evaluation_mode(bundle: Path) -> None:
@@ -177,16 +216,17 @@ def out_of_memory(*_: object) -> None:
     ("hook", "message"),
     [
         pytest.param(not_a_number, "model made-here: the logits are not finite", id="nan"),
-        pytest.param(out_of_memory, "model made-here: out of memory", id="torch-fault"),
+        pytest.param(out_of_memory, "model made-here: .*out of memory", id="torch-fault"),
     ],
 )
 def test_a_model_that_fails_is_an_inference_error(
     bundle: Path, hook: Callable[..., object], message: str
 ) -> None:
     model = load_bundle(bundle).model
+    segmenter = segmenter_of(model)
     model.head.register_forward_hook(hook)
     with pytest.raises(InferenceError, match=message):
-        segmenter_of(model).segment([frame(48, 64)])
+        segmenter.segment([frame(48, 64)])
 
 
 def test_a_closed_segmenter_raises_an_inference_error(bundle: Path) -> None:
@@ -197,14 +237,30 @@ def test_a_closed_segmenter_raises_an_inference_error(bundle: Path) -> None:
         segmenter.segment([frame(48, 64)])
 
 
+def test_a_head_outside_of_an_engine_fails_as_one_inside() -> None:
+    model = lively_model(EVERYTHING.model_copy(update={"spatial_prompt": BOX}))
+    model.head.register_forward_hook(out_of_memory)
+    with pytest.raises(InferenceError, match="model made-here: out of memory"):
+        segmenter_of(model).segment([frame(48, 64)])
+
+
+def test_closing_frees_both_engines(bundle: Path) -> None:
+    segmenter = open_segmenter(bundle)
+    segmenter.close()
+    for engine in (segmenter._encoder, segmenter._head):
+        assert engine is not None
+        with pytest.raises(EngineError, match="closed"):
+            engine.run(*(torch.zeros(1, *shape) for shape in engine.spec.inputs.values()))
+
+
 def test_a_missing_bundle_is_a_bundle_error() -> None:
     with pytest.raises(BundleError, match="no such bundle"):
         open_segmenter(Path("does-not-exist"))
 
 
 def test_a_backend_that_is_not_there_is_a_configuration_error(bundle: Path) -> None:
-    with pytest.raises(ConfigError, match="unknown engine backend 'openvino'"):
-        Segmenter.open(str(bundle), backend="openvino", device="cpu", threads=0, max_batch=1)
+    with pytest.raises(ConfigError, match="unknown engine backend 'abacus'"):
+        Segmenter.open(str(bundle), backend="abacus", device="cpu", threads=0, max_batch=1)
 
 
 def test_a_bundle_of_other_classes_is_refused(bundle: Path, tmp_path: Path) -> None:

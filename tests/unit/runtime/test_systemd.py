@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from lsm_engines.plans import PlanKey, PlanStore
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.systemd import Notifier
 from tests.fakes import FakeClock
@@ -21,6 +23,34 @@ def test_messages_reach_the_service_manager(tmp_path: Path) -> None:
         notifier.stopping()
         received = [manager.recv(4096) for _ in range(4)]
     assert received == [b"STATUS=2 cameras READY=1", b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_a_plan_that_is_being_built_extends_the_time_to_start(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30.0)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        received: list[bytes] = []
+
+        def build(path: Path) -> None:
+            received.extend(manager.recv(4096) for _ in range(3))
+            path.touch()
+
+        key = PlanKey("encoder", "tensorrt", {})
+        store = PlanStore(tmp_path, notifier.extend_timeout, progress_every_s=0.01)
+        store.obtain(key, build)
+    first = f"STATUS=building plan {key.name}\nEXTEND_TIMEOUT_USEC=60000000"
+    assert received[0] == first.encode()
+    again = rf"STATUS=building plan {key.name}, \d+ s\nEXTEND_TIMEOUT_USEC=60000000"
+    assert all(re.fullmatch(again, message.decode()) for message in received[1:])
+
+
+def test_a_status_cannot_smuggle_another_assignment(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        notifier.extend_timeout("building\nREADY=1", extend_s=1.5)
+        assert manager.recv(4096) == b"STATUS=building READY=1\nEXTEND_TIMEOUT_USEC=1500000"
 
 
 def test_an_abstract_address_is_understood() -> None:
