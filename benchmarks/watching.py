@@ -1,0 +1,215 @@
+"""Watching a process that watches cameras, from outside; used by ``bench_hundred_cameras.py``.
+
+When verdicts arrive, what /proc says about CPU and memory, and how much video waits unread in
+the sockets. The same for every contender.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+BYTES_PER_S = 500_000
+"""What one camera sends."""
+_CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Process:
+    """A child, its CPU time and its memory; a context manager that ends it.
+
+    Args:
+        command: What it runs.
+        cores: Where it may run.
+        log: Gets its stderr; ``None`` leaves it on ours.
+    """
+
+    def __init__(self, command: list[str], cores: set[int], *, log: Path | None = None) -> None:
+        self._log = None if log is None else log.open("w", encoding="utf-8")
+        self.child: subprocess.Popen[str] = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        os.sched_setaffinity(self.child.pid, cores)
+
+    def __enter__(self) -> Self:
+        """Return the process, which runs already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ask it to end, and make sure."""
+        self.child.terminate()
+        try:
+            self.child.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+        self.child.communicate()
+        if self._log is not None:
+            self._log.close()
+
+    def ask(self, line: str = "") -> str:
+        """Write a line to its stdin and return the next one of its stdout."""
+        assert self.child.stdin is not None  # noqa: S101 - a pipe
+        self.child.stdin.write(f"{line}\n")
+        self.child.stdin.flush()
+        return self.read_line()
+
+    def read_line(self) -> str:
+        """Return the next line of its stdout; empty when it has ended."""
+        assert self.child.stdout is not None  # noqa: S101 - a pipe
+        return self.child.stdout.readline().strip()
+
+    def cpu_s(self) -> float:
+        """Return the CPU time so far."""
+        text = Path(f"/proc/{self.child.pid}/stat").read_text(encoding="ascii")
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS_PER_S
+
+    def status(self, name: str) -> int:
+        """Return a figure of /proc/PID/status, such as ``Threads`` or ``VmHWM`` (kB)."""
+        text = Path(f"/proc/{self.child.pid}/status").read_text(encoding="utf-8")
+        line = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
+        return int(line.split()[1])
+
+
+class Judged:
+    """When each camera's pictures were judged, and how old they were then. Thread-safe.
+
+    Attributes:
+        metrics: The daemon's own counters, as it published them last.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._arrived_at_s: dict[str, dict[float, float]] = defaultdict(dict)
+        self.metrics: Mapping[str, float] = {}
+
+    def add(self, camera: str, taken_at_s: float) -> None:
+        """Note a verdict on the picture of ``taken_at_s``, Unix time; repeats are ignored."""
+        with self._lock:
+            self._arrived_at_s[camera].setdefault(taken_at_s, time.time())
+
+    def on_message(self, topic: str, payload: bytes) -> None:
+        """Note a state or the counters that the daemon published."""
+        if topic.endswith("/stats"):
+            self.metrics = json.loads(payload)["metrics"]
+        levels = topic.split("/")
+        if levels[-1] == "state" and levels[-3] == "camera":
+            observed_at = json.loads(payload)["observed_at"]
+            if observed_at is not None:
+                self.add(levels[-2], datetime.fromisoformat(observed_at).timestamp())
+
+    def cameras(self) -> int:
+        """Return how many cameras were judged at least once."""
+        with self._lock:
+            return len(self._arrived_at_s)
+
+    def gaps_s(self, start_s: float, end_s: float) -> list[list[float]]:
+        """Return the times between verdicts of each camera; the last one was cut off."""
+        gaps = []
+        with self._lock:
+            for arrived_at_s in map(dict.values, self._arrived_at_s.values()):
+                before = max((at for at in arrived_at_s if at < start_s), default=start_s)
+                inside = sorted(at for at in arrived_at_s if start_s <= at <= end_s)
+                gaps.append([float(gap) for gap in np.diff([before, *inside, end_s])])
+        return gaps
+
+    def ages_s(self, start_s: float, end_s: float) -> list[float]:
+        """Return how old the pictures were when their verdicts arrived."""
+        with self._lock:
+            return [
+                at - taken_at_s
+                for verdicts in self._arrived_at_s.values()
+                for taken_at_s, at in verdicts.items()
+                if start_s <= at <= end_s
+            ]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Middle, 99th percentile and maximum of a time, in seconds."""
+
+    p50: float
+    p99: float
+    max: float
+
+    @classmethod
+    def of(cls, values_s: list[float]) -> Spread:
+        """Return the spread of ``values_s``; not a number without any."""
+        if not values_s:
+            return cls(float("nan"), float("nan"), float("nan"))
+        p50, p99, largest = np.quantile(values_s, (0.5, 0.99, 1.0))
+        return cls(float(p50), float(p99), float(largest))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run showed.
+
+    Attributes:
+        who: The contender.
+        cameras: How many it watched.
+        watched_s: For how long, after the first verdict on every camera.
+        start_s: From its start to then.
+        judged: Pictures.
+        expected: Pictures, one per interval.
+        gap_s: Time between two verdicts on a camera; the cut-off last ones count for ``max``.
+        age_s: From decoding to the verdict's arrival.
+        late_cameras: Cameras with more than two intervals between verdicts.
+        unread_max_s: Most video that waited in the sockets of one camera.
+        dropped: Pictures that cameras dropped because nobody read them.
+        cores: CPU that it used, in cores.
+        rss_peak_mb: Its memory.
+        threads: Its threads.
+        others_cores: What cameras and broker used.
+    """
+
+    who: str
+    cameras: int
+    watched_s: float
+    start_s: float
+    judged: int
+    expected: int
+    gap_s: Spread
+    age_s: Spread
+    late_cameras: int
+    unread_max_s: float
+    dropped: int
+    cores: float
+    rss_peak_mb: float
+    threads: int
+    others_cores: dict[str, float]
+
+    def keeps_up(self, interval_s: float) -> bool:
+        """Whether no camera was late by more than one interval."""
+        behind = self.unread_max_s > interval_s or self.dropped > 0
+        return not behind and self.late_cameras == 0
+
+
+def unread_bytes(port: int) -> int:
+    """Return the most video that waits in the sockets of one connection to ``port``.
+
+    What the kernel of the sender still holds, and what the reader has not read yet.
+    """
+    waiting: dict[str, int] = defaultdict(int)
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        local, remote, queues = (line.split()[column] for column in (1, 2, 4))
+        sent, received = (int(number, 16) for number in queues.split(":"))
+        if int(local[-4:], 16) == port:
+            waiting[remote] += sent
+        elif int(remote[-4:], 16) == port:
+            waiting[local] += received
+    return max(waiting.values(), default=0)
