@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +15,8 @@ import typer
 from lsm_monitor.errors import BundleError, WeightsError
 from lsm_monitor.model.bundle import load_bundle
 from lsm_train.contact_sheet import draw_contact_sheet
-from lsm_train.data import read_pictures, read_stems
-from lsm_train.distributed import DeviceName
+from lsm_train.data import Picture, read_pictures, read_stems
+from lsm_train.distributed import DeviceName, find_device
 from lsm_train.errors import DataError, RecipeError, RunError
 from lsm_train.evaluate import ALARM_FRACTIONS, Evaluation, evaluate
 from lsm_train.recipe_file import load_recipe
@@ -149,6 +149,7 @@ def evaluate_command(
     branch: Annotated[
         Branch, typer.Option(help="The whole model, or one of its halves alone.")
     ] = "whole",
+    device: Annotated[DeviceName, typer.Option(help="auto takes CUDA where it is.")] = "auto",
     per_image: Annotated[bool, typer.Option(help="Add each picture's figures.")] = False,
     curve: Annotated[
         Path | None, typer.Option(help="Draw precision over recall: .png, and .json beside it.")
@@ -170,22 +171,20 @@ def evaluate_command(
     if sheet is not None and sheet.suffix not in {".png", ".jpg"}:
         msg = f"{sheet}: end its name in .png or .jpg"
         raise typer.BadParameter(msg, param_hint="--sheet")
+    model = loaded.model.to(find_device(device))
     stems = None if split is None else read_stems(split, images)
     rule = loaded.manifest.water_rule
-    result = evaluate(
-        loaded.model,
-        read_pictures(images, masks=masks, stems=stems),
-        water_rule=rule,
-        branch=branch,
-    )
+    pictures: Iterable[Picture] = read_pictures(images, masks=masks, stems=stems)
+    if sheet is not None:  # they are looked at twice
+        pictures = list(pictures)
+    result = evaluate(model, pictures, water_rule=rule, branch=branch)
     if curve is not None:
         with _train_extra():
             from lsm_train.curves import write_curve  # noqa: PLC0415 - as in fit
 
         write_curve(curve, {bundle: result.curve})
     if sheet is not None:
-        pictures = list(read_pictures(images, masks=masks, stems=stems))
-        draw_contact_sheet(sheet, loaded.model, pictures, water_rule=rule, branch=branch)
+        draw_contact_sheet(sheet, model, list(pictures), water_rule=rule, branch=branch)
     if as_json:
         print(json.dumps(result.as_json(bundle, per_image=per_image)))
     else:

@@ -41,6 +41,21 @@ class Process:
         return self.rank == 0
 
 
+def find_device(name: DeviceName) -> torch.device:
+    """Return the device that is meant: ``auto`` takes CUDA where it is.
+
+    Raises:
+        RunError: There is no CUDA device.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name == "cuda" and not has_cuda:
+        msg = "--device cuda: this machine has no CUDA device that torch can use; use cpu"
+        raise RunError(msg)
+    if name == "auto":
+        name = "cuda" if has_cuda else "cpu"
+    return torch.device(name)
+
+
 @contextmanager
 def joined_processes(device: DeviceName) -> Iterator[Process]:
     """Join the processes that ``torchrun`` has started; without it, be the only one.
@@ -51,19 +66,15 @@ def joined_processes(device: DeviceName) -> Iterator[Process]:
     Raises:
         RunError: There is no CUDA device.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        msg = "--device cuda: this machine has no CUDA device that torch can use; use cpu"
-        raise RunError(msg)
+    chosen = find_device(device)
     if "WORLD_SIZE" not in os.environ:
-        yield Process(0, 1, torch.device(device))
+        yield Process(0, 1, chosen)
         return
-    local_rank = int(os.environ["LOCAL_RANK"])
-    chosen = torch.device(device, local_rank) if device == "cuda" else torch.device(device)
-    if device == "cuda":
+    is_cuda = chosen.type == "cuda"
+    if is_cuda:
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("nccl" if is_cuda else "gloo", timeout=_PATIENCE)
     try:
         yield Process(dist.get_rank(), dist.get_world_size(), chosen)
     finally:
