@@ -72,6 +72,8 @@ def _height_m(style: SceneStyle, tiles: list[Floats], x_m: Floats, z_m: Floats) 
     road += 0.0025 * sample_tile(tiles[1], x_m / 5, z_m / 5)
     beside_m = np.maximum(np.abs(x_m) - half_m, 0)
     rise = np.clip(beside_m / _KERB_M, 0, 1) * 0.13 + 0.02 * beside_m
+    # Behind the houses, or water there would lie above their roofs like another sky.
+    rise += 0.3 * np.maximum(beside_m - PAVEMENT_M - 2, 0)
     return np.asarray(road + rise, np.float32)
 
 

@@ -9,6 +9,7 @@ from shapely.geometry import Polygon
 
 from lsm_monitor.config.models import ZoneConfig
 from lsm_monitor.demo.scene import EPISODE_S, StreetScene, flood_script, road_zone
+from lsm_monitor.demo.scene_light import PAVEMENT_M, view_of
 from lsm_monitor.demo.scene_style import SceneStyle, random_style
 
 STYLE = SceneStyle(width_px=160, height_px=90, focal_px=115.0)
@@ -92,6 +93,16 @@ def test_a_car_in_front_of_the_water_is_no_water(scene: StreetScene, calm: Stree
     _, without = calm.render(1.0, 14.0)
     assert not (with_cars & ~without).any()
     assert (without & ~with_cars).sum() > 30
+
+
+@pytest.mark.parametrize("seed", [502, 10_004])
+def test_no_water_stands_behind_the_houses_or_shows_over_their_roofs(seed: int) -> None:
+    style = random_style(seed, width_px=160, height_px=90)
+    _, water = StreetScene(style).render(1.0, 0.0)
+    x_m, _, _ = view_of(style).ground()
+    beside_m = np.abs(x_m) - style.road_width_m / 2 - PAVEMENT_M
+    assert water.any()
+    assert not water[beside_m > 5.0].any()
 
 
 def test_waves_move_the_picture_but_not_the_shore(calm: StreetScene) -> None:
