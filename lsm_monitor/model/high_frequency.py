@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -21,14 +22,28 @@ def high_frequency(images: torch.Tensor, removed_share: float) -> torch.Tensor:
     Returns:
         (B, C, S, S) float32, not negative.
     """
+    height, width = images.shape[-2:]
     with torch.autocast(images.device.type, enabled=False):  # FFTs know no bfloat16
-        images = images.float()
-        height, width = images.shape[-2:]
-        half = int(math.sqrt(height * width * removed_share) // 2)
-        spectrum = torch.fft.fftshift(torch.fft.fft2(images, norm="forward"), dim=(-2, -1))
-        kept = torch.ones(height, width, device=images.device)
-        top, left = height // 2 - half, width // 2 - half
-        kept[top : top + 2 * half, left : left + 2 * half] = 0.0
-        spectrum = torch.fft.ifftshift(spectrum * kept, dim=(-2, -1))
-        magnitude: torch.Tensor = torch.fft.ifft2(spectrum, norm="forward").real.abs()
-    return magnitude
+        spectrum = torch.fft.rfft2(images.float(), norm="forward")
+        spectrum = spectrum * _kept(height, width, removed_share, images.device)
+        found: torch.Tensor = torch.fft.irfft2(
+            spectrum, s=(height, width), norm="forward"
+        ).abs()
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)  # what is kept must do for training, too
+def _kept(height: int, width: int, removed_share: float, device: torch.device) -> torch.Tensor:
+    """Return what is kept of each frequency that an FFT of real pictures gives.
+
+    An even square cannot be centred: it holds its lower edge's frequencies without their
+    opposites. The real part of what comes back is half of such a pair.
+    """
+    half = int(math.sqrt(height * width * removed_share) // 2)
+    kept = torch.ones(height, width)
+    top, left = height // 2 - half, width // 2 - half
+    kept[top : top + 2 * half, left : left + 2 * half] = 0.0
+    kept = torch.fft.ifftshift(kept)
+    opposite = kept.flip(0, 1).roll((1, 1), (0, 1))
+    return ((kept + opposite) / 2)[:, : width // 2 + 1].to(device)

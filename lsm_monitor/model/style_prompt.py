@@ -64,7 +64,8 @@ def amplitude_image(images: torch.Tensor) -> torch.Tensor:
     if images.shape[-1] > side_px:
         images = F.interpolate(images, (side_px, side_px), mode="bilinear", antialias=True)
     with torch.autocast(images.device.type, enabled=False):
-        amplitude = torch.fft.fft2(images.float()).abs()
-        rebuilt = torch.fft.fftshift(torch.fft.ifft2(amplitude).real, dim=(-2, -1))
+        amplitude = torch.fft.rfft2(images.float()).abs()
+        rebuilt = torch.fft.irfft2(amplitude, s=images.shape[-2:])
+        rebuilt = torch.fft.fftshift(rebuilt, dim=(-2, -1))
         compressed: torch.Tensor = rebuilt.sign() * rebuilt.abs().log1p()
     return compressed

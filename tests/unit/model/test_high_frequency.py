@@ -69,6 +69,29 @@ def test_removing_nothing_gives_the_magnitude_of_the_picture(seed: int) -> None:
     torch.testing.assert_close(high_frequency(images, 0.0), images.abs(), rtol=0, atol=1e-5)
 
 
+def by_the_words(images: torch.Tensor, removed_share: float) -> torch.Tensor:
+    """FFT, centre, zero a square, transform back, absolute value of the real part."""
+    height, width = images.shape[-2:]
+    half = int(math.sqrt(height * width * removed_share) // 2)
+    spectrum = torch.fft.fftshift(torch.fft.fft2(images), dim=(-2, -1))
+    rows = slice(height // 2 - half, height // 2 + half)
+    columns = slice(width // 2 - half, width // 2 + half)
+    spectrum[..., rows, columns] = 0.0
+    return torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1))).real.abs()
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=seeds, share=shares, height=st.integers(2, 33), width=st.integers(2, 33))
+def test_it_is_the_papers_filter_at_every_size_and_share(
+    seed: int, share: float, height: int, width: int
+) -> None:
+    share *= min(height, width) / max(height, width)  # the square fits into the spectrum
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(2, 3, height, width, generator=generator)
+    expected = by_the_words(images, share)
+    torch.testing.assert_close(high_frequency(images, share), expected, rtol=0, atol=1e-5)
+
+
 @settings(deadline=None, max_examples=50)
 @given(seed=seeds, shares=st.tuples(shares, shares))
 def test_removing_more_leaves_less(seed: int, shares: tuple[float, float]) -> None:
