@@ -78,8 +78,16 @@ class Process:
         fields = text.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS_PER_S
 
+    def peak_rss_mb(self) -> float:
+        """Return the most memory since the start, or since the peak was forgotten."""
+        return self.status("VmHWM") / 1024
+
+    def forget_peak_rss(self) -> None:
+        """Let the kernel begin anew with the peak."""
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5", encoding="ascii")
+
     def status(self, name: str) -> int:
-        """Return a figure of /proc/PID/status, such as ``Threads`` or ``VmHWM`` (kB)."""
+        """Return a figure of /proc/PID/status, such as ``Threads``; memory in KiB."""
         text = Path(f"/proc/{self.child.pid}/status").read_text(encoding="utf-8")
         line = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
         return int(line.split()[1])
@@ -172,7 +180,8 @@ class Result:
         unread_max_s: Most video that waited in the sockets of one camera.
         dropped: Pictures that cameras dropped because nobody read them.
         cores: CPU that it used, in cores.
-        rss_peak_mb: Its memory.
+        rss_peak_mb: Its memory, the most while it was watched.
+        start_rss_peak_mb: The most before that: choosing a backend loads several.
         threads: Its threads.
         others_cores: What cameras and broker used.
     """
@@ -190,6 +199,7 @@ class Result:
     dropped: int
     cores: float
     rss_peak_mb: float
+    start_rss_peak_mb: float
     threads: int
     others_cores: dict[str, float]
 

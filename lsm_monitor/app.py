@@ -36,7 +36,7 @@ from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime import state_dir
 from lsm_monitor.runtime.decisions import Decisions
-from lsm_monitor.runtime.judging import judge_of, open_segmenter
+from lsm_monitor.runtime.judging import batch_deadline_s, judge_of, open_segmenter
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.service_group import Stage, run_services
 from lsm_monitor.runtime.supervisor import RestartPolicy, Service
@@ -204,6 +204,7 @@ class Daemon:
             arrived=arrived,
             max_age_s={n: _MAX_AGE_INTERVALS * c.interval_s for n, c in cameras.items()},
             max_batch=self._loaded.config.model.max_batch,
+            batch_deadline_s=batch_deadline_s(segmenter.device),
             metrics=self.metrics,
             clock=self._clock,
         )

@@ -95,6 +95,7 @@ class CameraCapture:
             with contextlib.closing(source):
                 for picture in source.pictures(stop):
                     self._handle(picture)
+                    del picture  # nobody's while we wait for the next one
         except SourceError as exc:
             # Without its frames: they would hold the decoder during the wait.
             return exc.with_traceback(None)

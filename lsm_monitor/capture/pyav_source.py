@@ -106,6 +106,7 @@ class PyavSource:
                 if stop.is_set():
                     return
                 yield picture
+                del picture  # 6 MB at 1080p, for a hundred cameras, until the next one is due
                 self._last_picture_s = self._clock.monotonic_s()
             if self._spec.is_network:
                 self._check_patience()

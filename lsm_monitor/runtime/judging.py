@@ -15,6 +15,8 @@ from lsm_monitor.water.judge import CameraJudge
 from lsm_monitor.water.state import LevelBand, WaterRules
 from lsm_monitor.water.zones import zones_of
 
+_GPU_BATCH_DEADLINE_S = 0.02
+
 
 def new_event_id() -> UUID:
     """Return a UUIDv7: sorts by time, and never depends on which process made it."""
@@ -44,6 +46,15 @@ def open_segmenter(
         max_batch=max_batch,
         plans=PlanStore(on_progress=on_progress),
     )
+
+
+def batch_deadline_s(device: str) -> float:
+    """Return how long the first frame of a batch waits for others, on ``device``.
+
+    On a GPU a full batch costs hardly more than one frame; on a CPU each frame costs its own
+    time, and waiting only makes all of them older.
+    """
+    return 0.0 if device == "cpu" else _GPU_BATCH_DEADLINE_S
 
 
 def judge_of(

@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -216,6 +217,16 @@ def test_frames_nobody_takes_are_replaced_and_counted(clip: Clip) -> None:
     assert newest is not None
     assert newest.stamp.sequence >= 6
     assert watched.count('lsm_camera_frames_total{camera="bridge",stage="dropped"}') >= 3
+
+
+def test_a_picture_that_was_taken_is_not_held_until_the_next_one(clip: Clip) -> None:
+    spec = dataclasses.replace(spec_of("rtsp://"), interval_s=3600.0)
+    with FaultyCamera(clip) as camera:
+        watched = Watched(dataclasses.replace(spec, url=camera.url))
+        with watched.running():
+            is_freed = threading.Event()
+            weakref.finalize(watched.next_frame().image, is_freed.set)
+            assert is_freed.wait(TIMEOUT_S)
 
 
 def test_a_dead_camera_does_not_slow_another_one(clip: Clip) -> None:

@@ -7,7 +7,7 @@ import pytest
 from lsm_engines.plans import PlanKey, PlanStore
 from lsm_monitor.config.models import ModelConfig
 from lsm_monitor.inference.segmenter import Segmenter
-from lsm_monitor.runtime.judging import open_segmenter
+from lsm_monitor.runtime.judging import batch_deadline_s, open_segmenter
 
 
 def test_whoever_opens_the_model_hears_of_the_plan_that_is_built(
@@ -23,3 +23,8 @@ def test_whoever_opens_the_model_hears_of_the_plan_that_is_built(
     open_segmenter(ModelConfig(), max_batch=1, on_progress=told.append)
     assert told == [f"building plan {key.name}"]
     assert (tmp_path / "plans" / key.name / "plan").exists()
+
+
+def test_only_where_a_full_batch_is_cheap_a_frame_waits_for_others() -> None:
+    assert batch_deadline_s("cpu") == 0.0
+    assert 0.0 < batch_deadline_s("cuda") <= 0.05
