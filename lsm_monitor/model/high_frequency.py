@@ -46,4 +46,5 @@ def _kept(height: int, width: int, removed_share: float, device: torch.device) -
     kept[top : top + 2 * half, left : left + 2 * half] = 0.0
     kept = torch.fft.ifftshift(kept)
     opposite = kept.flip(0, 1).roll((1, 1), (0, 1))
-    return ((kept + opposite) / 2)[:, : width // 2 + 1].to(device)
+    halved: torch.Tensor = ((kept + opposite) / 2)[:, : width // 2 + 1]
+    return halved.to(device)
