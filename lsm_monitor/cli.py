@@ -22,6 +22,7 @@ import typer
 from pydantic import SecretStr
 
 import lsm_monitor
+from lsm_engines.plans import default_plans_folder
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.config.secrets import read_file, revealed
@@ -96,15 +97,22 @@ def check(
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
+        check_load,
         check_model,
         probe_cameras,
     )
 
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
-    model = check_model(loaded.config.model)
+    model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
-    typer.echo(f"{file}: ok: {len(cameras)} cameras, model {model}")
+    typer.echo(
+        f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "
+        f"{model.backend}"
+    )
+    load = check_load(loaded.config, model, default_plans_folder())
+    if load is not None:
+        typer.echo(load)
     if probe:
         lines, all_open = probe_cameras(loaded.config)
         for line in lines:

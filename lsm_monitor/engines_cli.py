@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +29,7 @@ from lsm_engines.registry import BACKENDS, installed_version
 from lsm_monitor.cli import EXIT_SOFTWARE, EXIT_UNAVAILABLE, BundleOption, run_guarded
 
 if TYPE_CHECKING:  # these load torch
-    from lsm_engines.benchmark import Row
-    from lsm_engines.choose import Contender
+    from lsm_engines.contest import Contender
     from lsm_monitor.model.preprocess import ImageArray
 
 EXIT_WRONG = 1
@@ -96,8 +95,8 @@ def export(
     if out.suffix != ".onnx" or not out.parent.is_dir():
         msg = f"{out} must end in .onnx and lie in a folder that exists"
         raise typer.BadParameter(msg, param_hint="--out")
-    parts = load_parts(bundle)
-    for graph in (parts.encoder, parts.head):
+    graphs = load_parts(bundle).graphs
+    for graph in (graphs.encoder, graphs.head):
         if graph is None:
             _say("this model's head is no graph; PyTorch runs it")
             continue
@@ -118,21 +117,22 @@ def build(
         typer.Option(metavar="FILE", help="The daemon's; default: the daemon's defaults."),
     ] = None,
 ) -> None:
-    """Build ahead of time what the daemon would build at its first start."""
-    from lsm_engines.choose import Contender  # noqa: PLC0415
-    from lsm_monitor.commands.engine_parts import load_parts, opened  # noqa: PLC0415
+    """Build ahead of time what the daemon would build at its first start.
+
+    Exit code 1 when the configured backend does not work, and the daemon would run on PyTorch.
+    """
     from lsm_monitor.config.loader import load  # noqa: PLC0415
     from lsm_monitor.config.models import ModelConfig  # noqa: PLC0415
+    from lsm_monitor.runtime.judging import open_segmenter  # noqa: PLC0415
 
     model = ModelConfig() if config is None else load(config, os.environ).config.model
-    request = EngineRequest(model.device, model.threads, model.max_batch)
-    parts = load_parts(model.bundle)
-    with opened(parts, Contender(model.backend), request, _plans()) as ready:
-        ready.segmenter.warm_up()
-        for engine in (ready.encoder, ready.head):
-            if engine is not None:
-                spec = engine.spec
-                typer.echo(f"{spec.graph}: {spec.backend}-{spec.precision} on {spec.device}")
+    segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=_say)
+    segmenter.warm_up()
+    segmenter.close()
+    found = segmenter.identity.backend
+    typer.echo(f"{model.bundle}: {found} on {segmenter.device}")
+    if model.backend != "auto" and not found.startswith(f"{model.backend}-"):
+        raise typer.Exit(EXIT_WRONG)
 
 
 @app.command()
@@ -193,11 +193,9 @@ def bench(
 ) -> None:
     """Measure pictures per second, from tensors to maps and from 1080p pictures to masks.
 
-    Measured without --backend (or with auto), --precision and --threads, the result is kept
-    for 'lsm-monitor check'.
+    Without --threads the result is kept for 'lsm-monitor check'.
     """
-    from lsm_engines.machine import usable_cores  # noqa: PLC0415
-    from lsm_monitor.commands import engine_bench  # noqa: PLC0415
+    from lsm_monitor.commands.engine_bench import bench_engines  # noqa: PLC0415
     from lsm_monitor.commands.engine_parts import load_parts  # noqa: PLC0415
     from lsm_monitor.commands.engine_report import bench_lines, cameras_line  # noqa: PLC0415
     from lsm_monitor.demo.street_pictures import (  # noqa: PLC0415
@@ -207,11 +205,13 @@ def bench(
 
     batches = _numbers(batch)
     where, contenders = _contenders(device, backend, precision)
+    parts = load_parts(bundle)
     pictures = [picture for _, picture in street_pictures(_SCALE_1080P)]
-    result = engine_bench.bench_engines(
-        load_parts(bundle),
+    result = bench_engines(
+        parts,
         contenders,
         pictures[-1],
+        key_frames(pictures),
         batches=batches,
         request=EngineRequest(where, threads),
         seconds=seconds,
@@ -224,14 +224,13 @@ def bench(
         msg = "none of these backends can be measured here"
         raise EngineError(msg)
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in result.rows]))
+        typer.echo(json.dumps(result.as_json()))
     else:
-        cost_s = engine_bench.key_frame_cost_s(key_frames(pictures))
-        for line in bench_lines(result.rows, result.peak_shares):
+        for line in bench_lines(result):
             typer.echo(line)
-        typer.echo(cameras_line(result.best, cost_s, usable_cores()))
-    if set(backend or ()) <= {"all", "auto"} and precision is None and threads == 0:
-        _keep_capacity(result.best, bundle)
+        typer.echo(cameras_line(result))
+    if threads == 0:  # as the daemon runs it, unless its file says otherwise
+        _keep_capacity(result.best, f"{parts.manifest.name} {parts.manifest.version}")
 
 
 def main() -> None:
@@ -322,21 +321,19 @@ def _read(images: Path) -> Iterator[tuple[str, ImageArray]]:
     )
 
 
-def _keep_capacity(row: Row, bundle: str) -> None:
+def _keep_capacity(rates: Mapping[str, float], model: str) -> None:
     from lsm_engines.machine import this_machine  # noqa: PLC0415
-    from lsm_monitor.commands.engine_bench import write_capacity  # noqa: PLC0415
+    from lsm_monitor.inference.capacity import Capacity, read_capacity  # noqa: PLC0415
 
     folder = default_plans_folder()
     if folder is None:
         return
+    machine, measured = str(this_machine()), datetime.now(UTC).isoformat(timespec="seconds")
+    before = read_capacity(folder)
+    if before is not None and (before.machine, before.model) == (machine, model):
+        rates = {**before.pictures_per_second, **rates}  # other backends, measured before
     try:
-        path = write_capacity(
-            folder,
-            row,
-            machine=str(this_machine()),
-            bundle=bundle,
-            measured=datetime.now(UTC),
-        )
+        path = Capacity(machine, model, measured, rates).write(folder)
     except OSError as exc:
         _say(f"{folder}: the result cannot be kept for 'lsm-monitor check' ({exc.strerror})")
     else:

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class EngineError(Exception):
     """A backend is unknown, not installed, or cannot run here; the text says what to do."""
+
+
+class NoSuchBackendError(EngineError):
+    """The backend is unknown or not installed: somebody asked for what is not there."""
+
+
+class PlanError(EngineError):
+    """A plan could not be built and stored for a reason that may pass, as a full disk does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

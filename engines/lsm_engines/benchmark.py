@@ -85,7 +85,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured; its fields are the keys of ``lsm-engines bench --json``."""
+    """What was measured; its fields are keys of ``lsm-engines bench --json``.
+
+    The rate and the percentiles are without the first call, which took ``warm_up_ms``.
+    """
 
     backend: str
     device: str
@@ -96,6 +99,7 @@ class Row:
     latency_ms_p50: float
     latency_ms_p99: float
     scope: Scope
+    warm_up_ms: float
 
 
 def measure(
@@ -111,10 +115,13 @@ def measure(
         seconds: How long to measure each case, after one call that is not counted.
         clock: Seconds.
     """
-    for run in runs.values():
+    first_s = {}
+    for case, run in runs.items():
+        started_s = clock()
         run()
+        first_s[case] = clock() - started_s
     times_s = interleave(runs, seconds=seconds * len(runs), clock=clock)
-    return [_row(case, each) for case, each in times_s.items()]
+    return [_row(case, first_s[case], each) for case, each in times_s.items()]
 
 
 def count_flops(graph: Graph) -> int:
@@ -125,7 +132,7 @@ def count_flops(graph: Graph) -> int:
     return counter.get_total_flops()
 
 
-def _row(case: Case, times_s: Sequence[float]) -> Row:
+def _row(case: Case, first_s: float, times_s: Sequence[float]) -> Row:
     p50_ms, p99_ms = np.percentile(np.array(times_s) * 1000.0, (50.0, 99.0))
     return Row(
         backend=case.backend,
@@ -137,4 +144,5 @@ def _row(case: Case, times_s: Sequence[float]) -> Row:
         latency_ms_p50=round(float(p50_ms), 2),
         latency_ms_p99=round(float(p99_ms), 2),
         scope=case.scope,
+        warm_up_ms=round(1000.0 * first_s, 2),
     )

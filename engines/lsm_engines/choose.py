@@ -1,9 +1,8 @@
-"""``backend: auto``: which backend runs a graph best on this machine.
+"""``backend: auto``, and what becomes of a backend that somebody asked for by name.
 
-Everything that is installed is built, must agree with PyTorch on the caller's tensors, and is
-timed against the others; the fastest stays. What was found is kept beside the plans, so that
-the next start builds the winner alone. A backend that fails only loses: PyTorch, which needs
-no plan and no other library, is always among the contenders.
+The outcome of a contest is kept beside the plans, so that the next start builds the winner
+alone. PyTorch, which needs no plan and no other library, is the last resort: of a backend that
+breaks the daemon learns from a warning.
 """
 
 from __future__ import annotations
@@ -11,63 +10,38 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
-from lsm_engines.api import Engine, EngineError, EngineRequest, Graph, Precision
+from lsm_engines.api import Engine, EngineError, EngineRequest, Graph, PlanError
 from lsm_engines.attempts import Attempts
-from lsm_engines.benchmark import interleave
+from lsm_engines.contest import (
+    CONTENDERS,
+    Contender,
+    Contest,
+    NoBackendError,
+    Outcome,
+    Probes,
+    hold,
+)
 from lsm_engines.machine import this_machine, usable_cores
-from lsm_engines.parity import compare, find_fault
 from lsm_engines.plan_key import PlanKey
 from lsm_engines.plans import PlanStore
-from lsm_engines.registry import BACKENDS, Backend, build_engine, installed_version
+from lsm_engines.registry import (
+    BACKENDS,
+    Backend,
+    build_engine,
+    find_backend,
+    installed_version,
+)
 
 logger = logging.getLogger(__name__)
 
-_ROUNDS = 9
-_RACE_S = 10.0
-"""A race is over after so many rounds, or so long."""
-_HOPELESS = 3.0
-"""Who takes so many times as long as the fastest leaves the race."""
-_WORTHWHILE = 0.9
-"""Less exact arithmetic must take less than this share of the time of more exact one."""
-_EXACTNESS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A backend with one kind of arithmetic; ``None`` leaves that to the backend."""
-
-    backend: str
-    precision: Precision | None = None
-
-    def __str__(self) -> str:
-        """Return its name for people and for files: ``openvino-bf16``."""
-        return self.backend if self.precision is None else f"{self.backend}-{self.precision}"
-
-
-CONTENDERS: Mapping[str, tuple[Contender, ...]] = MappingProxyType(
-    {
-        "cuda": (
-            Contender("tensorrt"),
-            Contender("tensorrt_rtx"),
-            Contender("torch"),
-        ),
-        "cpu": (
-            Contender("openvino", "bf16"),
-            Contender("openvino", "fp32"),
-            Contender("onnxruntime", "fp32"),
-            Contender("torch", "fp32"),
-        ),
-    }
-)
-"""Who takes part, by device, in the order of expected speed."""
+AUTO = "auto"
+_LAST_RESORT = "torch"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,87 +61,76 @@ class Choice:
     def __str__(self) -> str:
         """Return it in a line."""
         spec = self.engine.spec
-        how = "remembered" if self.is_remembered else "the fastest here"
-        others = "; ".join(f"not {name}: {why}" for name, why in self.rejected.items())
-        return f"{spec.graph} on {spec.backend}-{spec.precision} ({how}); {others}"
+        how = "found at an earlier start" if self.is_remembered else "found now"
+        others = "".join(f"; not {name}: {why}" for name, why in self.rejected.items())
+        return f"{spec.graph} runs on {spec.backend}-{spec.precision} ({how}){others}"
 
 
-class NoBackendError(EngineError):
-    """Nothing can run the graph here; the text has the reason of each contender."""
+def prefer_engine(
+    backend: str,
+    graph: Graph,
+    request: EngineRequest,
+    plans: PlanStore,
+    probes: Probes | None = None,
+    *,
+    backends: Mapping[str, Backend] = BACKENDS,
+) -> Engine:
+    """Return the engine of ``backend`` if it works here, else PyTorch's: one that works.
 
+    Args:
+        backend: Key of ``backends``, or ``auto`` for :func:`choose_engine`.
+        graph: What to run.
+        request: Device, threads, batch and arithmetic.
+        plans: Where the backends keep what they compile.
+        probes: See :func:`choose_engine`.
+        backends: The known backends.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Contest:
-    """What is asked for, with every choice made that does not depend on speed."""
-
-    graph: Graph
-    request: EngineRequest
-    plans: PlanStore
-    probes: Sequence[torch.Tensor]
-    backends: Mapping[str, Backend]
-    contenders: Sequence[Contender]
-
-    def build(self, contender: Contender) -> Engine:
-        """Build the engine of one contender.
-
-        Raises:
-            EngineError: It could not be built.
-        """
-        precision = contender.precision or self.request.precision
-        request = dataclasses.replace(self.request, precision=precision)
+    Raises:
+        NoSuchBackendError: The backend is unknown or not installed.
+        EngineError: Not even PyTorch can serve the request.
+    """
+    if backend == AUTO:
+        return choose_engine(graph, request, plans, probes, backends=backends).engine
+    find_backend(backend, backends)
+    if backend != _LAST_RESORT:
+        contenders = {device: (Contender(backend),) for device in CONTENDERS}
         try:
-            return build_engine(
-                contender.backend, self.graph, request, self.plans, backends=self.backends
-            )
-        except (ImportError, OSError) as exc:  # a library that is there but does not load
-            raise EngineError(str(exc)) from exc
-
-    @property
-    def batch(self) -> int:
-        """Batch of the race: as large as probes and request allow."""
-        return min(len(self.probes[0]), self.request.max_batch)
-
-    @property
-    def key(self) -> PlanKey:
-        """Everything that the outcome depends on."""
-        request = self.request
-        threads = request.threads or usable_cores()
-        libraries = {
-            name: installed_version(self.backends[name]) or "not installed"
-            for name in dict.fromkeys(each.backend for each in self.contenders)
-        }
-        fields = {
-            "fingerprint": self.graph.fingerprint,
-            "device": request.device,
-            "precision": request.precision or "any",
-            "max_batch": str(request.max_batch),
-            "threads": str(threads),
-            "machine": str(this_machine()),
-            **libraries,
-        }
-        return PlanKey(self.graph.name, "choice", fields)
+            return choose_engine(
+                graph,
+                request,
+                plans,
+                probes,
+                backends=backends,
+                contenders=contenders,
+                occasion=backend,
+            ).engine
+        except NoBackendError as exc:
+            logger.warning("%s; %s runs it instead", exc, _LAST_RESORT)
+    return build_engine(_LAST_RESORT, graph, request, plans, backends=backends)
 
 
 def choose_engine(
     graph: Graph,
     request: EngineRequest,
     plans: PlanStore,
-    probes: Sequence[torch.Tensor] | None = None,
+    probes: Probes | None = None,
     *,
     backends: Mapping[str, Backend] = BACKENDS,
     contenders: Mapping[str, Sequence[Contender]] = CONTENDERS,
+    occasion: str = AUTO,
 ) -> Choice:
-    """Return the engine that runs ``graph`` best here.
+    """Return the engine that runs ``graph`` best here, and say why in the log.
 
     Args:
         graph: What to run.
         request: Device, threads, batch and arithmetic. A device ``auto`` is ``cuda`` where
             there is one. A precision admits only contenders that have it.
         plans: Where the backends keep what they compile, and this the outcome.
-        probes: (B, ...) float32 on the CPU for each of the graph's inputs, as real as
-            possible: a contender must agree with PyTorch on them. Random numbers by default.
+        probes: What a contender must agree with PyTorch on; random numbers by default. Not
+            called where the outcome is known from an earlier start.
         backends: The known backends.
         contenders: Who takes part, by device.
+        occasion: Outcomes of different occasions are kept side by side.
 
     Raises:
         NoBackendError: Nothing can run the graph here.
@@ -179,11 +142,11 @@ def choose_engine(
     if device not in contenders:
         msg = f"unknown device {device!r}; use auto, {' or '.join(contenders)}"
         raise EngineError(msg)
-    contest = _Contest(
+    contest = Contest(
         graph,
         dataclasses.replace(request, device=device),
         plans,
-        noise(graph) if probes is None else probes,
+        probes or (lambda: noise(graph)),
         backends,
         [
             each
@@ -192,7 +155,7 @@ def choose_engine(
             and (request.precision is None or each.precision in {None, request.precision})
         ],
     )
-    choice = _recall_or_hold(contest)
+    choice = _recall_or_hold(contest, occasion)
     logger.info("%s", choice)
     return choice
 
@@ -205,38 +168,63 @@ def noise(graph: Graph, batch: int = 2) -> tuple[torch.Tensor, ...]:
     )
 
 
-def _recall_or_hold(contest: _Contest) -> Choice:
+def _recall_or_hold(contest: Contest, occasion: str) -> Choice:
     """Return the remembered choice, else the outcome of a new contest, which is kept."""
-    held: list[Choice] = []
+    held: list[Outcome] = []
 
-    def hold(path: Path) -> None:
+    def find(path: Path) -> None:
         # Notes must outlive the folder in which a plan is built; its parent is locked for us.
-        held.append(_hold(contest, Attempts(path.parent.parent)))
-        path.write_text(_memory_text(held[0]))
+        outcome = hold(contest, Attempts(path.parent.parent))
+        held.append(outcome)
+        if outcome.may_change:
+            msg = "a contender could not store its plan"
+            raise PlanError(msg)
+        path.write_text(_memory_text(outcome))
 
+    key = _memory_key(contest, occasion)
     try:
-        path = contest.plans.obtain(contest.key, hold)
+        path = contest.plans.obtain(key, find)
         if not held:
             recalled = _recall(contest, path)
             if recalled is not None:
                 return recalled
             path.unlink()  # then it is absent, and found anew
-            contest.plans.obtain(contest.key, hold)
+            contest.plans.obtain(key, find)
     except NoBackendError:
         raise
     except (EngineError, OSError) as exc:
         name = contest.graph.name
-        logger.warning("%s: which backend is best cannot be remembered: %s", name, exc)
-    return held[0] if held else _hold(contest, Attempts(None))
+        logger.warning("%s: which backend is best is not remembered: %s", name, exc)
+    outcome = held[0] if held else hold(contest, Attempts(None))
+    return Choice(outcome.engine, outcome.rejected, is_remembered=False)
 
 
-def _memory_text(choice: Choice) -> str:
-    spec = choice.engine.spec
+def _memory_key(contest: Contest, occasion: str) -> PlanKey:
+    """Return everything that the outcome depends on."""
+    request = contest.request
+    libraries = {
+        name: installed_version(contest.backends[name]) or "not installed"
+        for name in dict.fromkeys(each.backend for each in contest.contenders)
+    }
+    fields = {
+        "fingerprint": contest.graph.fingerprint,
+        "device": request.device,
+        "precision": request.precision or "any",
+        "max_batch": str(request.max_batch),
+        "threads": str(request.threads or usable_cores()),
+        "machine": str(this_machine()),
+        **libraries,
+    }
+    return PlanKey(contest.graph.name, f"choice-{occasion}", fields)
+
+
+def _memory_text(outcome: Outcome) -> str:
+    spec = outcome.engine.spec
     memory = {"backend": spec.backend, "precision": spec.precision}
-    return json.dumps({**memory, "rejected": dict(choice.rejected)}, indent=1) + "\n"
+    return json.dumps({**memory, "rejected": dict(outcome.rejected)}, indent=1) + "\n"
 
 
-def _recall(contest: _Contest, path: Path) -> Choice | None:
+def _recall(contest: Contest, path: Path) -> Choice | None:
     """Build the winner of an earlier start; ``None`` when that is not possible."""
     try:
         memory = json.loads(path.read_bytes())
@@ -244,91 +232,14 @@ def _recall(contest: _Contest, path: Path) -> Choice | None:
         rejected = {str(name): str(why) for name, why in memory["rejected"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    try:
-        with Attempts(path.parent).trying(str(winner)):
-            return Choice(contest.build(winner), rejected, is_remembered=True)
-    except EngineError as exc:
-        name = contest.graph.name
-        logger.warning("%s: %s was best, but no longer works: %s", name, winner, exc)
-        return None
-
-
-def _hold(contest: _Contest, attempts: Attempts) -> Choice:
-    """Let everyone run; close all but the winner."""
-    rejected: dict[str, str] = {}
-    ready: dict[Contender, Engine] = {}
-    with torch.inference_mode():
-        wanted = contest.graph.module(*contest.probes)
-    for contender in contest.contenders:
+    attempts = Attempts(path.parent)
+    fault = attempts.find_fault(str(winner))
+    if fault is None:
         try:
-            with attempts.trying(str(contender)):
-                ready[contender] = _checked(contest, contender, wanted)
+            with attempts.trying(str(winner)):
+                return Choice(contest.build(winner), rejected, is_remembered=True)
         except EngineError as exc:
-            rejected[str(contender)] = str(exc)
-    if not ready:
-        reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
-        msg = f"no backend runs {contest.graph.name!r} here: {reasons or 'there is none'}"
-        raise NoBackendError(msg)
-    times_s = _race(contest, ready)
-    winner = _winner({each: (ready[each].spec.precision, times_s[each]) for each in ready})
-    for contender, engine in ready.items():
-        if contender != winner:
-            ratio = times_s[contender] / times_s[winner]
-            rejected[str(contender)] = f"takes {ratio:.2f} times as long"
-            engine.close()
-    return Choice(ready[winner], rejected, is_remembered=False)
-
-
-def _checked(contest: _Contest, contender: Contender, wanted: Sequence[torch.Tensor]) -> Engine:
-    """Return the contender's engine, which agrees with PyTorch.
-
-    Raises:
-        EngineError: It cannot be built, does not run, or does not agree.
-    """
-    engine = contest.build(contender)
-    fault = None
-    try:
-        for batch in {1, contest.batch}:  # a plan may be right for one and wrong for the other
-            found = engine.run(*(probe[:batch] for probe in contest.probes))
-            errors = compare(contest.graph.outputs, found, [each[:batch] for each in wanted])
-            fault = fault or find_fault(errors, engine.spec.precision)
-    except ValueError as exc:  # another number of outputs, or of another shape
-        fault = str(exc)
-    except EngineError:
-        engine.close()
-        raise
-    if fault is not None:
-        engine.close()
-        msg = f"does not agree with PyTorch: {fault}"
-        raise EngineError(msg)
-    return engine
-
-
-def _race(contest: _Contest, engines: Mapping[Contender, Engine]) -> dict[Contender, float]:
-    """Return the median time of each, in seconds."""
-    inputs = [probe[: contest.batch] for probe in contest.probes]
-
-    def runner(engine: Engine) -> Callable[[], object]:
-        # The copy waits for a device that works on by itself.
-        return lambda: [output.cpu() for output in engine.run(*inputs)]
-
-    times_s = interleave(
-        {contender: runner(engine) for contender, engine in engines.items()},
-        seconds=_RACE_S,
-        rounds=_ROUNDS,
-        hopeless=_HOPELESS,
-    )
-    return {contender: statistics.median(each) for contender, each in times_s.items()}
-
-
-def _winner(results: Mapping[Contender, tuple[Precision, float]]) -> Contender:
-    """Return the fastest; less exact arithmetic must be worth it."""
-    ranked = sorted(results, key=lambda each: results[each][1])
-    winner, winner_s = ranked[0], float("inf")
-    for precision in _EXACTNESS:
-        for contender in ranked:
-            found, time_s = results[contender]
-            if found == precision and time_s < _WORTHWHILE * winner_s:
-                winner, winner_s = contender, time_s
-                break
-    return winner
+            fault = str(exc)
+    name = contest.graph.name
+    logger.warning("%s: %s was best, but no longer works: %s", name, winner, fault)
+    return None

@@ -20,7 +20,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _SIDES = MappingProxyType(
     {"cpu": 1024, "cuda": 8192}
 )  # large enough to be limited by arithmetic
-_DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+_DTYPES: Mapping[Precision, torch.dtype] = MappingProxyType(
     {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 )
 
@@ -60,7 +60,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def peak_flops(device: str, precision: Precision, *, seconds: float = 1.0) -> float | None:
+def peak_flops(device: str, precision: Precision, *, seconds: float = 1.0) -> float:
     """Return the rate of PyTorch's products: what a network could reach at best.
 
     The better of a matrix product and a convolution of 1 x 1 pixels, which is one, too: on an
@@ -72,21 +72,18 @@ def peak_flops(device: str, precision: Precision, *, seconds: float = 1.0) -> fl
         seconds: How long to try.
 
     Returns:
-        Floating-point operations per second, the best of all tries; ``None`` for arithmetic
-        that PyTorch has no product for.
+        Floating-point operations per second, the best of all tries.
     """
-    if precision not in _DTYPES:
-        return None
     side, dtype = _SIDES[device], _DTYPES[precision]
     left, right = torch.rand(2, side, side, device=device).to(dtype)
     picture = left.view(1, side, -1, 32).contiguous(memory_format=torch.channels_last)
     kernel = right[..., None, None]
     products = (lambda: left @ right, lambda: F.conv2d(picture, kernel))
-    best_s = float("inf")
-    until_s = time.perf_counter() + seconds
     with torch.inference_mode():
         for product in products:
             product()  # sets the library up
+        until_s = time.perf_counter() + seconds
+        best_s = min(_time_s(product, device) for product in products)
         while time.perf_counter() < until_s:
             best_s = min(best_s, *(_time_s(product, device) for product in products))
     return 2 * side**3 / best_s

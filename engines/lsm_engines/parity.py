@@ -56,7 +56,6 @@ TOLERANCES: Mapping[Precision, Tolerance] = MappingProxyType(
         "fp32": Tolerance(mean_relative=1e-4, max_relative=1e-3),
         "fp16": Tolerance(mean_relative=0.03),
         "bf16": Tolerance(mean_relative=0.1),
-        "int8": Tolerance(mean_relative=0.1),
     }
 )
 """What is allowed, by arithmetic.
@@ -71,7 +70,9 @@ rendered ones), against the masks that PyTorch gives:
   with PyTorch's; the worst of them 0.988. With only the encoder in bf16 0.999 and 0.997;
   PyTorch's own bf16 reached 0.08, 0.994 and 0.956. Forgotten pictures or adapters are 0.15.
 * fp16 has 11 bits, and an eighth of bf16's error; what is more is an overflow.
-* int8 must be as near as bf16 to be used.
+
+There is no int8. The compact encoder quantised after training (ONNX Runtime's static QDQ, a
+scale for each channel, calibrated on 8 pictures) was 0.56 off, and no faster than bf16.
 """
 
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from lsm_engines.api import EngineError
+from lsm_engines.api import EngineError, PlanError
 from lsm_engines.manifest import ABSENT, MANIFEST_FILE, PLAN_FILE, find_fault, manifest_text
 from lsm_engines.plan_key import PlanKey
 
@@ -81,8 +81,10 @@ class PlanStore:
             folder may build the plan anew, for itself.
 
         Raises:
-            EngineError: The plan could not be built or stored: the disk is full, another
-                process builds it for too long. Whatever else ``build`` raises comes through.
+            PlanError: The plan could not be built or stored: the disk is full, another
+                process builds it for too long.
+            EngineError: The backend wrote something else than one file. Whatever else
+                ``build`` raises comes through.
         """
         fault: str | None = ABSENT
         for root in self._roots:
@@ -122,7 +124,7 @@ class PlanStore:
                 f"plan {key.name} {fault}, {why}, and a temporary folder cannot be made "
                 f"({exc.strerror}); {_REMEDY} that can be written"
             )
-            raise EngineError(msg) from exc
+            raise PlanError(msg) from exc
         logger.warning(
             "plan %s %s, and %s: it is kept in %s until this process ends; to keep it, %s that "
             "can be written",
@@ -152,7 +154,7 @@ class PlanStore:
                         f"another process has been building plan {key.name} for "
                         f"{self._lock_timeout_s:.0f} s; wait until it is done, or end it"
                     )
-                    raise EngineError(msg)
+                    raise PlanError(msg)
                 pause.wait(_LOCK_POLL_S)
 
     def _build(self, folder: Path, key: PlanKey, build: Callable[[Path], None]) -> None:
@@ -234,13 +236,13 @@ def _check_built(building: Path) -> None:
         raise EngineError(msg)
 
 
-def _storing_failed(folder: Path, exc: OSError, written_bytes: int) -> EngineError:
+def _storing_failed(folder: Path, exc: OSError, written_bytes: int) -> PlanError:
     text = f"{folder}: cannot build and store the plan ({exc.strerror or exc})"
     if exc.errno not in _NO_ROOM:  # also what a library says that cannot be loaded
-        return EngineError(text)
+        return PlanError(text)
     there = next(parent for parent in folder.parents if parent.exists())
     free_bytes = shutil.disk_usage(there).free
-    return EngineError(
+    return PlanError(
         f"{text}: it needs more than {written_bytes} bytes, {free_bytes} are free; make room "
         f"there, or {_REMEDY} with room"
     )

@@ -9,16 +9,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
-from lsm_engines.api import Engine, EngineError, EngineRequest, Graph
+from lsm_engines.api import Engine, EngineError, EngineRequest, Graph, NoSuchBackendError
 from lsm_engines.plans import PlanStore
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,34 +100,22 @@ def build_engine(
     request: EngineRequest,
     plans: PlanStore,
     *,
-    probes: Sequence[torch.Tensor] | None = None,
     backends: Mapping[str, Backend] = BACKENDS,
 ) -> Engine:
     """Make ``graph`` ready to run on the backend ``name``.
 
     Args:
-        name: Key of ``backends``, or ``auto`` for the one that runs ``graph`` best here; see
-            :func:`lsm_engines.choose.choose_engine`.
+        name: Key of ``backends``.
         graph: What to run.
         request: Device, threads, batch and arithmetic.
         plans: Where the backend keeps what it compiles.
-        probes: Inputs of the graph to choose by; only ``auto`` looks at them.
         backends: The known backends.
 
     Raises:
-        EngineError: The backend is unknown, not installed, or cannot serve the request.
+        NoSuchBackendError: The backend is unknown or not installed.
+        EngineError: It cannot serve the request.
     """
-    if name == "auto":
-        from lsm_engines.choose import choose_engine  # noqa: PLC0415 - it imports this module
-
-        return choose_engine(graph, request, plans, probes, backends=backends).engine
-    if name not in backends:
-        msg = f"unknown engine backend {name!r}; known are auto, {', '.join(backends)}"
-        raise EngineError(msg)
-    backend = backends[name]
-    if importlib.util.find_spec(backend.library) is None:
-        msg = f"engine backend {name!r} is not installed; run: {backend.install}"
-        raise EngineError(msg)
+    backend = find_backend(name, backends)
     try:
         module = importlib.import_module(backend.module)
     except (ImportError, OSError) as exc:  # OSError: of a shared library
@@ -139,3 +124,19 @@ def build_engine(
     # A module attribute has no static type; the backend's parity test holds it to the protocol.
     factory = cast("EngineFactory", module.build_engine)
     return factory(graph, request, plans, **backend.arguments)
+
+
+def find_backend(name: str, backends: Mapping[str, Backend] = BACKENDS) -> Backend:
+    """Return the backend ``name``.
+
+    Raises:
+        NoSuchBackendError: It is unknown or not installed.
+    """
+    if name not in backends:
+        msg = f"unknown engine backend {name!r}; known are auto, {', '.join(backends)}"
+        raise NoSuchBackendError(msg)
+    backend = backends[name]
+    if importlib.util.find_spec(backend.library) is None:
+        msg = f"engine backend {name!r} is not installed; run: {backend.install}"
+        raise NoSuchBackendError(msg)
+    return backend

@@ -2,32 +2,75 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from lsm_engines.machine import this_machine
 from lsm_monitor.capture.probe import probe
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.commands.probe import describe
 from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError, SourceError
+from lsm_monitor.inference.capacity import read_capacity, usable
 from lsm_monitor.runtime.judging import open_segmenter
-from lsm_monitor.types import CameraId
+from lsm_monitor.types import CameraId, ModelIdentity
 
 _PARALLEL_PROBES = 16
 
 
-def check_model(model: ModelConfig) -> str:
-    """Open the configured model as the daemon would; return its name, version and backend.
+def check_model(model: ModelConfig, progress: Callable[[str], None]) -> ModelIdentity:
+    """Open the configured model exactly as the daemon would; return what it is.
+
+    Args:
+        model: Its configuration.
+        progress: Told in a line what is being waited for, if plans must be built.
 
     Raises:
         BundleError: The bundle is missing, damaged or of another version.
         ConfigError: The backend or the device is not there.
     """
-    segmenter = open_segmenter(model, max_batch=1)
+    segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=progress)
     segmenter.close()
-    identity = segmenter.identity
-    return f"{identity.name} {identity.version} on {segmenter.device} ({identity.backend})"
+    return segmenter.identity
+
+
+def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None) -> str | None:
+    """Compare what the cameras ask for with what this machine can do; nothing is measured.
+
+    Args:
+        config: Whose cameras.
+        model: What judges them.
+        folder: Where ``lsm-engines bench`` left its result.
+
+    Returns:
+        A warning, or a hint that nothing is known; ``None`` when it is enough.
+    """
+    cameras = [camera for camera in config.cameras.values() if camera.enabled]
+    wanted_per_s = sum(1.0 / camera.interval_s for camera in cameras)
+    capacity = None if folder is None else read_capacity(folder)
+    rate = None
+    if (
+        capacity is not None
+        and capacity.machine == str(this_machine())
+        and capacity.model == f"{model.name} {model.version}"
+    ):
+        rate = capacity.pictures_per_second.get(model.backend)
+    if rate is None:
+        return (
+            f"the cameras ask for {wanted_per_s:.2g} pictures/s; whether this machine can "
+            "judge so many is not known, run: lsm-engines bench"
+        )
+    if wanted_per_s <= usable(rate):
+        return None
+    return (
+        f"warning: the cameras ask for {wanted_per_s:.3g} pictures/s, this machine can judge "
+        f"{usable(rate):.3g} ({rate:.3g} at best): they will be judged less often than "
+        f"'interval_s' says; try interval_s: {math.ceil(len(cameras) / usable(rate))}"
+    )
 
 
 def check_authority(mqtt: MqttConfig) -> None:

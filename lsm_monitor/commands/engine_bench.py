@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import av
 from av.codec.context import ThreadType
@@ -17,15 +15,14 @@ from av.video.reformatter import VideoReformatter
 
 from lsm_engines import EngineError, EngineRequest
 from lsm_engines.benchmark import Case, Row, count_flops, measure
-from lsm_engines.choose import Contender
-from lsm_engines.machine import peak_flops
+from lsm_engines.contest import Contender
+from lsm_engines.machine import peak_flops, usable_cores
 from lsm_engines.plans import PlanStore
 from lsm_monitor.commands.engine_parts import Parts, Ready, opened
-from lsm_monitor.inference.probes import graph_inputs
+from lsm_monitor.inference.capacity import INTERVALS_S, cameras_carried, with_decoding
+from lsm_monitor.inference.inputs import GraphInputs
 from lsm_monitor.model.preprocess import ImageArray
 from lsm_monitor.types import CameraId, Frame, FrameStamp
-
-CAPACITY_FILE = "capacity.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +33,56 @@ class Bench:
         rows: In the order of contenders, batches and scopes.
         rejected: Why a contender was not measured, by its name.
         peak_shares: For each row, its share of what PyTorch's matrix product reaches here in
-            the same arithmetic; ``None`` where there is no such product.
+            the same arithmetic.
+        key_frame_s: Time of a core for decoding a key frame.
     """
 
     rows: Sequence[Row]
     rejected: Mapping[str, str]
-    peak_shares: Sequence[float | None]
+    peak_shares: Sequence[float]
+    key_frame_s: float
+
+    def carried(self, row: Row) -> float:
+        """Return pictures per second from key frame to mask, for a row of the whole model."""
+        return with_decoding(
+            row.images_per_second,
+            row.device,
+            key_frame_s=self.key_frame_s,
+            cores=usable_cores(),
+        )
 
     @property
-    def best(self) -> Row:
-        """Fastest row from picture to mask; there must be one."""
-        whole = [row for row in self.rows if row.scope == "model"]
-        return max(whole, key=lambda row: row.images_per_second)
+    def best(self) -> Mapping[str, float]:
+        """Pictures per second from key frame to mask, by engine, the fastest first."""
+        rates: dict[str, float] = {}
+        for row in self.rows:
+            if row.scope == "model":
+                name = f"{row.backend}-{row.precision}"
+                rates[name] = max(self.carried(row), rates.get(name, 0.0))
+        return dict(sorted(rates.items(), key=lambda item: -item[1]))
+
+    def as_json(self) -> list[dict[str, object]]:
+        """Return what ``lsm-engines bench --json`` prints."""
+        return [
+            {
+                **dataclasses.asdict(row),
+                "peak_share": round(share, 3),
+                "cameras": {
+                    str(interval_s): cameras_carried(self.carried(row), interval_s)
+                    for interval_s in INTERVALS_S
+                }
+                if row.scope == "model"
+                else None,
+            }
+            for row, share in zip(self.rows, self.peak_shares, strict=True)
+        ]
 
 
 def bench_engines(
     parts: Parts,
     contenders: Sequence[Contender],
     picture: ImageArray,
+    key_frames: Sequence[bytes],
     *,
     batches: Sequence[int],
     request: EngineRequest,
@@ -66,7 +95,8 @@ def bench_engines(
     Args:
         parts: Whose graphs.
         contenders: What to measure.
-        picture: (H, W, 3) uint8 RGB, what the cameras send.
+        picture: (H, W, 3) uint8 RGB, as a camera sends it.
+        key_frames: See :func:`key_frame_cost_s`.
         batches: Pictures per call.
         request: Device and threads.
         seconds: How long to measure each contender with each batch and scope.
@@ -89,7 +119,7 @@ def bench_engines(
         if runs:
             progress(f"measuring for {seconds * len(runs):.0f} s")
         rows = measure(runs, seconds=seconds)
-    return Bench(rows, rejected, _peak_shares(parts, rows))
+    return Bench(rows, rejected, _peak_shares(parts, rows), key_frame_cost_s(key_frames))
 
 
 def key_frame_cost_s(coded: Sequence[bytes]) -> float:
@@ -113,61 +143,40 @@ def key_frame_cost_s(coded: Sequence[bytes]) -> float:
     return sorted(costs_s)[len(costs_s) // 2]
 
 
-def write_capacity(
-    folder: Path, row: Row, *, machine: str, bundle: str, measured: datetime
-) -> Path:
-    """Write what ``lsm-monitor check`` compares the cameras with; return the file.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    capacity = {
-        "pictures_per_second": row.images_per_second,
-        "scope": row.scope,
-        "measured": measured.isoformat(timespec="seconds"),
-        "machine": machine,
-        "bundle": bundle,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / CAPACITY_FILE
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(capacity) + "\n")
-    fresh.replace(path)
-    return path
-
-
 def _runs(
     parts: Parts, ready: Ready, picture: ImageArray, batch: int
 ) -> Iterator[tuple[Case, Callable[[], object]]]:
     """Yield what is measured of one contender with one batch."""
-    spec = ready.encoder.spec
-    tensors = graph_inputs(parts.model, [picture] * batch)
-    inputs = [tensors[name].to(spec.device) for name in parts.encoder.inputs]
+    spec = ready.engines.encoder.spec
+    graphs = parts.graphs
+    resized = graphs.model.preprocessor.resize(picture)
+    tensors = GraphInputs(graphs.model).of([resized] * batch)
+    inputs = [tensors[name].to(spec.device) for name in graphs.encoder.inputs]
     encoder = Case(
         spec.backend,
         spec.device,
         spec.precision,
         batch,
-        parts.model.preprocessor.input_size_px,
+        graphs.model.preprocessor.input_size_px,
         "encoder",
     )
     stamp = FrameStamp(CameraId("bench"), 0, 0, None, datetime.now(UTC), 0.0)
     frames = [Frame(stamp, picture)] * batch
     # The copy to the CPU waits for a device that works on by itself.
-    yield encoder, lambda: [each.cpu() for each in ready.encoder.run(*inputs)]
+    yield encoder, lambda: [each.cpu() for each in ready.engines.encoder.run(*inputs)]
     yield dataclasses.replace(encoder, scope="model"), lambda: ready.segmenter.segment(frames)
 
 
-def _peak_shares(parts: Parts, rows: Sequence[Row]) -> list[float | None]:
-    encoder_flops = count_flops(parts.encoder)
+def _peak_shares(parts: Parts, rows: Sequence[Row]) -> list[float]:
+    graphs = parts.graphs
+    encoder_flops = count_flops(graphs.encoder)
     flops = {
         "encoder": encoder_flops,
-        "model": encoder_flops + (0 if parts.head is None else count_flops(parts.head)),
+        "model": encoder_flops + (0 if graphs.head is None else count_flops(graphs.head)),
     }
     kinds = dict.fromkeys((row.device, row.precision) for row in rows)
     peaks = {kind: peak_flops(*kind) for kind in kinds}
     return [
-        None if peak is None else flops[row.scope] * row.images_per_second / peak
+        flops[row.scope] * row.images_per_second / peaks[row.device, row.precision]
         for row in rows
-        for peak in [peaks[row.device, row.precision]]
     ]

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 
 from lsm_engines import EngineError, EngineRequest
-from lsm_engines.choose import Contender
+from lsm_engines.contest import Contender
 from lsm_engines.parity import OutputError, compare, find_fault
 from lsm_engines.plans import PlanStore
 from lsm_monitor.commands.engine_parts import Parts, Ready, opened
 from lsm_monitor.errors import InferenceError
-from lsm_monitor.inference.probes import graph_inputs
+from lsm_monitor.inference.inputs import GraphInputs
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.preprocess import ImageArray
 from lsm_monitor.types import CameraId, Frame, FrameStamp
@@ -114,24 +114,27 @@ def _judge(
     parts: Parts, reference: Ready, tallies: Sequence[_Tally], picture: ImageArray
 ) -> None:
     """Add one picture to every tally."""
-    tensors = dict(graph_inputs(parts.model, [picture]))
-    encoder_inputs = [tensors[name] for name in parts.encoder.inputs]
-    maps = reference.encoder.run(*encoder_inputs)
+    graphs = parts.graphs
+    tensors = GraphInputs(graphs.model).of([graphs.model.preprocessor.resize(picture)])
+    encoder_inputs = [tensors[name] for name in graphs.encoder.inputs]
+    maps = reference.engines.encoder.run(*encoder_inputs)
     head_inputs: list[torch.Tensor] = []
     logits: tuple[torch.Tensor, ...] = ()
-    if parts.head is not None and reference.head is not None:
-        tensors |= dict(zip(parts.encoder.outputs, maps, strict=True))
-        head_inputs = [tensors[name] for name in parts.head.inputs]
-        logits = reference.head.run(*head_inputs)
+    if graphs.head is not None and reference.engines.head is not None:
+        tensors |= dict(zip(graphs.encoder.outputs, maps, strict=True))
+        head_inputs = [tensors[name] for name in graphs.head.inputs]
+        logits = reference.engines.head.run(*head_inputs)
     water = _water(reference.segmenter, picture)
     for tally in tallies:
         ready = tally.ready
         try:
             tally.maps += compare(
-                parts.encoder.outputs, ready.encoder.run(*encoder_inputs), maps
+                graphs.encoder.outputs, ready.engines.encoder.run(*encoder_inputs), maps
             )
-            if ready.head is not None:
-                tally.logits += compare(("logits",), ready.head.run(*head_inputs), logits)
+            if ready.engines.head is not None:
+                tally.logits += compare(
+                    ("logits",), ready.engines.head.run(*head_inputs), logits
+                )
             seen = _water(ready.segmenter, picture)
         except (EngineError, InferenceError) as exc:
             tally.fault = str(exc)
@@ -146,11 +149,11 @@ def _water(segmenter: Segmenter, picture: ImageArray) -> npt.NDArray[np.bool_]:
 
 
 def _verdict(tally: _Tally) -> Verdict:
-    spec = tally.ready.encoder.spec
+    spec = tally.ready.engines.encoder.spec
     iou = _iou(sum(each[0] for each in tally.pixels), sum(each[1] for each in tally.pixels))
     fault = tally.fault or find_fault(tally.maps, spec.precision)
-    if tally.ready.head is not None:
-        fault = fault or find_fault(tally.logits, tally.ready.head.spec.precision)
+    if tally.ready.engines.head is not None:
+        fault = fault or find_fault(tally.logits, tally.ready.engines.head.spec.precision)
     if iou < MIN_IOU:
         fault = fault or f"the IoU of its masks is {iou:.4f}, {MIN_IOU:g} is asked for"
     return Verdict(

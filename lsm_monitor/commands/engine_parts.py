@@ -10,27 +10,24 @@ from dataclasses import dataclass
 
 import torch
 
-from lsm_engines import Engine, EngineError, EngineRequest, Graph, build_engine
+from lsm_engines import Engine, EngineRequest, Graph, build_engine
 from lsm_engines.api import Precision
-from lsm_engines.choose import CONTENDERS, Contender
+from lsm_engines.choose import AUTO, choose_engine
+from lsm_engines.contest import CONTENDERS, Contender, Probes
 from lsm_engines.plans import PlanStore
 from lsm_engines.registry import BACKENDS, installed_version
-from lsm_monitor.inference.probes import graph_inputs, probe_pictures
+from lsm_monitor.inference.engines import ModelEngines, ModelGraphs, build_engines
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import Manifest, load_bundle
-from lsm_monitor.model.graphs import encoder_graph, head_graph
-from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.types import ModelIdentity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """A bundle and its graphs. ``head`` is ``None`` for a head that only PyTorch runs."""
+    """A bundle and its graphs."""
 
     manifest: Manifest
-    model: LsmAdapter
-    encoder: Graph
-    head: Graph | None
+    graphs: ModelGraphs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +35,7 @@ class Ready:
     """The graphs on one backend, and the segmenter that uses them."""
 
     contender: Contender
-    encoder: Engine
-    head: Engine | None
+    engines: ModelEngines
     segmenter: Segmenter
 
 
@@ -51,8 +47,7 @@ def load_parts(bundle: str) -> Parts:
         WeightsError: The official checkpoint that it builds on cannot be used.
     """
     loaded = load_bundle(bundle)
-    model = loaded.model
-    return Parts(loaded.manifest, model, encoder_graph(model), head_graph(model))
+    return Parts(loaded.manifest, ModelGraphs.of(loaded.model))
 
 
 def resolve_device(device: str) -> str:
@@ -104,28 +99,19 @@ def opened(
     Raises:
         EngineError: That is not possible here.
     """
-    request = dataclasses.replace(request, precision=contender.precision)
-    tensors = dict(graph_inputs(parts.model, probe_pictures(min(2, request.max_batch))))
-    probes = [tensors[name] for name in parts.encoder.inputs]
-    encoder = build_engine(contender.backend, parts.encoder, request, plans, probes=probes)
-    try:
-        head = None
-        if parts.head is not None:
-            # As the segmenter does: only CPU backends run the head.
-            name = contender.backend if encoder.spec.device == "cpu" else "torch"
-            maps = [each.cpu() for each in encoder.run(*probes)]
-            tensors |= dict(zip(parts.encoder.outputs, maps, strict=True))
-            probes = [tensors[name] for name in parts.head.inputs]
-            head = build_engine(name, parts.head, request, plans, probes=probes)
-    except EngineError:
-        encoder.close()
-        raise
-    manifest, spec = parts.manifest, encoder.spec
+    engines = build_engines(
+        parts.graphs,
+        _build,
+        backend=contender.backend,
+        request=dataclasses.replace(request, precision=contender.precision),
+        plans=plans,
+    )
+    spec, manifest, model = engines.encoder.spec, parts.manifest, parts.graphs.model
     # A head that runs in PyTorch is moved to the device; others may need it on the CPU.
-    model = parts.model if spec.device == "cpu" else copy.deepcopy(parts.model)
+    model = model if spec.device == "cpu" else copy.deepcopy(model)
     segmenter = Segmenter(
-        encoder=encoder,
-        head=head,
+        encoder=engines.encoder,
+        head=engines.head,
         model=model,
         water_rule=manifest.water_rule,
         identity=ModelIdentity(
@@ -136,6 +122,19 @@ def opened(
         ),
     )
     try:
-        yield Ready(Contender(spec.backend, spec.precision), encoder, head, segmenter)
+        yield Ready(Contender(spec.backend, spec.precision), engines, segmenter)
     finally:
         segmenter.close()
+
+
+def _build(
+    backend: str,
+    graph: Graph,
+    request: EngineRequest,
+    plans: PlanStore,
+    probes: Probes | None = None,
+) -> Engine:
+    """Build what is asked for and nothing in its place."""
+    if backend == AUTO:
+        return choose_engine(graph, request, plans, probes).engine
+    return build_engine(backend, graph, request, plans)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lsm_engines.benchmark import Row
+from lsm_monitor.commands.engine_bench import Bench
 from lsm_monitor.commands.engine_check import Verdict
+from lsm_monitor.inference.capacity import INTERVALS_S, cameras_carried
 
 _NOT_MEASURED = "-"
-_INTERVALS_S = (5, 10, 30, 60)
-_USABLE_SHARE = 0.7
-"""Of what the machine can do at best: cameras do not send in turn, and floods come together."""
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -31,44 +29,37 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     return _table(cells)
 
 
-def bench_lines(rows: Sequence[Row], peak_shares: Sequence[float | None]) -> Iterator[str]:
+def bench_lines(bench: Bench) -> Iterator[str]:
     """Yield the table of ``lsm-engines bench``."""
-    cells = [("engine", "scope", "batch", "pictures/s", "p50 ms", "p99 ms", "of peak")]
-    for row, share in zip(rows, peak_shares, strict=True):
+    cells = [
+        ("engine", "scope", "batch", "pictures/s", "first ms", "p50 ms", "p99 ms", "of peak")
+    ]
+    for row, share in zip(bench.rows, bench.peak_shares, strict=True):
         cells.append(
             (
                 f"{row.backend}-{row.precision}",
                 row.scope,
                 str(row.batch),
                 f"{row.images_per_second:.1f}",
+                f"{row.warm_up_ms:.0f}",
                 f"{row.latency_ms_p50:.1f}",
                 f"{row.latency_ms_p99:.1f}",
-                _number(share, "{:.0%}"),
+                f"{share:.0%}",
             )
         )
     return _table(cells)
 
 
-def cameras_line(best: Row, key_frame_s: float, cores: int) -> str:
-    """Return how many cameras ``best`` can carry.
-
-    Args:
-        best: The model, from picture to mask.
-        key_frame_s: CPU time of decoding a picture.
-        cores: That decode; on a CPU the model needs the same ones.
-    """
-    decoded_per_s = cores / key_frame_s
-    rate = best.images_per_second
-    if best.device == "cpu":
-        rate = 1.0 / (1.0 / rate + 1.0 / decoded_per_s)
-    rate = min(rate, decoded_per_s)
+def cameras_line(bench: Bench) -> str:
+    """Return how many cameras the fastest engine can carry."""
+    name, rate = next(iter(bench.best.items()))
     carried = ", ".join(
-        f"{int(rate * interval_s * _USABLE_SHARE)} at {interval_s} s"
-        for interval_s in _INTERVALS_S
+        f"{cameras_carried(rate, interval_s)} at {interval_s} s" for interval_s in INTERVALS_S
     )
     return (
-        f"cameras this machine can carry, one 1080p picture each per interval: {carried} "
-        f"(decoding, {1000 * key_frame_s:.1f} ms of a core per key frame, included)"
+        f"cameras this machine can carry with {name}, one 1080p picture each per interval: "
+        f"{carried} (decoding, {1000 * bench.key_frame_s:.1f} ms of a core per key frame, "
+        "included)"
     )
 
 

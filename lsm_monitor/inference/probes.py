@@ -1,4 +1,4 @@
-"""What an engine is tried with before it is trusted: inputs of the graphs that look real.
+"""What an engine is tried with before it is trusted: pictures that look real.
 
 The pictures are made up, so that no model depends on a file: noise whose amplitude falls with
 the frequency, as it does in photographs of streets. With white noise equalisation, FFTs and the
@@ -7,14 +7,9 @@ first layers would see what they never see later.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt, flat_weights
-from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import ImageArray
 
 _SIZE_HW = (540, 960)
@@ -26,35 +21,6 @@ def probe_pictures(count: int) -> list[ImageArray]:
     """Return ``count`` different pictures, always the same: (540, 960, 3) uint8 RGB."""
     rng = np.random.default_rng(0)
     return [_pink_picture(rng) for _ in range(count)]
-
-
-def graph_inputs(
-    model: LsmAdapter, pictures: Sequence[ImageArray]
-) -> Mapping[str, torch.Tensor]:
-    """Return what the model's graphs take for ``pictures``, but for the encoder's maps.
-
-    Args:
-        model: On the CPU.
-        pictures: (H, W, 3) uint8 RGB each.
-
-    Returns:
-        ``images``, ``frequencies``, ``amplitude`` and, with an adapter, ``adapter``: (B, ...)
-        float32 on the CPU.
-    """
-    prepared = [model.preprocessor(picture) for picture in pictures]
-    images = torch.stack([each.image for each in prepared])
-    equalised = torch.stack([each.equalised for each in prepared])
-    with torch.inference_mode():
-        tensors = {
-            "images": images,
-            "frequencies": model.frequencies(equalised),
-            "amplitude": model.amplitude(images),
-        }
-    adapter = model.encoder.adapter
-    if adapter is not None:
-        assert isinstance(adapter, VitHeAdapt | CnnHeAdapt)  # noqa: S101 - there are no others
-        tensors["adapter"] = flat_weights(adapter).repeat(len(pictures), 1)
-    return tensors
 
 
 def _pink_picture(rng: np.random.Generator) -> ImageArray:

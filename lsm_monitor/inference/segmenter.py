@@ -7,19 +7,19 @@ device once, as bytes; normalisation and FFTs run there.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from lsm_engines import Engine, EngineError, EngineRequest, build_engine
+from lsm_engines import Engine, EngineError, EngineRequest
+from lsm_engines.choose import prefer_engine
 from lsm_engines.plans import PlanStore
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
+from lsm_monitor.inference.engines import ModelGraphs, build_engines
+from lsm_monitor.inference.inputs import GraphInputs
 from lsm_monitor.model.bundle import load_bundle
-from lsm_monitor.model.graphs import encoder_graph, head_graph
-from lsm_monitor.model.he_adapt import flat_weights
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import (
     MASK_MAX_SIDE_PX,
@@ -57,8 +57,7 @@ class Segmenter:
         self._model = model.eval()
         if head is None:
             self._model.head.to(self.device)
-        adapter = model.encoder.adapter
-        self._adapter = None if adapter is None else flat_weights(adapter).to(self.device)
+        self._inputs = GraphInputs(model, self.device)
         self._water_rule = water_rule
         self.identity = identity
 
@@ -77,7 +76,8 @@ class Segmenter:
 
         Args:
             bundle: Name of a shipped bundle, or the path of one.
-            backend: Engine backend, or ``auto``.
+            backend: Engine backend, or ``auto`` for the fastest one here. One that does not
+                work gives way to PyTorch, with a warning.
             device: ``auto``, ``cpu`` or ``cuda``.
             threads: CPU threads; 0 leaves the choice to the backend.
             max_batch: Most frames that one engine call takes.
@@ -86,7 +86,7 @@ class Segmenter:
         Raises:
             BundleError: The bundle cannot be used.
             WeightsError: The official checkpoint that it builds on cannot be used.
-            ConfigError: The backend or the device is not available.
+            ConfigError: The backend is not installed, or the device is not there.
         """
         loaded = load_bundle(bundle)
         manifest = loaded.manifest
@@ -95,22 +95,28 @@ class Segmenter:
             raise BundleError(msg)
         if threads > 0:  # what runs in PyTorch beside the engines counts too
             torch.set_num_threads(threads)
-        request = EngineRequest(device, threads, max_batch)
         try:
-            encoder, head = _build_engines(loaded.model, backend, request, plans or PlanStore())
+            engines = build_engines(
+                ModelGraphs.of(loaded.model),
+                prefer_engine,
+                backend=backend,
+                request=EngineRequest(device, threads, max_batch),
+                plans=plans or PlanStore(),
+            )
         except EngineError as exc:
             msg = f"model: {exc}"
             raise ConfigError(msg) from exc
+        spec = engines.encoder.spec
         return cls(
-            encoder=encoder,
-            head=head,
+            encoder=engines.encoder,
+            head=engines.head,
             model=loaded.model,
             water_rule=manifest.water_rule,
             identity=ModelIdentity(
                 name=manifest.name,
                 version=manifest.version,
                 sha256=manifest.weights.sha256,
-                backend=f"{encoder.spec.backend}-{encoder.spec.precision}",
+                backend=f"{spec.backend}-{spec.precision}",
             ),
         )
 
@@ -185,7 +191,7 @@ class Segmenter:
         return logits
 
     def _run(self, pictures: Sequence[Resized]) -> torch.Tensor:
-        tensors = self._graph_inputs(pictures)
+        tensors = self._inputs.of(pictures)
         maps = _call(self._encoder, tensors)
         if self._head is None:
             head = self._model.head
@@ -195,38 +201,6 @@ class Segmenter:
             self._head, tensors | dict(zip(self._encoder.spec.outputs, maps, strict=True))
         )
         return logits
-
-    def _graph_inputs(self, pictures: Sequence[Resized]) -> dict[str, torch.Tensor]:
-        """Return what the two graphs look at, by name, on the engines' device."""
-        model, normalise = self._model, self._model.preprocessor.normalise
-        images = equalised = normalise([each.image for each in pictures], self.device)
-        if model.preprocessor.equalisation != "off":
-            equalised = normalise([each.equalised for each in pictures], self.device)
-        tensors = {
-            "images": images,
-            "frequencies": model.frequencies(equalised),
-            "amplitude": model.amplitude(images),
-        }
-        if self._adapter is not None:
-            tensors["adapter"] = self._adapter.repeat(len(pictures), 1)
-        return tensors
-
-
-def _build_engines(
-    model: LsmAdapter, backend: str, request: EngineRequest, plans: PlanStore
-) -> tuple[Engine, Engine | None]:
-    """Return the engines of the encoder and of the head; ``None`` for a head without graph."""
-    encoder = build_engine(backend, encoder_graph(model), request, plans)
-    graph = head_graph(model)
-    if graph is None:
-        return encoder, None
-    device = encoder.spec.device
-    # On a GPU the head is a small part of the work and changes with every training: not worth
-    # the minutes that a plan takes there.
-    name = backend if device == "cpu" else "torch"
-    return encoder, build_engine(
-        name, graph, dataclasses.replace(request, device=device), plans
-    )
 
 
 def _call(engine: Engine, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:

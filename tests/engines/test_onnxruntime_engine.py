@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,11 @@ def test_on_cuda_tensors_are_read_and_written_where_they_are(plans: PlanStore) -
     for found, wanted in zip(engine.run(*(x.cuda() for x in inputs)), expected, strict=True):
         assert found.is_cuda
         torch.testing.assert_close(found.cpu(), wanted, rtol=1e-3, atol=1e-3)  # TensorFloat-32
+
+
+def test_onnxruntime_does_not_report_to_its_maker(tmp_path: Path) -> None:
+    code = "import lsm_engines.onnxruntime_engine"
+    environ = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": "engines"}
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env=environ)  # noqa: S603
+    assert not list(tmp_path.rglob("*onnxruntime*"))

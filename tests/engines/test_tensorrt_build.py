@@ -214,11 +214,10 @@ def test_a_new_plan_that_does_not_load_is_not_built_again(
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (EngineRequest(precision="int8"), "tensorrt_rtx has no int8 here; use fp32 or fp16"),
         (EngineRequest(precision="bf16"), "tensorrt_rtx has no bf16 here; use fp32 or fp16"),
         (EngineRequest(device="cpu"), "tensorrt_rtx does not run on 'cpu'; use 'cuda'"),
     ],
-    ids=["int8", "bf16", "cpu"],
+    ids=["bf16", "cpu"],
 )
 def test_what_is_not_there_is_refused_before_anything_is_built(
     graph: Graph, tmp_path: Path, request_: EngineRequest, message: str

@@ -10,7 +10,7 @@ from torch import nn
 
 from lsm_engines import EngineError, EngineRequest, Graph, build_engine
 from lsm_engines.plans import PlanStore
-from lsm_engines.registry import BACKENDS, Backend, installed_version
+from lsm_engines.registry import Backend, installed_version
 
 ABSENT = Backend(
     "lsm_engines.absent_engine", "no_such_library", "pip install no-such", devices=("cpu",)
@@ -33,10 +33,8 @@ def halver() -> Graph:
     return Graph("halver", Halver(), {"images": (3, 8, 8)}, ("half", "quarter"), "1")
 
 
-@pytest.mark.parametrize("name", ["auto", "torch"])
-def test_a_backend_is_found_by_its_name(name: str, halver: Graph, plans: PlanStore) -> None:
-    backends = {"torch": BACKENDS["torch"]}
-    engine = build_engine(name, halver, REQUEST, plans, backends=backends)
+def test_a_backend_is_found_by_its_name(halver: Graph, plans: PlanStore) -> None:
+    engine = build_engine("torch", halver, REQUEST, plans)
     assert engine.spec.backend == "torch"
 
 

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsm_engines.machine import this_machine
+from lsm_monitor.commands.check import check_load
+from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.inference.capacity import (
+    CAPACITY_FILE,
+    Capacity,
+    cameras_carried,
+    read_capacity,
+    with_decoding,
+)
+from lsm_monitor.types import ModelIdentity
+
+MODEL = ModelIdentity("compact", "1.0", "", "openvino-bf16")
+
+
+def config(cameras: int, interval_s: float = 5.0) -> MonitorConfig:
+    return MonitorConfig.model_validate(
+        {
+            "version": 1,
+            "site": "site",
+            "mqtt": {"host": "broker"},
+            "cameras": {
+                **{
+                    f"c{i}": {"url": f"rtsp://h/{i}", "interval_s": interval_s}
+                    for i in range(cameras)
+                },
+                "off": {"url": "rtsp://h/off", "enabled": False},
+            },
+        }
+    )
+
+
+def capacity(
+    rate: float, *, machine: str | None = None, model: str = "compact 1.0"
+) -> Capacity:
+    machine = machine or str(this_machine())
+    return Capacity(machine, model, "2026-07-01T00:00:00+00:00", {"openvino-bf16": rate})
+
+
+def test_cameras_that_ask_for_too_much_are_a_warning_with_a_way_out(tmp_path: Path) -> None:
+    capacity(10.0).write(tmp_path)
+    assert check_load(config(cameras=34), MODEL, tmp_path) is None
+    assert check_load(config(cameras=36), MODEL, tmp_path) == (
+        "warning: the cameras ask for 7.2 pictures/s, this machine can judge 7 (10 at best): "
+        "they will be judged less often than 'interval_s' says; try interval_s: 6"
+    )
+    assert check_load(config(cameras=36, interval_s=6.0), MODEL, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        None,
+        capacity(10.0, machine="another"),
+        capacity(10.0, model="compact 0.9"),
+        Capacity(str(this_machine()), "compact 1.0", "", {"torch-fp32": 10.0}),
+    ],
+    ids=["nothing", "machine", "model", "engine"],
+)
+def test_what_was_not_measured_is_not_guessed(known: Capacity | None, tmp_path: Path) -> None:
+    if known is not None:
+        known.write(tmp_path)
+    for folder in (tmp_path, None):
+        assert (check_load(config(cameras=36), MODEL, folder) or "").endswith(
+            "judge so many is not known, run: lsm-engines bench"
+        )
+
+
+def test_a_capacity_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "here"
+    capacity(10.0).write(folder)
+    assert read_capacity(folder) == capacity(10.0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"pictures_per_second": {"a": "b"}}'])
+def test_a_damaged_capacity_is_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / CAPACITY_FILE).write_text(content)
+    assert read_capacity(tmp_path) is None
+
+
+def test_decoding_takes_its_share_of_the_cores() -> None:
+    # 100 ms for a mask and 10 ms of one of two cores for a picture.
+    assert with_decoding(10.0, "cpu", key_frame_s=0.01, cores=2) == pytest.approx(1 / 0.105)
+    assert with_decoding(10.0, "cuda", key_frame_s=0.01, cores=2) == 10.0
+    assert with_decoding(1000.0, "cuda", key_frame_s=0.01, cores=2) == 200.0
+
+
+def test_not_all_of_a_machine_is_planned_with() -> None:
+    assert cameras_carried(10.0, 5.0) == 35
