@@ -77,7 +77,8 @@ def by_the_words(images: torch.Tensor, removed_share: float) -> torch.Tensor:
     rows = slice(height // 2 - half, height // 2 + half)
     columns = slice(width // 2 - half, width // 2 + half)
     spectrum[..., rows, columns] = 0.0
-    return torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1))).real.abs()
+    found: torch.Tensor = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1)))
+    return found.real.abs()
 
 
 @settings(deadline=None, max_examples=50)
