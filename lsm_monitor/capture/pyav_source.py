@@ -22,6 +22,7 @@ from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 
 from lsm_monitor.capture.arrival_rate import ArrivalRate
+from lsm_monitor.capture.gulps import REST_S, Gulps
 from lsm_monitor.capture.pyav_open import open_container
 from lsm_monitor.capture.sampler import Sampler
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
@@ -63,6 +64,9 @@ class PyavSource:
         self._clock = clock
         self._paced = paced and not spec.is_network
         self._decode_all = spec.decode == "all" or not spec.is_network
+        # Bound once: finding a counter by its labels costs more than counting.
+        self._received = metrics.frames.labels(spec.camera_id, "received")
+        self._not_key = metrics.packets_skipped.labels(spec.camera_id, "not_key")
         self._metrics = metrics
         # Never a local variable of something that raises: its repr holds the password.
         self._container = open_container(spec, clock)
@@ -79,6 +83,9 @@ class PyavSource:
         self._guard = TimestampGuard()
         self._timeline = Timeline()
         self._rate = ArrivalRate()
+        # Over UDP what nobody reads at once may be lost; a file has nothing to wait for.
+        rests = spec.is_network and spec.transport == "tcp" and not self._decode_all
+        self._gulps = Gulps() if rests else None
         self._sequence = -1
         self._last_picture_s = clock.monotonic_s()
         self._has_timestamps = False
@@ -93,7 +100,9 @@ class PyavSource:
         started_s = self._clock.monotonic_s()
         first_s: float | None = None
         while not stop.is_set():
+            reading_since_s = self._clock.monotonic_s()
             packet = self._next_packet()
+            read_took_s = self._clock.monotonic_s() - reading_since_s
             if isinstance(packet, HealthCode):
                 if stop.is_set():
                     return
@@ -110,6 +119,7 @@ class PyavSource:
                 self._last_picture_s = self._clock.monotonic_s()
             if self._spec.is_network:
                 self._check_patience()
+            self._rest(packet, read_took_s, stop)
 
     def facts(self) -> SourceFacts:
         """Return what is known by now."""
@@ -138,6 +148,15 @@ class PyavSource:
         except av.FFmpegError:
             return HealthCode.ENDED
 
+    def _rest(self, packet: Packet[Stream], read_took_s: float, stop: threading.Event) -> None:
+        """Let packets gather when there is nothing more to read now."""
+        if self._gulps is None or packet.stream_index != self._stream.index:
+            return
+        pts_s = self._pts_s(packet.pts)
+        now_s = self._clock.monotonic_s()
+        if pts_s is not None and self._gulps.may_rest(now_s, pts_s, read_took_s):
+            stop.wait(REST_S)
+
     def _failure(self, code: HealthCode) -> SourceError:
         if code is HealthCode.STALLED:
             msg = (
@@ -156,7 +175,7 @@ class PyavSource:
         if packet.stream_index != self._stream.index:
             return
         if packet.size:
-            self._count("received")
+            self._received.inc()
             arrived_s = self._arrived_s()
             time_s = self._timeline.time_s(self._pts_s(packet.pts), arrived_s)
             self._rate.add(time_s, is_keyframe=packet.is_keyframe)
@@ -168,7 +187,7 @@ class PyavSource:
     def _decode_keyframe(self, packet: Packet[Stream]) -> Iterator[tuple[float, Picture]]:
         self._sequence += 1
         if not packet.is_keyframe:
-            self._skip("not_key")
+            self._not_key.inc()
             return
         pts_s = self._pts_s(packet.pts)
         time_s = self._accept(pts_s)
