@@ -1,7 +1,8 @@
 """The ablation table of docs/training.md, from finished runs.
 
     for seed in 0 1 2; do for row in 6_combiner 5_style 4_semantic 3_spatial 2_he_adapt \
-            1_sam_adapter prompt_box prompt_points one_stage; do
+            1_sam_adapter 7_small_model_say no_prompt_noise prompt_box prompt_points \
+            one_stage small_u2netp small_sinet_v2 small_mask_rcnn; do
         lsm-train fit config/train/ablation/$row.yaml --data DIR --seed $seed \
             --out runs/ablation/$row-seed$seed --reuse runs/ablation/6_combiner-seed$seed
     done; done

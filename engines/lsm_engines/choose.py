@@ -25,6 +25,7 @@ from lsm_engines.contest import (
     NoBackendError,
     Outcome,
     Probes,
+    build_again,
     hold,
 )
 from lsm_engines.machine import this_machine, usable_cores
@@ -89,11 +90,13 @@ def prefer_engine(
         NoSuchBackendError: The backend is unknown or not installed.
         EngineError: Not even PyTorch can serve the request.
     """
-    if backend == AUTO:
-        return choose_engine(graph, request, plans, probes, backends=backends).engine
-    find_backend(backend, backends)
-    if backend != _LAST_RESORT:
+    contenders = CONTENDERS
+    if backend != AUTO:
+        devices = find_backend(backend, backends).devices
         contenders = {device: (Contender(backend),) for device in CONTENDERS}
+        if request.device == "auto" and "cuda" not in devices:
+            request = dataclasses.replace(request, device="cpu")
+    if backend != _LAST_RESORT:
         try:
             return choose_engine(
                 graph,
@@ -126,8 +129,8 @@ def choose_engine(
         request: Device, threads, batch and arithmetic. A device ``auto`` is ``cuda`` where
             there is one. A precision admits only contenders that have it.
         plans: Where the backends keep what they compile, and this the outcome.
-        probes: What a contender must agree with PyTorch on; random numbers by default. Not
-            called where the outcome is known from an earlier start.
+        probes: What a contender must agree with PyTorch on; random numbers by default.
+            The winner of an earlier start is not raced again, but must agree again.
         backends: The known backends.
         contenders: Who takes part, by device.
         occasion: Outcomes of different occasions are kept side by side.
@@ -237,7 +240,8 @@ def _recall(contest: Contest, path: Path) -> Choice | None:
     if fault is None:
         try:
             with attempts.trying(str(winner)):
-                return Choice(contest.build(winner), rejected, is_remembered=True)
+                engine = build_again(contest, winner)
+            return Choice(engine, rejected, is_remembered=True)
         except EngineError as exc:
             fault = str(exc)
     name = contest.graph.name

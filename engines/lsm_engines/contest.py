@@ -39,6 +39,15 @@ _HOPELESS = 3.0
 """Who takes so many times as long as the fastest leaves the race."""
 _WORTHWHILE = 0.9
 """Less exact arithmetic must take less than this share of the time of more exact one."""
+_FAULTS_OF_LIBRARIES = (
+    ImportError,
+    OSError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+"""What a library raises that is half there, or of a version that nobody has seen."""
 _EXACTNESS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 
 
@@ -108,8 +117,9 @@ class Contest:
             return build_engine(
                 contender.backend, self.graph, request, self.plans, backends=self.backends
             )
-        except (ImportError, OSError, RuntimeError) as exc:  # of a library that is half there
-            raise EngineError(str(exc)) from exc
+        except _FAULTS_OF_LIBRARIES as exc:
+            msg = f"{type(exc).__name__}: {exc}"
+            raise EngineError(msg) from exc
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,14 +163,42 @@ def hold(contest: Contest, attempts: Attempts) -> Outcome:
             rejected[str(contender)] = str(exc)
     if not ready:
         raise NoBackendError(_nobody(contest.graph, rejected))
-    times_s = _race(ready, probes)
-    winner = _winner({each: (ready[each].spec.precision, times_s[each]) for each in ready})
+    try:
+        winner, reasons = _fastest(ready, probes)
+    except (EngineError, RuntimeError) as exc:
+        # Together they may lack the memory that each has alone. They stand in the order of
+        # the speed that is expected of them.
+        winner, reasons = next(iter(ready)), dict.fromkeys(ready, f"not raced: {exc}")
+        may_change = True
     for contender, engine in ready.items():
         if contender != winner:
-            ratio = times_s[contender] / times_s[winner]
-            rejected[str(contender)] = f"takes {ratio:.2f} times as long"
+            rejected[str(contender)] = reasons[contender]
             engine.close()
     return Outcome(ready[winner], rejected, may_change)
+
+
+def _fastest(
+    ready: Mapping[Contender, Engine], probes: Sequence[torch.Tensor]
+) -> tuple[Contender, dict[Contender, str]]:
+    """Return the winner of a race, and why the others are not."""
+    times_s = _race(ready, probes)
+    winner = _winner({each: (ready[each].spec.precision, times_s[each]) for each in ready})
+    reasons = {
+        each: f"takes {times_s[each] / times_s[winner]:.2f} times as long"
+        for each in ready
+        if each != winner
+    }
+    return winner, reasons
+
+
+def build_again(contest: Contest, contender: Contender) -> Engine:
+    """Return the engine of who won before. It may be a new plan, so it must agree once more.
+
+    Raises:
+        EngineError: It cannot be built, does not run, or does not agree.
+    """
+    probes = [probe[: contest.request.max_batch] for probe in contest.probes()]
+    return _checked(contest, contender, probes, _reference(contest.graph, probes))
 
 
 def _reference(graph: Graph, probes: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -186,7 +224,7 @@ def _checked(
     engine = contest.build(contender)
     try:
         fault = _disagreement(contest.graph, engine, probes, wanted)
-    except (EngineError, ValueError, RuntimeError) as exc:  # ValueError: of outputs' shapes
+    except _FAULTS_OF_LIBRARIES as exc:
         fault = str(exc)
     if fault is not None:
         engine.close()

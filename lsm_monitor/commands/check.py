@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lsm_engines.machine import this_machine
+from lsm_engines.machine import this_machine, usable_cores
 from lsm_monitor.capture.probe import probe
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.commands.probe import describe
 from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError, SourceError
-from lsm_monitor.inference.capacity import read_capacity, usable
+from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import open_segmenter
 from lsm_monitor.types import CameraId, ModelIdentity
 
@@ -49,14 +48,15 @@ def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None)
     Returns:
         A warning, or a hint that nothing is known; ``None`` when it is enough.
     """
-    cameras = [camera for camera in config.cameras.values() if camera.enabled]
-    wanted_per_s = sum(1.0 / camera.interval_s for camera in cameras)
+    intervals_s = [camera.interval_s for camera in config.cameras.values() if camera.enabled]
+    wanted_per_s = sum(1.0 / each for each in intervals_s)
     capacity = None if folder is None else read_capacity(folder)
     rate = None
     if (
         capacity is not None
         and capacity.machine == str(this_machine())
         and capacity.model == f"{model.name} {model.version}"
+        and config.model.threads == 0  # as it was measured
     ):
         rate = capacity.pictures_per_second.get(model.backend)
     if rate is None:
@@ -64,12 +64,13 @@ def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None)
             f"the cameras ask for {wanted_per_s:.2g} pictures/s; whether this machine can "
             "judge so many is not known, run: lsm-engines bench"
         )
-    if wanted_per_s <= usable(rate):
+    busy = busy_share(rate, intervals_s, cores=usable_cores())
+    if busy <= USABLE_SHARE:
         return None
     return (
-        f"warning: the cameras ask for {wanted_per_s:.3g} pictures/s, this machine can judge "
-        f"{usable(rate):.3g} ({rate:.3g} at best): they will be judged less often than "
-        f"'interval_s' says; try interval_s: {math.ceil(len(cameras) / usable(rate))}"
+        f"warning: {len(intervals_s)} cameras that ask for {wanted_per_s:.3g} pictures/s keep "
+        f"this machine {busy:.0%} busy, and {USABLE_SHARE:.0%} can be planned with: they may "
+        "be judged less often than 'interval_s' says; raise it, or use fewer cameras"
     )
 
 

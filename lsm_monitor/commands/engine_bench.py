@@ -68,7 +68,9 @@ class Bench:
                 **dataclasses.asdict(row),
                 "peak_share": round(share, 3),
                 "cameras": {
-                    str(interval_s): cameras_carried(self.carried(row), interval_s)
+                    str(interval_s): cameras_carried(
+                        self.carried(row), interval_s, cores=usable_cores()
+                    )
                     for interval_s in INTERVALS_S
                 }
                 if row.scope == "model"

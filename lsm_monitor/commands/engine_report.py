@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lsm_engines.machine import usable_cores
 from lsm_monitor.commands.engine_bench import Bench
 from lsm_monitor.commands.engine_check import Verdict
 from lsm_monitor.inference.capacity import INTERVALS_S, cameras_carried
@@ -53,13 +54,15 @@ def bench_lines(bench: Bench) -> Iterator[str]:
 def cameras_line(bench: Bench) -> str:
     """Return how many cameras the fastest engine can carry."""
     name, rate = next(iter(bench.best.items()))
+    cores = usable_cores()
     carried = ", ".join(
-        f"{cameras_carried(rate, interval_s)} at {interval_s} s" for interval_s in INTERVALS_S
+        f"{cameras_carried(rate, interval_s, cores=cores)} at {interval_s} s"
+        for interval_s in INTERVALS_S
     )
     return (
         f"cameras this machine can carry with {name}, one 1080p picture each per interval: "
         f"{carried} (decoding, {1000 * bench.key_frame_s:.1f} ms of a core per key frame, "
-        "included)"
+        "and the connections included)"
     )
 
 

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CAPACITY_FILE = "capacity.json"
 INTERVALS_S = (5, 10, 30, 60)
-_USABLE_SHARE = 0.7
+USABLE_SHARE = 0.7
 """Of what the machine can do at best: cameras do not send in turn, and floods come together."""
+_CONNECTION_CORES = 0.005
+"""What reading one camera costs, 1080p25 at 4 Mbit/s over TCP: benchmarks/results.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,18 @@ def with_decoding(masks_per_s: float, device: str, *, key_frame_s: float, cores:
     return 1.0 / (mask_s + picture_s if device == "cpu" else max(mask_s, picture_s))
 
 
-def cameras_carried(pictures_per_s: float, interval_s: float) -> int:
+def busy_share(pictures_per_s: float, intervals_s: Iterable[float], *, cores: int) -> float:
+    """Return how busy cameras keep a machine; 1 is all it can do.
+
+    Args:
+        pictures_per_s: From key frame to mask, when nothing else runs.
+        intervals_s: Of each camera.
+        cores: Of the machine.
+    """
+    connection = _CONNECTION_CORES / cores
+    return sum(1.0 / (pictures_per_s * each) + connection for each in intervals_s)
+
+
+def cameras_carried(pictures_per_s: float, interval_s: float, *, cores: int) -> int:
     """Return how many cameras can be judged every ``interval_s`` seconds."""
-    return int(usable(pictures_per_s) * interval_s)
-
-
-def usable(pictures_per_s: float) -> float:
-    """Return how much of the best rate may be planned with."""
-    return _USABLE_SHARE * pictures_per_s
+    return int(USABLE_SHARE / busy_share(pictures_per_s, [interval_s], cores=cores))

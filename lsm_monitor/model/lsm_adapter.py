@@ -147,6 +147,10 @@ class CoAdapter(nn.Module):
         self.spatial = spatial
         self._small_model_say = small_model_say
 
+    def extra_repr(self) -> str:
+        """Return what the weights do not tell; a plan of the head is known by it."""
+        return f"spatial={self.spatial!r}, small_model_say={self._small_model_say}"
+
     def forward(
         self,
         images: torch.Tensor,

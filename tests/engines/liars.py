@@ -31,10 +31,12 @@ def build_engine(graph: Graph, request: EngineRequest, plans: PlanStore, kind: s
         key = PlanKey(graph.name, "full-disk", {"fingerprint": graph.fingerprint})
         # The kernel's device that is always full: a real ENOSPC.
         plans.obtain(key, lambda _: _fill("/dev/full"))
-    return _Spoilt(torch_engine.build_engine(graph, request, plans), kind)
+    return Spoilt(torch_engine.build_engine(graph, request, plans), kind)
 
 
-class _Spoilt:
+class Spoilt:
+    """An engine whose answers are wrong or late."""
+
     def __init__(self, engine: Engine, kind: str) -> None:
         self._engine = engine
         self._kind = kind

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from lsm_engines import EngineError, EngineRequest
+from lsm_engines import Engine, EngineError, EngineRequest, Graph, contest, torch_engine
 from lsm_engines.api import NoSuchBackendError
 from lsm_engines.attempts import MAX_DEATHS
 from lsm_engines.choose import Choice, choose_engine, prefer_engine
 from lsm_engines.contest import Contender, NoBackendError, _winner
 from lsm_engines.plans import PlanStore
 from lsm_engines.registry import BACKENDS, Backend
-from tests.engines.liars import backend
+from tests.engines.liars import Spoilt, backend
 from tests.engines.small_graphs import mixer_graph, mixer_inputs
 
 REQUEST = EngineRequest("cpu", max_batch=2)
@@ -25,21 +25,15 @@ def choose(
     folder: Path, kinds: tuple[str, ...], request: EngineRequest = REQUEST
 ) -> tuple[Choice, bool]:
     """Return the choice between PyTorch and ``kinds``, and whether there was a contest."""
-    asked = []
-
-    def probes() -> tuple[torch.Tensor, ...]:
-        asked.append(True)
-        return mixer_inputs(2)
-
     choice = choose_engine(
         GRAPH,
         request,
         PlanStore(folder),
-        probes,
+        lambda: mixer_inputs(2),
         backends=backends(kinds),
         contenders={"cpu": [Contender(name) for name in (*kinds, "torch")]},
     )
-    return choice, bool(asked)
+    return choice, not choice.is_remembered
 
 
 def backends(kinds: tuple[str, ...]) -> Mapping[str, Backend]:
@@ -142,8 +136,6 @@ def test_a_winner_that_no_longer_works_gives_way(
             raise EngineError(msg)
         return original(*args, **kwargs)  # type: ignore[arg-type]
 
-    from lsm_engines import torch_engine  # noqa: PLC0415
-
     original = torch_engine.build_engine
     monkeypatch.setattr(torch_engine, "build_engine", broken_once)
     choice, was_held = choose(tmp_path, ())
@@ -152,6 +144,37 @@ def test_a_winner_that_no_longer_works_gives_way(
     assert choice.engine.spec.backend == "torch"
     assert "mixer: torch-fp32 was best, but no longer works: the driver is" in caplog.text
     assert not choose(tmp_path, ())[1]
+
+
+def test_a_winner_that_has_come_to_lie_is_not_believed_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    choose(tmp_path, ())
+    original, calls = torch_engine.build_engine, []
+
+    def lying_once(graph: Graph, request: EngineRequest, plans: PlanStore) -> Engine:
+        calls.append(graph)
+        engine = original(graph, request, plans)
+        return Spoilt(engine, "lies") if len(calls) == 1 else engine
+
+    monkeypatch.setattr(torch_engine, "build_engine", lying_once)
+    choice, was_held = choose(tmp_path, ())
+    assert was_held
+    assert choice.engine.spec.backend == "torch"
+    assert "but no longer works: does not agree with PyTorch" in caplog.text
+
+
+def test_a_race_that_breaks_off_is_won_by_who_is_expected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> object:
+        msg = "out of memory"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(contest, "interleave", out_of_memory)
+    choice, _ = choose(tmp_path, ("slow",))
+    assert choice.engine.spec.backend == "slow"
+    assert choice.rejected["torch"] == "not raced: out of memory"
 
 
 def test_what_killed_the_process_is_left_out(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from lsm_engines.machine import this_machine
+from lsm_monitor.commands import check
 from lsm_monitor.commands.check import check_load
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.inference.capacity import (
     CAPACITY_FILE,
     Capacity,
+    busy_share,
     cameras_carried,
     read_capacity,
     with_decoding,
@@ -43,14 +45,26 @@ def capacity(
     return Capacity(machine, model, "2026-07-01T00:00:00+00:00", {"openvino-bf16": rate})
 
 
-def test_cameras_that_ask_for_too_much_are_a_warning_with_a_way_out(tmp_path: Path) -> None:
+def test_cameras_that_ask_for_too_much_are_a_warning_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "usable_cores", lambda: 1)
     capacity(10.0).write(tmp_path)
-    assert check_load(config(cameras=34), MODEL, tmp_path) is None
-    assert check_load(config(cameras=36), MODEL, tmp_path) == (
-        "warning: the cameras ask for 7.2 pictures/s, this machine can judge 7 (10 at best): "
-        "they will be judged less often than 'interval_s' says; try interval_s: 6"
+    assert check_load(config(cameras=27), MODEL, tmp_path) is None
+    assert check_load(config(cameras=32), MODEL, tmp_path) == (
+        "warning: 32 cameras that ask for 6.4 pictures/s keep this machine 80% busy, and 70% "
+        "can be planned with: they may be judged less often than 'interval_s' says; raise it, "
+        "or use fewer cameras"
     )
-    assert check_load(config(cameras=36, interval_s=6.0), MODEL, tmp_path) is None
+    assert check_load(config(cameras=32, interval_s=6.0), MODEL, tmp_path) is None
+
+
+def test_what_a_model_on_few_threads_can_do_is_not_known(tmp_path: Path) -> None:
+    capacity(10.0).write(tmp_path)
+    one = config(cameras=1)
+    limited = one.model_copy(update={"model": one.model.model_copy(update={"threads": 1})})
+    assert check_load(one, MODEL, tmp_path) is None
+    assert "is not known" in (check_load(limited, MODEL, tmp_path) or "")
 
 
 @pytest.mark.parametrize(
@@ -91,5 +105,9 @@ def test_decoding_takes_its_share_of_the_cores() -> None:
     assert with_decoding(1000.0, "cuda", key_frame_s=0.01, cores=2) == 200.0
 
 
-def test_not_all_of_a_machine_is_planned_with() -> None:
-    assert cameras_carried(10.0, 5.0) == 35
+def test_not_all_of_a_machine_is_planned_with_and_every_connection_costs() -> None:
+    # 100 ms of the machine for a picture every 5 s, and 5 ms of a core every second.
+    assert busy_share(10.0, [5.0, 5.0], cores=1) == pytest.approx(2 * (0.02 + 0.005))
+    assert cameras_carried(10.0, 4.0, cores=1) == 23
+    assert cameras_carried(10.0, 5.0, cores=10**6) == 34
+    assert cameras_carried(10.0, 3600.0, cores=1) < 140
