@@ -1,7 +1,7 @@
 """A hundred cameras on two cores: the whole daemon, and the loop that people write instead.
 
-    python -m benchmarks.bench_hundred_cameras [--cameras 100] [--interval 10]
-        [--seconds 180] [--json FILE]
+    MALLOC_MMAP_THRESHOLD_=4194304 python -m benchmarks.bench_hundred_cameras [--cameras 100]
+        [--interval 10] [--seconds 180] [--json FILE]
 
 Starts loopback cameras (``camera_farm.py``), a broker, and ``lsm-monitor run``, each in a
 process of its own, and measures from outside (``watching.py``). Then the contender
