@@ -206,7 +206,9 @@ class CoAdapter(nn.Module):
         """Weigh the decoder's logits with the small model's."""
         if small_logits is None or not self._small_model_say:
             return decoded
-        small = F.interpolate(small_logits, decoded.shape[-2:], mode="bilinear")
+        # In training the decoder may answer in bfloat16, and the small model does not.
+        decoded = decoded.float()
+        small = F.interpolate(small_logits.float(), decoded.shape[-2:], mode="bilinear")
         return torch.lerp(decoded, small, self._small_model_say)
 
     def _spatial_prompt(

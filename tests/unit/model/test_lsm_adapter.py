@@ -295,6 +295,16 @@ def test_the_answer_weighs_the_decoder_with_the_small_model() -> None:
     assert torch.equal(unprompted.logits, unprompted.decoder_logits)
 
 
+def test_the_answer_is_weighed_in_bfloat16_training_too() -> None:
+    parts = EVERYTHING.model_copy(update={"small_model_say": 0.67})
+    model = build_model(parts).eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = model(noise(2), noise(2, seed=3))
+    assert found.decoder_logits.dtype == torch.bfloat16
+    assert found.logits.dtype == torch.float32
+    assert found.logits.isfinite().all()
+
+
 def test_without_a_say_of_the_small_model_the_decoder_has_the_last_word(
     model: LsmAdapter,
 ) -> None:

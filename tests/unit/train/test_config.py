@@ -45,13 +45,13 @@ def test_the_shipped_recipe_takes_nothing_from_the_evaluation_sets(
         pytest.param(
             "{epochs: 2",
             "{epoch: 2",
-            r":19: stages\.small\.epoch: unknown key",
+            r":20: stages\.small\.epoch: unknown key",
             id="misspelt-key-has-its-line",
         ),
         pytest.param(
             "epochs: 2",
             "epochs: 0",
-            r":19: stages\.small\.epochs: .*greater",
+            r":20: stages\.small\.epochs: .*greater",
             id="out-of-range",
         ),
         pytest.param(
@@ -116,6 +116,7 @@ def test_all_problems_of_a_recipe_are_reported_at_once(
 def without_prompts(content: dict[str, Any]) -> None:
     content["model"] |= {
         "small_model": None,
+        "small_model_say": 0.0,
         "spatial_prompt": None,
         "semantic_prompt": None,
         "style_prompt": False,
