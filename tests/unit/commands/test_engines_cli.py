@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from lsm_engines import EngineError
 from lsm_engines.benchmark import Row
 from lsm_engines.registry import BACKENDS
+from lsm_monitor.commands import engine_report
 from lsm_monitor.commands.engine_bench import Bench
 from lsm_monitor.commands.engine_report import bench_lines, cameras_line
 from lsm_monitor.engines_cli import app
@@ -120,7 +121,10 @@ def test_bench_measures_and_leaves_the_result_for_check(
     assert capacity["pictures_per_second"].keys() == {"torch-fp32"}
 
 
-def test_people_get_a_table_and_the_cameras_that_can_be_carried() -> None:
+def test_people_get_a_table_and_the_cameras_that_can_be_carried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_report, "usable_cores", lambda: 2)
     row = Row("torch", "cpu", "fp32", 4, 512, 12.5, 319.4, 400.0, "model", 900.0)
     slower = dataclasses.replace(row, backend="openvino", images_per_second=5.0)
     bench = Bench([slower, row], {}, [0.1, 0.25], key_frame_s=0.0)
@@ -131,8 +135,8 @@ def test_people_get_a_table_and_the_cameras_that_can_be_carried() -> None:
     ]
     assert cameras_line(bench) == (
         "cameras this machine can carry with torch-fp32, one 1080p picture each per interval: "
-        "43 at 5 s, 87 at 10 s, 262 at 30 s, 525 at 60 s (decoding, 0.0 ms of a core per key "
-        "frame, included)"
+        "37 at 5 s, 66 at 10 s, 135 at 30 s, 182 at 60 s (decoding, 0.0 ms of a core per key "
+        "frame, and the connections included)"
     )
 
 
