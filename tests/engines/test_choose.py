@@ -258,3 +258,25 @@ def test_a_backend_asked_for_by_name_that_works_is_used_though_it_is_slow(
 def test_a_backend_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(NoSuchBackendError, match="unknown engine backend 'abacus'"):
         prefer_engine("abacus", GRAPH, REQUEST, PlanStore(tmp_path))
+
+
+def test_when_nobody_can_be_chosen_pytorch_runs_the_graph_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(contest, "_disagreement", lambda *_: "nobody agrees today")
+    engine = prefer_engine("auto", GRAPH, REQUEST, PlanStore(tmp_path), backends=backends(()))
+    assert engine.spec.backend == "torch"
+    assert "nobody agrees today" in caplog.text
+    assert "torch runs it instead" in caplog.text
+
+
+def test_a_backend_for_the_cpu_runs_there_though_the_machine_has_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU")
+    request = EngineRequest("auto", max_batch=2)
+    engine = prefer_engine(
+        "slow", GRAPH, request, PlanStore(tmp_path), backends=backends(("slow",))
+    )
+    assert (engine.spec.backend, engine.spec.device) == ("slow", "cpu")

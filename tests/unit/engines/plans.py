@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lsm_engines.plans import PlanKey, PlanStore
@@ -50,3 +53,14 @@ def flip_a_bit(plan: Path) -> None:
     content = bytearray(plan.read_bytes())
     content[7] ^= 1
     plan.write_bytes(content)
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``size_bytes``: as good as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

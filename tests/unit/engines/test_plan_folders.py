@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lsm_engines import EngineError
 from lsm_engines.plans import PlanStore, default_plans_folder
-from tests.unit.engines.plans import Builder, files, flip_a_bit, key_for, obtain
-
-
-@contextmanager
-def largest_file(size_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow beyond ``size_bytes``."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.unit.engines.plans import Builder, files, flip_a_bit, key_for, largest_file, obtain
 
 
 def test_a_plan_that_does_not_fit_is_an_engine_error_and_leaves_nothing(tmp_path: Path) -> None:

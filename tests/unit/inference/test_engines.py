@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ import pytest
 from lsm_engines.plans import PlanStore
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import save_bundle, stored_state
+from tests.unit.engines.plans import largest_file
 from tests.unit.inference.test_segmenter import BOX, frame
 from tests.unit.model.models import EVERYTHING, MANIFEST, lively_model
 
@@ -71,17 +69,6 @@ def water(segmenter: Segmenter) -> np.ndarray:
     (mask,) = segmenter.segment([frame(48, 64)])
     segmenter.close()
     return mask.probability
-
-
-@contextmanager
-def largest_file(size_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow beyond ``size_bytes``: as good as a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> str:
