@@ -37,8 +37,11 @@ from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime import state_dir
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import batch_deadline_s, judge_of, open_segmenter
+from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.progress import Progress
+from lsm_monitor.runtime.readiness import Readiness
 from lsm_monitor.runtime.service_group import Stage, run_services
+from lsm_monitor.runtime.status_services import status_services
 from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
@@ -135,6 +138,8 @@ class Daemon:
                 model=segmenter.identity,
             ),
         )
+        overview = Overview(self.metrics)
+        overview.watch({n: camera.interval_s for n, camera in cameras.items()}, clock.now())
         publisher = self._publisher(messages, outbox)
         publisher.retain(
             messages.info(device=segmenter.device, started_at=clock.now(), reason="start")
@@ -149,6 +154,8 @@ class Daemon:
             state_every_s=config.mqtt.heartbeat_s,
             metrics=self.metrics,
             clock=clock,
+            on_states=overview.on_states,
+            on_health=overview.on_health,
         )
         decisions.close_abandoned(episodes)
         capture, inference = self._frame_services(cameras, segmenter, decisions)
@@ -161,21 +168,28 @@ class Daemon:
         )
         # The first beat: a hang in the very first batch must be noticed, too.
         self._progress.beat("inference")
+        status = status_services(
+            config,
+            model=segmenter.identity,
+            overview=overview,
+            standing_still=self._progress.standing_still,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        readiness = Readiness(overview, notifier=self._notifier, on_ready=self._on_ready)
         await run_services(
-            [Stage([publisher]), Stage([inference]), Stage(capture, _NEVER_GIVE_UP)],
+            [
+                Stage([publisher]),
+                Stage([*status, readiness], _NEVER_GIVE_UP),
+                Stage([inference]),
+                Stage(capture, _NEVER_GIVE_UP),
+            ],
             stop=stop,
-            on_started=self._started,
             notifier=self._notifier,
             progress=self._progress,
             metrics=self.metrics,
             clock=clock,
         )
-
-    def _started(self) -> None:
-        self._notifier.ready()
-        enabled = sum(camera.enabled for camera in self._loaded.config.cameras.values())
-        self._notifier.status(f"watching {enabled} cameras")
-        self._on_ready()
 
     def _publisher(self, messages: Messages, outbox: Outbox) -> Publisher:
         config = self._loaded.config
