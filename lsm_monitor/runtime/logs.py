@@ -113,11 +113,7 @@ def configure(
     with_priority = is_journal(sys.stderr, os.environ)
     handler.setFormatter(RedactingFormatter(fmt, redact, with_priority=with_priority))
     root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-        if isinstance(old, FoldingHandler):
-            old.close()
-    root.addHandler(FoldingHandler(handler))
+    root.handlers[:] = [FoldingHandler(handler)]
     root.setLevel(level.upper())
     # They tell their life at INFO; nobody asked for it.
     for chatty in ("amqtt", "transitions", "asyncio", "uvicorn"):
