@@ -15,7 +15,8 @@ RUN python -m venv /opt/lsm-monitor/.venv \
     && /opt/lsm-monitor/.venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[openvino]"
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 998 --home-dir /var/lib/lsm-monitor --shell /usr/sbin/nologin lsm-monitor \
+RUN groupadd --gid 10001 lsm-monitor \
+    && useradd --uid 10001 --gid 10001 --home-dir /var/lib/lsm-monitor --no-log-init lsm-monitor \
     && install -d -o lsm-monitor -g lsm-monitor -m 750 /var/lib/lsm-monitor /var/cache/lsm-monitor
 COPY --from=build /opt/lsm-monitor /opt/lsm-monitor
 # As in systemd/lsm-monitor.service: where state and cache are, and a picture's memory given back.
@@ -23,7 +24,7 @@ ENV PATH=/opt/lsm-monitor/.venv/bin:$PATH \
     STATE_DIRECTORY=/var/lib/lsm-monitor \
     CACHE_DIRECTORY=/var/cache/lsm-monitor \
     MALLOC_MMAP_THRESHOLD_=4194304
-USER lsm-monitor
+USER 10001:10001
 VOLUME ["/var/lib/lsm-monitor", "/var/cache/lsm-monitor"]
 # The first start builds the engines. Not healthy: no answer, or a part that stands still (503).
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m --retries=3 \

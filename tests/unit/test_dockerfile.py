@@ -31,7 +31,7 @@ def test_everything_it_copies_is_there_and_not_ignored() -> None:
 
 def test_it_does_not_run_as_root() -> None:
     last_stage = TEXT.split("\nFROM ")[-1]
-    assert last_stage.index("\nUSER lsm-monitor") < last_stage.index("\nENTRYPOINT")
+    assert last_stage.index("\nUSER 10001:10001\n") < last_stage.index("\nENTRYPOINT")
 
 
 @pytest.mark.parametrize("standing_still", [[], ["inference"]])
