@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from tests.fuzz.mutate import mutate
 
@@ -187,6 +188,9 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:  # Any: an event's a
 
 def _check_path(path: object, folder: str, violations: list[str]) -> None:
     if isinstance(path, (str, bytes, os.PathLike)):
-        real = os.path.realpath(os.fsdecode(path))
+        text = os.fsdecode(path)
+        if text.startswith("file:"):  # SQLite's way to say how it is opened
+            text = unquote(urlsplit(text).path)
+        real = os.path.realpath(text)
         if real != "/dev/null" and not real.startswith(folder):
             violations.append(f"writes outside its folder: {real!r:.100}")
