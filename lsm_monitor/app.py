@@ -12,19 +12,14 @@ import functools
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import datetime
 
 import lsm_monitor
-from lsm_monitor.capture.camera import CameraCapture
-from lsm_monitor.capture.mailbox import LatestMailbox
-from lsm_monitor.capture.quality import QualityRules
-from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.clock import Clock, SystemClock
 from lsm_monitor.config.loader import LoadedConfig
-from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig
+from lsm_monitor.config.models import ModelConfig, MonitorConfig
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.inference.worker import InferenceWorker
@@ -34,15 +29,16 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.runtime import state_dir
+from lsm_monitor.runtime import capture_process, state_dir
+from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
-from lsm_monitor.runtime.judging import batch_deadline_s, judge_of, open_segmenter
+from lsm_monitor.runtime.judging import batch_deadline_s, open_segmenter
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.service_group import Stage, run_services
-from lsm_monitor.runtime.supervisor import RestartPolicy, Service
+from lsm_monitor.runtime.supervisor import RestartPolicy
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthState
+from lsm_monitor.types import CameraId
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +47,9 @@ _INFERENCE_DEADLINE_S = 10.0
 """A batch that takes longer than this is stuck; the watchdog is then no longer fed."""
 _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
-_CAMERA_STOP_S = 3.0
-"""A camera thread inside a silent read ends with its read time-out; the exit does not wait."""
-_MAX_AGE_INTERVALS = 3.0
-"""The newest frame of a live camera is at most one interval old; an older one is history."""
+_CAPTURE_STOP_S = 5.0
+"""The capture processes are given less before they are killed."""
+_CAMERAS_PER_PROCESS, _PATROL_PARALLEL = 25, 16
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -125,7 +120,6 @@ class Daemon:
 
     async def _serve(self, segmenter: Segmenter, outbox: Outbox, stop: asyncio.Event) -> None:
         config, clock = self._loaded.config, self._clock
-        cameras = {CameraId(n): c for n, c in config.cameras.items() if c.enabled}
         messages = Messages(
             Topics(config.mqtt.topic_prefix, config.site),
             Provenance(
@@ -139,9 +133,8 @@ class Daemon:
         publisher.retain(
             messages.info(device=segmenter.device, started_at=clock.now(), reason="start")
         )
-        episodes = outbox.episodes()
         decisions = Decisions(
-            judges={n: judge_of(n, camera, episodes=episodes) for n, camera in cameras.items()},
+            episodes=outbox.episodes(),
             outbox=outbox,
             messages=messages,
             retain=publisher.retain,
@@ -150,19 +143,37 @@ class Daemon:
             metrics=self.metrics,
             clock=clock,
         )
-        decisions.close_abandoned(episodes)
-        capture, inference = self._frame_services(cameras, segmenter, decisions)
+        scheduler = FrameScheduler(
+            max_batch=config.model.max_batch,
+            batch_deadline_s=batch_deadline_s(segmenter.device),
+            metrics=self.metrics,
+            clock=clock,
+        )
+        fleet = CaptureFleet(
+            command=capture_process.command(config.logging.level, config.logging.format),
+            cameras_per_process=_CAMERAS_PER_PROCESS,
+            patrol_parallel=_PATROL_PARALLEL,
+            on_frame=scheduler.put,
+            on_health=decisions.on_health,
+            on_unusable=decisions.on_unusable,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        cameras = Cameras(fleet=fleet, scheduler=scheduler, decisions=decisions)
+        cameras.adopt({CameraId(n): c for n, c in config.cameras.items() if c.enabled})
+        decisions.close_unclaimed()
         logger.info(
-            "watching %d cameras with %s %s; %d episodes open from before",
+            "watching %d cameras with %s %s",
             len(cameras),
             segmenter.identity.name,
             segmenter.identity.version,
-            len(episodes),
         )
         # The first beat: a hang in the very first batch must be noticed, too.
         self._progress.beat("inference")
+        inference = self._inference(scheduler, segmenter, decisions, cameras)
+        capture = ThreadService("capture", fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         await run_services(
-            [Stage([publisher]), Stage([inference]), Stage(capture, _NEVER_GIVE_UP)],
+            [Stage([publisher]), Stage([inference]), Stage([capture], _NEVER_GIVE_UP)],
             stop=stop,
             on_started=self._started,
             notifier=self._notifier,
@@ -190,29 +201,13 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _frame_services(
+    def _inference(
         self,
-        cameras: Mapping[CameraId, CameraConfig],
+        scheduler: FrameScheduler,
         segmenter: Segmenter,
         decisions: Decisions,
-    ) -> tuple[list[Service], Service]:
-        """Return the services of the cameras and the one that judges their frames."""
-        arrived = threading.Event()
-        mailboxes = {n: LatestMailbox[Frame](on_put=arrived.set) for n in cameras}
-        scheduler = FrameScheduler(
-            {n: mailbox.take_nowait for n, mailbox in mailboxes.items()},
-            arrived=arrived,
-            max_age_s={n: _MAX_AGE_INTERVALS * c.interval_s for n, c in cameras.items()},
-            max_batch=self._loaded.config.model.max_batch,
-            batch_deadline_s=batch_deadline_s(segmenter.device),
-            metrics=self.metrics,
-            clock=self._clock,
-        )
-        capture: list[Service] = [
-            self._camera_service(n, camera, mailboxes[n], decisions)
-            for n, camera in cameras.items()
-        ]
-
+        cameras: Cameras,
+    ) -> ThreadService:
         def on_tick() -> None:
             decisions.on_tick()
             self._progress.beat("inference")
@@ -222,40 +217,11 @@ class Daemon:
             segmenter=segmenter,
             on_mask=decisions.on_mask,
             on_tick=on_tick,
+            on_stretch=cameras.stretch,
             metrics=self.metrics,
             clock=self._clock,
         )
-        inference = ThreadService("inference", worker.run, stop_timeout_s=_INFERENCE_DEADLINE_S)
-        return capture, inference
-
-    def _camera_service(
-        self,
-        camera_id: CameraId,
-        camera: CameraConfig,
-        mailbox: LatestMailbox[Frame],
-        decisions: Decisions,
-    ) -> Service:
-        capture = CameraCapture(
-            spec=SourceSpec.from_config(camera_id, camera),
-            backoff_max_s=camera.backoff_max_s,
-            rules=QualityRules(),
-            mailbox=mailbox,
-            metrics=self.metrics,
-            clock=self._clock,
-            on_health=decisions.on_health,
-            on_unusable=decisions.on_unusable,
-        )
-        return ThreadService(
-            f"camera[{camera_id}]",
-            capture.run,
-            stop_timeout_s=_CAMERA_STOP_S,
-            on_fault=lambda: decisions.on_health(_faulty(camera_id, self._clock.now())),
-        )
-
-
-def _faulty(camera_id: CameraId, now: datetime) -> CameraHealth:
-    detail = "a fault of lsm-monitor itself; the log has it"
-    return CameraHealth(camera_id, HealthState.OFFLINE, (HealthCode.INTERNAL,), detail, now, 0)
+        return ThreadService("inference", worker.run, stop_timeout_s=_INFERENCE_DEADLINE_S)
 
 
 def client_id_of(config: MonitorConfig) -> str:

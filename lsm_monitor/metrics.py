@@ -41,6 +41,24 @@ class Metrics:
             ["camera"],
             registry=self.registry,
         )
+        self.capture_processes = Gauge(
+            "lsm_capture_processes",
+            "Processes that hold cameras.",
+            registry=self.registry,
+        )
+        self.capture_process_ends = Counter(
+            "lsm_capture_process_ends",
+            "Capture processes that were replaced: hung (a camera hangs in native code), "
+            "silent, died.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.interval_stretch = Gauge(
+            "lsm_interval_stretch_ratio",
+            "How much longer than configured the cameras' intervals are, for the machine to "
+            "keep up; 1 when it does.",
+            registry=self.registry,
+        )
         self.inference_s = Histogram(
             "lsm_inference_duration_seconds",
             "Time from a batch of frames to its masks.",

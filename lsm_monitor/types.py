@@ -86,6 +86,7 @@ class HealthCode(StrEnum):
     BLANK = "BLANK"
     FROZEN = "FROZEN"
     # Ourselves.
+    HUNG = "HUNG"
     INTERNAL = "INTERNAL"
 
 

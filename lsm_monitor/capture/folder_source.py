@@ -61,6 +61,7 @@ class FolderSource:
         self._metrics = metrics
         self._replay = replay
         self._folder = Path(spec.url)
+        self._interval_s = spec.interval_s
         self._who = f"camera '{spec.camera_id}': folder {spec.url}"
         self._stall_s = max(spec.read_timeout_s, 3 * spec.interval_s)
         oldest_ns = int((clock.now().timestamp() - self._stall_s) * 1e9)
@@ -72,6 +73,10 @@ class FolderSource:
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`."""
         return self._replayed(stop) if self._replay else self._live(stop)
+
+    def retime(self, interval_s: float) -> None:
+        """Look once per ``interval_s`` from now on."""
+        self._interval_s = interval_s
 
     def facts(self) -> SourceFacts:
         """Return what is known by now."""
@@ -93,7 +98,7 @@ class FolderSource:
                     "camera uploads JPEG or PNG files to it"
                 )
                 raise SourceStalledError(msg, HealthCode.STALLED)
-            stop.wait(self._spec.interval_s)
+            stop.wait(self._interval_s)
 
     def _replayed(self, stop: threading.Event) -> Iterator[Picture]:
         slots = itertools.count()

@@ -79,6 +79,7 @@ class PyavSource:
         self._packets = self._container.demux()
         # PyAV 18 builds a scaler per frame unless one is shared.
         self._reformatter = VideoReformatter()
+        self._interval_s = spec.interval_s
         self._sampler = Sampler(spec.interval_s)
         self._guard = TimestampGuard()
         self._timeline = Timeline()
@@ -120,6 +121,11 @@ class PyavSource:
             if self._spec.is_network:
                 self._check_patience()
             self._rest(packet, read_took_s, stop)
+
+    def retime(self, interval_s: float) -> None:
+        """Yield one picture per ``interval_s`` from now on."""
+        self._interval_s = interval_s
+        self._sampler.retime(interval_s)
 
     def facts(self) -> SourceFacts:
         """Return what is known by now."""
@@ -267,7 +273,7 @@ class PyavSource:
         keyframe_interval_s = self._rate.keyframe_interval_s
         limit_s = max(
             self._spec.read_timeout_s,
-            3 * self._spec.interval_s,
+            3 * self._interval_s,
             _FIRST_KEYFRAME_PATIENCE_S
             if keyframe_interval_s is None
             else 3 * keyframe_interval_s,

@@ -121,6 +121,10 @@ class Source(Protocol):
         """
         ...
 
+    def retime(self, interval_s: float) -> None:
+        """Yield one picture per ``interval_s`` from now on; may be called from any thread."""
+        ...
+
     def facts(self) -> SourceFacts:
         """Return what is known by now."""
         ...

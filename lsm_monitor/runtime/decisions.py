@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,7 +57,7 @@ class Decisions:
     threads; one lock serialises them, and inside it nothing waits but for the disk.
 
     Args:
-        judges: One per camera; each already holds the episodes that a restart left open.
+        episodes: Those that a restart left open.
         outbox: Where events become durable.
         messages: Makes MQTT messages of events, states and health.
         retain: Publishes the newest message of a topic; must not block.
@@ -70,7 +70,7 @@ class Decisions:
     def __init__(
         self,
         *,
-        judges: Mapping[CameraId, CameraJudge],
+        episodes: Iterable[Episode],
         outbox: Outbox,
         messages: Messages,
         retain: Callable[[OutboundMessage], None],
@@ -79,7 +79,8 @@ class Decisions:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._judges = dict(judges)
+        self._judges: dict[CameraId, CameraJudge] = {}
+        self._unclaimed = list(episodes)
         self._outbox = outbox
         self._messages = messages
         self._retain = retain
@@ -88,43 +89,68 @@ class Decisions:
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
-        starting = {
-            camera_id: CameraHealth(camera_id, HealthState.STARTING, (), "", clock.now(), 0)
-            for camera_id in judges
-        }
-        self._health: dict[CameraId, CameraHealth] = starting
+        self._health: dict[CameraId, CameraHealth] = {}
         self._told: dict[tuple[CameraId, ZoneId], _Told] = {}
         # Bounded by what one camera can do: an event per zone and dwell time.
         self._unsaved: list[WaterEvent] = []
         self._disk_refuses = False
         self._last_tick_s = float("-inf")
 
-    def close_abandoned(self, episodes: Iterable[Episode]) -> None:
-        """Close those of ``episodes``, open since the last run, whose zone no judge has."""
-        watched = {e.event_id for judge in self._judges.values() for e in judge.episodes}
+    def watch(
+        self, camera_id: CameraId, make_judge: Callable[[Iterable[Episode]], CameraJudge]
+    ) -> None:
+        """Judge a camera from now on, or judge it by other rules.
+
+        Args:
+            camera_id: Key of the camera in the configuration.
+            make_judge: Makes its judge, which goes on with the given episodes; those of a
+                zone that it does not have are closed.
+        """
         with self._lock:
-            for episode in episodes:
-                if episode.event_id not in watched:
-                    self._health.setdefault(
-                        episode.camera_id, _unwatched(episode.camera_id, self._clock.now())
-                    )
-                    self._unsaved.append(abandon(episode, self._clock.now()))
-            self._save()
+            before = self._judges.get(camera_id)
+            episodes = (*self._claim(camera_id), *(before.episodes if before else ()))
+            judge = self._judges[camera_id] = make_judge(episodes)
+            self._health.setdefault(camera_id, _starting(camera_id, self._clock.now()))
+            kept = {episode.event_id for episode in judge.episodes}
+            self._close(episode for episode in episodes if episode.event_id not in kept)
+
+    def forget(self, camera_id: CameraId) -> None:
+        """Judge a camera no more; its episodes are closed, as nobody watches them."""
+        with self._lock:
+            judge = self._judges.pop(camera_id, None)
+            if judge is None:
+                return
+            self._health[camera_id] = _unwatched(camera_id, self._clock.now())
+            self._close(judge.episodes)
+
+    def close_unclaimed(self) -> None:
+        """Close what was open before the start at cameras that nobody watches now."""
+        with self._lock:
+            unclaimed, self._unclaimed = self._unclaimed, []
+            for episode in unclaimed:
+                health = _unwatched(episode.camera_id, self._clock.now())
+                self._health.setdefault(episode.camera_id, health)
+            self._close(unclaimed)
 
     def on_mask(self, mask: WaterMask) -> None:
         """Judge one mask and publish what follows from it."""
         with self._lock:
-            judgement = self._judges[mask.stamp.camera_id].observe(mask)
-            self._accept(judgement)
+            judge = self._judges.get(mask.stamp.camera_id)
+            if judge is not None:
+                self._accept(judge.observe(mask))
 
     def on_unusable(self, stamp: FrameStamp, _codes: tuple[HealthCode, ...]) -> None:
         """Note that a frame came but could not be judged; its codes arrive as health."""
         with self._lock:
-            self._judges[stamp.camera_id].unusable(stamp)
+            judge = self._judges.get(stamp.camera_id)
+            if judge is not None:
+                judge.unusable(stamp)
 
     def on_health(self, health: CameraHealth) -> None:
         """Remember and publish what is wrong with a camera, or that nothing is."""
         with self._lock:
+            if health.camera_id not in self._judges:
+                return
             self._health[health.camera_id] = health
         for message in self._messages.health(health):
             self._retain(message)
@@ -139,6 +165,15 @@ class Decisions:
             self._save()
             for judge in self._judges.values():
                 self._accept(judge.tick(now_s, self._clock.now()))
+
+    def _claim(self, camera_id: CameraId) -> list[Episode]:
+        mine = [episode for episode in self._unclaimed if episode.camera_id == camera_id]
+        self._unclaimed = [e for e in self._unclaimed if e.camera_id != camera_id]
+        return mine
+
+    def _close(self, episodes: Iterable[Episode]) -> None:
+        self._unsaved += [abandon(episode, self._clock.now()) for episode in episodes]
+        self._save()
 
     def _accept(self, judgement: Judgement) -> None:
         if judgement.events:
@@ -196,6 +231,10 @@ class Decisions:
             for message in self._messages.zone_state(state, now):
                 self._retain(message)
         self._retain(self._messages.camera_state(states, now))
+
+
+def _starting(camera_id: CameraId, now: datetime) -> CameraHealth:
+    return CameraHealth(camera_id, HealthState.STARTING, (), "", now, reconnects=0)
 
 
 def _unwatched(camera_id: CameraId, now: datetime) -> CameraHealth:
