@@ -20,14 +20,14 @@ NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
 
 def _duration_s(value: object) -> object:
-    """Return "1.5m" as 90.0; anything but a string is left to pydantic."""
+    """Return "1.5m" and "90" as 90.0; anything but a string is left to pydantic."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*", value)
     if match is None:
         msg = f"{value!r} is not a duration; write seconds (90) or a unit ('90s', '5m', '1h')"
         raise ValueError(msg)
-    return float(match[1]) * _UNIT_S[match[2]]
+    return float(match[1]) * _UNIT_S[match[2] or "s"]
 
 
 def beside_the_file(path: Path, info: ValidationInfo) -> Path:
