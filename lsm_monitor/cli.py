@@ -23,9 +23,17 @@ from pydantic import SecretStr
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.cli_shared import (
+    EXIT_CONFIG,
+    EXIT_SOFTWARE,
+    EXIT_UNAVAILABLE,
+    ConfigOption,
+    JsonOption,
+)
+from lsm_monitor.cli_shared import configure_logs as _configure_logs
+from lsm_monitor.cli_shared import load_config as _load
 from lsm_monitor.config.models import MonitorConfig
-from lsm_monitor.config.secrets import read_file, revealed
+from lsm_monitor.config.secrets import read_file
 from lsm_monitor.errors import (
     BrokerError,
     BundleError,
@@ -40,8 +48,6 @@ from lsm_monitor.errors import (
 
 logger = logging.getLogger(__name__)
 
-EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -53,10 +59,6 @@ weights_app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 
-ConfigOption = Annotated[
-    Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
 
@@ -326,22 +328,3 @@ def _report_fault(
 def _fail(exc: Exception, code: int) -> int:
     typer.echo(str(exc), err=True)
     return code
-
-
-def _load(path: Path, *, log: bool = False) -> LoadedConfig:
-    """Read the configuration and let the log filter know its secrets."""
-    loaded = load(path, os.environ)
-    logging_config = loaded.config.logging
-    _configure_logs(
-        level=logging_config.level if log else "warning",
-        fmt=logging_config.format,
-        secrets=list(revealed(loaded.config)),
-    )
-    return loaded
-
-
-def _configure_logs(*, level: str, fmt: Literal["logfmt", "json"], secrets: list[str]) -> None:
-    from lsm_monitor.capture.redact import Redactor  # noqa: PLC0415
-    from lsm_monitor.runtime.logs import configure  # noqa: PLC0415
-
-    configure(level=level, fmt=fmt, redact=Redactor(secrets).redact)

@@ -8,16 +8,13 @@ Models are pure: checking a file touches neither the network nor the cameras.
 
 from __future__ import annotations
 
+import difflib
 import itertools
-import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -28,38 +25,14 @@ from pydantic import (
 from shapely.geometry import Polygon
 from shapely.validation import explain_validity
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+from lsm_monitor.config.base import NAME as _NAME
+from lsm_monitor.config.base import FilePath, Fraction, Seconds, Section
+from lsm_monitor.config.base import beside_the_file as _beside_the_file
+from lsm_monitor.config.watching import CaptureConfig, WatchSettings
+
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
 SOURCE_SCHEMES = ("rtsp", "rtsps")
-
-
-def _duration_s(value: object) -> object:
-    """Return "1.5m" as 90.0; anything but a string is left to pydantic."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value)
-    if match is None:
-        msg = f"{value!r} is not a duration; write seconds (90) or a unit ('90s', '5m', '1h')"
-        raise ValueError(msg)
-    return float(match[1]) * _UNIT_S[match[2]]
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Return ``path`` as seen from the configuration file: a service runs elsewhere."""
-    return Path((info.context or {}).get("base_dir", Path())) / path
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
 Point = tuple[float, float]
-
-
-class Section(BaseModel):
-    """Base of every section: immutable and strict about keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LevelConfig(Section):
@@ -128,7 +101,7 @@ class ZoneConfig(Section):
         return points
 
 
-class CameraDefaults(Section):
+class CameraDefaults(WatchSettings):
     """What every camera has unless it says otherwise; ``defaults`` in the file."""
 
     interval_s: Seconds = Field(default=10.0, description="Time between two judged pictures.")
@@ -176,11 +149,29 @@ class CameraDefaults(Section):
 
     @model_validator(mode="after")
     def _sees_before_it_is_stale(self) -> Self:
-        if self.stale_after_s < 2 * self.interval_s:
+        key = "idle_interval_s" if self.mode == "triggered" else "interval_s"
+        slowest_s: float = getattr(self, key)
+        if self.stale_after_s < 2 * slowest_s:
             msg = (
-                f"'stale_after_s' ({self.stale_after_s:g}) must be at least twice 'interval_s' "
-                f"({self.interval_s:g}), or the camera would be unknown between two pictures; "
-                f"try stale_after_s: {3 * self.interval_s:g}"
+                f"'stale_after_s' ({self.stale_after_s:g}) must be at least twice '{key}' "
+                f"({slowest_s:g}), or the camera would be unknown between two pictures; "
+                f"try stale_after_s: {3 * slowest_s:g}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _intervals_are_in_order(self) -> Self:
+        if self.fast_interval_s is not None and self.fast_interval_s > self.interval_s:
+            msg = (
+                f"'fast_interval_s' ({self.fast_interval_s:g}) must not exceed 'interval_s' "
+                f"({self.interval_s:g})"
+            )
+            raise ValueError(msg)
+        if self.mode == "triggered" and self.idle_interval_s < self.interval_s:
+            msg = (
+                f"'idle_interval_s' ({self.idle_interval_s:g}) must not be below 'interval_s' "
+                f"({self.interval_s:g}): a camera rests between two showers"
             )
             raise ValueError(msg)
         return self
@@ -198,6 +189,9 @@ class CameraConfig(CameraDefaults):
         default=None, description="Password at the camera: ${env:..}, ${file:..}, ${cred:..}."
     )
     enabled: bool = True
+    group: Annotated[str, Field(pattern=_NAME)] | None = Field(
+        default=None, description="Takes what it does not say itself from this group."
+    )
     zones: dict[Annotated[str, Field(pattern=_NAME)], ZoneConfig] = Field(
         default={}, description="Empty: one zone 'full' that is the whole picture."
     )
@@ -226,6 +220,17 @@ class CameraConfig(CameraDefaults):
             raise ValueError(msg)
         return url
 
+    @field_validator("group")
+    @classmethod
+    def _group_exists(cls, group: str | None, info: ValidationInfo) -> str | None:
+        known = (info.context or {}).get("groups")  # None: a camera without its file
+        if group is not None and known is not None and group not in known:
+            close = difflib.get_close_matches(group, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "add it under 'groups'"
+            msg = f"there is no group {group!r}; {hint}"
+            raise ValueError(msg)
+        return group
+
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
         if self.password is not None and self.username is None:
@@ -237,6 +242,20 @@ class CameraConfig(CameraDefaults):
     def is_network(self) -> bool:
         """Whether ``url`` is an address and not a path."""
         return "://" in self.url
+
+
+class GroupConfig(CameraDefaults):
+    """What the cameras of one group have unless they say otherwise."""
+
+    username: str | None = Field(default=None, description="User at the cameras.")
+    password: SecretStr | None = Field(
+        default=None, description="Password at the cameras; a reference, as in a camera."
+    )
+    trigger: Annotated[str, Field(pattern=_NAME)] | None = Field(
+        default=None,
+        description="Name in the topic 'context/<name>/set'; 'on' there moves the group to "
+        "'fast_interval_s', 'off' moves it back.",
+    )
 
 
 class MqttConfig(Section):
@@ -285,7 +304,7 @@ class ModelConfig(Section):
 
     @field_validator("bundle")
     @classmethod
-    def _path_is_beside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
+    def _path_isbeside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
         return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
 
 
@@ -296,8 +315,16 @@ class LoggingConfig(Section):
     format: Literal["logfmt", "json"] = "logfmt"
 
 
+def _cameras_or_inventory(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema, too, that the cameras may all stand in an inventory."""
+    schema["required"].remove("cameras")
+    schema["anyOf"] = [{"required": ["cameras"]}, {"required": ["inventory"]}]
+
+
 class MonitorConfig(Section):
     """One configuration file."""
+
+    model_config = ConfigDict(json_schema_extra=_cameras_or_inventory)
 
     version: Literal[1] = Field(description="Version of this file format.")
     site: Annotated[str, Field(pattern=_NAME)] = Field(
@@ -311,7 +338,21 @@ class MonitorConfig(Section):
     mqtt: MqttConfig
     model: ModelConfig = ModelConfig()
     logging: LoggingConfig = LoggingConfig()
+    capture: CaptureConfig = CaptureConfig()
     defaults: CameraDefaults = CameraDefaults()
-    cameras: dict[Annotated[str, Field(pattern=_NAME)], CameraConfig] = Field(
-        description="Every camera, by its id.", min_length=1
+    groups: dict[Annotated[str, Field(pattern=_NAME)], GroupConfig] = Field(
+        default={}, description="Settings that some cameras share: over 'defaults'."
     )
+    inventory: tuple[FilePath, ...] = Field(
+        default=(),
+        description="More cameras: CSV files, YAML files with 'cameras', folders of both.",
+    )
+    cameras: dict[Annotated[str, Field(pattern=_NAME)], CameraConfig] = Field(
+        description="Every camera, by its id; may be left out beside an inventory.",
+        min_length=1,
+    )
+
+    def trigger_of(self, camera: CameraConfig) -> str | None:
+        """Return the trigger that moves ``camera`` to its fast interval, if there is one."""
+        group = self.groups.get(camera.group or "")
+        return None if group is None else group.trigger

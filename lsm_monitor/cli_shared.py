@@ -1,0 +1,48 @@
+"""What the files of the command line share: exit codes, options, the configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.config.secrets import revealed
+
+EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+
+
+def load_config(path: Path, *, log: bool = False, needs_secrets: bool = True) -> LoadedConfig:
+    """Read the configuration and let the log filter know its secrets.
+
+    Args:
+        path: YAML file.
+        log: Log as the configuration says, and not only warnings.
+        needs_secrets: See :func:`lsm_monitor.config.loader.load`.
+
+    Raises:
+        ConfigError: See :func:`lsm_monitor.config.loader.load`.
+    """
+    loaded = load(path, os.environ, needs_secrets=needs_secrets)
+    logging_config = loaded.config.logging
+    configure_logs(
+        level=logging_config.level if log else "warning",
+        fmt=logging_config.format,
+        secrets=list(revealed(loaded.config)),
+    )
+    return loaded
+
+
+def configure_logs(*, level: str, fmt: Literal["logfmt", "json"], secrets: list[str]) -> None:
+    """Send logs to stderr, cleaned of ``secrets`` and of credentials in addresses."""
+    from lsm_monitor.capture.redact import Redactor  # noqa: PLC0415 - it loads slow libraries
+    from lsm_monitor.runtime.logs import configure  # noqa: PLC0415
+
+    configure(level=level, fmt=fmt, redact=Redactor(secrets).redact)
