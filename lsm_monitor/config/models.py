@@ -9,57 +9,21 @@ Models are pure: checking a file touches neither the network nor the cameras.
 from __future__ import annotations
 
 import itertools
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from shapely.geometry import Polygon
 from shapely.validation import explain_validity
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+from lsm_monitor.config.base import NAME as _NAME
+from lsm_monitor.config.base import FilePath, Fraction, Seconds, Section
+from lsm_monitor.config.base import beside_the_file as _beside_the_file
+
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
 SOURCE_SCHEMES = ("rtsp", "rtsps")
-
-
-def _duration_s(value: object) -> object:
-    """Return "1.5m" as 90.0; anything but a string is left to pydantic."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value)
-    if match is None:
-        msg = f"{value!r} is not a duration; write seconds (90) or a unit ('90s', '5m', '1h')"
-        raise ValueError(msg)
-    return float(match[1]) * _UNIT_S[match[2]]
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Return ``path`` as seen from the configuration file: a service runs elsewhere."""
-    return Path((info.context or {}).get("base_dir", Path())) / path
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
 Point = tuple[float, float]
-
-
-class Section(BaseModel):
-    """Base of every section: immutable and strict about keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LevelConfig(Section):
@@ -285,7 +249,7 @@ class ModelConfig(Section):
 
     @field_validator("bundle")
     @classmethod
-    def _path_is_beside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
+    def _path_isbeside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
         return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
 
 
