@@ -154,9 +154,7 @@ def test_a_camera_that_is_removed_falls_silent_and_the_others_go_on(clip: Clip) 
             told.fresh_frame("station")
         while not told.frames["bridge"].empty():
             told.frames["bridge"].get()
-        assert (
-            told.fresh_frame("station").stamp.stream_epoch == frame.stamp.stream_epoch == epoch
-        )
+        assert told.fresh_frame("station").stamp.stream_epoch == epoch
         assert told.frames["bridge"].empty()
 
 
