@@ -38,7 +38,6 @@ from lsm_monitor.runtime.service_group import Stage, run_services
 from lsm_monitor.runtime.supervisor import RestartPolicy
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import CameraId
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,6 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
-_CAMERAS_PER_PROCESS, _PATROL_PARALLEL = 25, 16
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -151,20 +149,20 @@ class Daemon:
         )
         fleet = CaptureFleet(
             command=capture_process.command(config.logging.level, config.logging.format),
-            cameras_per_process=_CAMERAS_PER_PROCESS,
-            patrol_parallel=_PATROL_PARALLEL,
+            cameras_per_process=config.capture.cameras_per_process,
+            patrol_parallel=config.capture.patrol_parallel,
             on_frame=scheduler.put,
             on_health=decisions.on_health,
             on_unusable=decisions.on_unusable,
             metrics=self.metrics,
             clock=clock,
         )
-        cameras = Cameras(fleet=fleet, scheduler=scheduler, decisions=decisions)
-        cameras.adopt({CameraId(n): c for n, c in config.cameras.items() if c.enabled})
-        decisions.close_unclaimed()
+        cameras = Cameras(config, fleet=fleet, scheduler=scheduler, decisions=decisions)
+        decisions.on_attention = cameras.on_attention
+        cameras.start()
         logger.info(
             "watching %d cameras with %s %s",
-            len(cameras),
+            sum(camera.enabled for camera in config.cameras.values()),
             segmenter.identity.name,
             segmenter.identity.version,
         )

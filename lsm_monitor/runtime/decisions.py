@@ -56,6 +56,10 @@ class Decisions:
     Masks and ticks come from the inference thread, health and unusable frames from capture
     threads; one lock serialises them, and inside it nothing waits but for the disk.
 
+    Attributes:
+        on_attention: Told, with a camera, whether a level is about to change and whether an
+            episode is open; called with every judgement, by the thread that caused it.
+
     Args:
         episodes: Those that a restart left open.
         outbox: Where events become durable.
@@ -79,6 +83,7 @@ class Decisions:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
+        self.on_attention: Callable[[CameraId, bool, bool], None] = lambda *_: None
         self._judges: dict[CameraId, CameraJudge] = {}
         self._unclaimed = list(episodes)
         self._outbox = outbox
@@ -136,8 +141,11 @@ class Decisions:
         """Judge one mask and publish what follows from it."""
         with self._lock:
             judge = self._judges.get(mask.stamp.camera_id)
-            if judge is not None:
-                self._accept(judge.observe(mask))
+            if judge is None:  # forgotten while its frame was in the model
+                return
+            judgement = judge.observe(mask)
+            self._accept(judgement)
+        self._call_attention(mask.stamp.camera_id, judge, judgement)
 
     def on_unusable(self, stamp: FrameStamp, _codes: tuple[HealthCode, ...]) -> None:
         """Note that a frame came but could not be judged; its codes arrive as health."""
@@ -163,8 +171,20 @@ class Decisions:
         self._last_tick_s = now_s
         with self._lock:
             self._save()
-            for judge in self._judges.values():
-                self._accept(judge.tick(now_s, self._clock.now()))
+            judged = [
+                (camera_id, judge, judge.tick(now_s, self._clock.now()))
+                for camera_id, judge in self._judges.items()
+            ]
+            for _, _, judgement in judged:
+                self._accept(judgement)
+        for camera_id, judge, judgement in judged:
+            self._call_attention(camera_id, judge, judgement)
+
+    def _call_attention(
+        self, camera_id: CameraId, judge: CameraJudge, judgement: Judgement
+    ) -> None:
+        # Outside the lock: whoever listens has one of its own, and calls back.
+        self.on_attention(camera_id, judgement.is_pending, bool(judge.episodes))
 
     def _claim(self, camera_id: CameraId) -> list[Episode]:
         mine = [episode for episode in self._unclaimed if episode.camera_id == camera_id]
