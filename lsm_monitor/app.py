@@ -33,8 +33,11 @@ from lsm_monitor.runtime import capture_process, state_dir
 from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import batch_deadline_s, open_segmenter
+from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.progress import Progress
+from lsm_monitor.runtime.readiness import Readiness
 from lsm_monitor.runtime.service_group import Stage, run_services
+from lsm_monitor.runtime.status_services import status_services
 from lsm_monitor.runtime.supervisor import RestartPolicy
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
@@ -127,6 +130,7 @@ class Daemon:
                 model=segmenter.identity,
             ),
         )
+        overview = Overview(self.metrics)
         publisher = self._publisher(messages, outbox)
         publisher.retain(
             messages.info(device=segmenter.device, started_at=clock.now(), reason="start")
@@ -140,6 +144,8 @@ class Daemon:
             state_every_s=config.mqtt.heartbeat_s,
             metrics=self.metrics,
             clock=clock,
+            on_states=overview.on_states,
+            on_health=overview.on_health,
         )
         scheduler = FrameScheduler(
             max_batch=config.model.max_batch,
@@ -157,7 +163,14 @@ class Daemon:
             metrics=self.metrics,
             clock=clock,
         )
-        cameras = Cameras(config, fleet=fleet, scheduler=scheduler, decisions=decisions)
+        cameras = Cameras(
+            config,
+            fleet=fleet,
+            scheduler=scheduler,
+            decisions=decisions,
+            overview=overview,
+            clock=clock,
+        )
         decisions.on_attention = cameras.on_attention
         cameras.start()
         logger.info(
@@ -170,21 +183,28 @@ class Daemon:
         self._progress.beat("inference")
         inference = self._inference(scheduler, segmenter, decisions, cameras)
         capture = ThreadService("capture", fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
+        status = status_services(
+            config,
+            model=segmenter.identity,
+            overview=overview,
+            standing_still=self._progress.standing_still,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        readiness = Readiness(overview, notifier=self._notifier, on_ready=self._on_ready)
         await run_services(
-            [Stage([publisher]), Stage([inference]), Stage([capture], _NEVER_GIVE_UP)],
+            [
+                Stage([publisher]),
+                Stage([*status, readiness], _NEVER_GIVE_UP),
+                Stage([inference]),
+                Stage([capture], _NEVER_GIVE_UP),
+            ],
             stop=stop,
-            on_started=self._started,
             notifier=self._notifier,
             progress=self._progress,
             metrics=self.metrics,
             clock=clock,
         )
-
-    def _started(self) -> None:
-        self._notifier.ready()
-        enabled = sum(camera.enabled for camera in self._loaded.config.cameras.values())
-        self._notifier.status(f"watching {enabled} cameras")
-        self._on_ready()
 
     def _publisher(self, messages: Messages, outbox: Outbox) -> Publisher:
         config = self._loaded.config

@@ -67,6 +67,7 @@ class PyavSource:
         # Bound once: finding a counter by its labels costs more than counting.
         self._received = metrics.frames.labels(spec.camera_id, "received")
         self._not_key = metrics.packets_skipped.labels(spec.camera_id, "not_key")
+        self._keyframe_interval_s = metrics.keyframe_interval_s.labels(spec.camera_id)
         self._metrics = metrics
         # Never a local variable of something that raises: its repr holds the password.
         self._container = open_container(spec, clock)
@@ -185,6 +186,8 @@ class PyavSource:
             arrived_s = self._arrived_s()
             time_s = self._timeline.time_s(self._pts_s(packet.pts), arrived_s)
             self._rate.add(time_s, is_keyframe=packet.is_keyframe)
+            if packet.is_keyframe:
+                self._keyframe_interval_s.set(self._rate.keyframe_interval_s or 0.0)
         if self._decode_all:
             yield from self._decode_everything(packet)
         elif packet.size:

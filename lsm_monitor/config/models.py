@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -308,6 +309,29 @@ class ModelConfig(Section):
         return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
 
 
+class HttpConfig(Section):
+    """The port for health checks, Prometheus and ``lsm-monitor status``."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", description="Loopback address to listen on.")
+    port: int = Field(default=9109, ge=0, le=65535, description="0: any that is free.")
+
+    @field_validator("host")
+    @classmethod
+    def _is_loopback(cls, host: str) -> str:
+        try:
+            is_loopback = ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            msg = (
+                f"{host!r} is not a loopback address: there is no login and no TLS yet; write "
+                "127.0.0.1 or ::1, and put a proxy with both in front of it"
+            )
+            raise ValueError(msg)
+        return host
+
+
 class LoggingConfig(Section):
     """How the daemon reports to stderr."""
 
@@ -337,6 +361,7 @@ class MonitorConfig(Section):
     )
     mqtt: MqttConfig
     model: ModelConfig = ModelConfig()
+    http: HttpConfig = HttpConfig()
     logging: LoggingConfig = LoggingConfig()
     capture: CaptureConfig = CaptureConfig()
     defaults: CameraDefaults = CameraDefaults()

@@ -16,12 +16,14 @@ from dataclasses import replace
 from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.clock import Clock
 from lsm_monitor.config.changes import Changes, changes
-from lsm_monitor.config.intervals import interval_s
+from lsm_monitor.config.intervals import interval_s, usual_interval_s
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import judge_of
+from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.types import CameraId, Episode
 from lsm_monitor.water.judge import CameraJudge
 
@@ -40,6 +42,8 @@ class Cameras:
         fleet: Captures them.
         scheduler: Where their frames wait.
         decisions: Judges them.
+        overview: Knows how they are.
+        clock: Wall clock.
     """
 
     def __init__(
@@ -49,11 +53,15 @@ class Cameras:
         fleet: CaptureFleet,
         scheduler: FrameScheduler,
         decisions: Decisions,
+        overview: Overview,
+        clock: Clock,
     ) -> None:
         self._config = config
         self._fleet = fleet
         self._scheduler = scheduler
         self._decisions = decisions
+        self._overview = overview
+        self._clock = clock
         # Reentrant: to judge by new rules may call for another interval.
         self._lock = threading.RLock()
         self._stretch = 1.0
@@ -63,6 +71,7 @@ class Cameras:
     def start(self) -> None:
         """Watch every enabled camera, and close the episodes of those that are gone."""
         with self._lock:
+            self._show()
             for camera_id in self._enabled():
                 self._judge(camera_id)
                 self._capture(camera_id)
@@ -78,6 +87,7 @@ class Cameras:
                 self._decisions.forget(camera_id)
                 self._attention.pop(camera_id, None)
             self._config = config
+            self._show()
             for camera_id in found.added | found.rejudged:
                 self._judge(camera_id)
             for camera_id in found.added | found.reopened | found.retimed:
@@ -117,6 +127,10 @@ class Cameras:
 
     def _enabled(self) -> dict[CameraId, CameraConfig]:
         return {CameraId(n): c for n, c in self._config.cameras.items() if c.enabled}
+
+    def _show(self) -> None:
+        intervals_s = {n: usual_interval_s(camera) for n, camera in self._enabled().items()}
+        self._overview.watch(intervals_s, self._clock.now())
 
     def _judge(self, camera_id: CameraId) -> None:
         camera = self._config.cameras[camera_id]

@@ -69,6 +69,9 @@ class Decisions:
         state_every_s: A zone's state is published at least this often while frames come.
         metrics: Counts events.
         clock: Time of ticks and of ``sent_at``.
+        on_states: Told the states of a camera's zones after each picture and tick; must not
+            block.
+        on_health: Told what a camera's health is; must not block.
     """
 
     def __init__(
@@ -82,10 +85,14 @@ class Decisions:
         state_every_s: float,
         metrics: Metrics,
         clock: Clock,
+        on_states: Callable[[Sequence[WaterState]], None] = lambda _: None,
+        on_health: Callable[[CameraHealth], None] = lambda _: None,
     ) -> None:
         self.on_attention: Callable[[CameraId, bool, bool], None] = lambda *_: None
         self._judges: dict[CameraId, CameraJudge] = {}
         self._unclaimed = list(episodes)
+        self._on_states = on_states
+        self._hear_health = on_health
         self._outbox = outbox
         self._messages = messages
         self._retain = retain
@@ -98,6 +105,7 @@ class Decisions:
         self._told: dict[tuple[CameraId, ZoneId], _Told] = {}
         # Bounded by what one camera can do: an event per zone and dwell time.
         self._unsaved: list[WaterEvent] = []
+        metrics.queue_depth.labels("unsaved_events").set_function(lambda: len(self._unsaved))
         self._disk_refuses = False
         self._last_tick_s = float("-inf")
 
@@ -160,6 +168,7 @@ class Decisions:
             if health.camera_id not in self._judges:
                 return
             self._health[health.camera_id] = health
+        self._hear_health(health)
         for message in self._messages.health(health):
             self._retain(message)
 
@@ -199,6 +208,7 @@ class Decisions:
         if judgement.events:
             self._unsaved += judgement.events
             self._save()
+        self._on_states(judgement.states)
         if any(self._is_news(state) for state in judgement.states):
             self._tell(judgement.states)
 
