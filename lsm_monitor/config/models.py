@@ -28,6 +28,8 @@ from pydantic import (
 from shapely.geometry import Polygon
 from shapely.validation import explain_validity
 
+from lsm_monitor.config.delivery import CapConfig, StoreConfig
+
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
@@ -53,6 +55,7 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
+Period = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0)]
 Point = tuple[float, float]
 
 
@@ -261,6 +264,11 @@ class MqttConfig(Section):
     heartbeat_s: Seconds = Field(
         default=60.0, description="Retained states are repeated this often."
     )
+    event_expiry_s: Period | None = Field(
+        default=None,
+        description="Age at which messages of a closed episode that the broker never took "
+        "become dead letters. Default: never.",
+    )
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
@@ -309,9 +317,19 @@ class MonitorConfig(Section):
         "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",
     )
     mqtt: MqttConfig
+    store: StoreConfig = StoreConfig()
+    cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
     model: ModelConfig = ModelConfig()
     logging: LoggingConfig = LoggingConfig()
     defaults: CameraDefaults = CameraDefaults()
     cameras: dict[Annotated[str, Field(pattern=_NAME)], CameraConfig] = Field(
         description="Every camera, by its id.", min_length=1
     )
+
+    @model_validator(mode="after")
+    def _areas_are_of_cameras(self) -> Self:
+        for name in self.cap.areas if self.cap else ():
+            if name not in self.cameras:
+                msg = f"cap.areas: there is no camera {name!r}; cameras: {sorted(self.cameras)}"
+                raise ValueError(msg)
+        return self
