@@ -102,6 +102,29 @@ class Metrics:
             "Age of the oldest event that the broker has not acknowledged; 0 without one.",
             registry=self.registry,
         )
+        self.outbox_durable = Gauge(
+            "lsm_outbox_durable",
+            "1 while events reach the disk before they are sent, 0 while only memory has them.",
+            registry=self.registry,
+        )
+        self.outbox_durable.set(1)
+        self.outbox_unsaved = Gauge(
+            "lsm_outbox_unsaved_events",
+            "Events in the queue 'unsaved': in memory, because the disk refuses them.",
+            registry=self.registry,
+        )
+        self.outbox_dropped = Counter(
+            "lsm_outbox_dropped",
+            "Messages given up for want of room: size (samples, on disk), memory.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.outbox_dead = Counter(
+            "lsm_outbox_dead",
+            "Messages that became dead letters: refused (by the broker), expired.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",

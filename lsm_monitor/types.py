@@ -352,6 +352,35 @@ class WaterEvent:
     suppressed: int = 0
 
 
+class Verdict(StrEnum):
+    """What an operator says an event was. Values are part of the MQTT contract."""
+
+    TRUE_POSITIVE = "true_positive"
+    WET_ONLY = "wet_only"
+    REFLECTION = "reflection"
+    SHADOW = "shadow"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """An operator's verdict about one episode.
+
+    Attributes:
+        event_id: The episode's.
+        verdict: See :class:`Verdict`.
+        note: Free text; may be empty.
+        by: Who says it; may be empty.
+        at: When it arrived, timezone-aware UTC.
+    """
+
+    event_id: UUID
+    verdict: Verdict
+    note: str
+    by: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Which model judged: stands in every event.

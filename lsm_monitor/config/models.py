@@ -27,8 +27,9 @@ from shapely.geometry import Polygon
 from shapely.validation import explain_validity
 
 from lsm_monitor.config.base import NAME as _NAME
-from lsm_monitor.config.base import FilePath, Fraction, Seconds, Section
+from lsm_monitor.config.base import FilePath, Fraction, Period, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
+from lsm_monitor.config.delivery import CapConfig, StoreConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
 
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
@@ -281,6 +282,11 @@ class MqttConfig(Section):
     heartbeat_s: Seconds = Field(
         default=60.0, description="Retained states are repeated this often."
     )
+    event_expiry_s: Period | None = Field(
+        default=None,
+        description="Age at which messages of a closed episode that the broker never took "
+        "become dead letters. Default: never.",
+    )
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
@@ -360,6 +366,8 @@ class MonitorConfig(Section):
         "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",
     )
     mqtt: MqttConfig
+    store: StoreConfig = StoreConfig()
+    cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
     model: ModelConfig = ModelConfig()
     http: HttpConfig = HttpConfig()
     logging: LoggingConfig = LoggingConfig()
@@ -376,6 +384,14 @@ class MonitorConfig(Section):
         description="Every camera, by its id; may be left out beside an inventory.",
         min_length=1,
     )
+
+    @model_validator(mode="after")
+    def _areas_are_of_cameras(self) -> Self:
+        for name in self.cap.areas if self.cap else ():
+            if name not in self.cameras:
+                msg = f"cap.areas: there is no camera {name!r}; cameras: {sorted(self.cameras)}"
+                raise ValueError(msg)
+        return self
 
     def trigger_of(self, camera: CameraConfig) -> str | None:
         """Return the trigger that moves ``camera`` to its fast interval, if there is one."""

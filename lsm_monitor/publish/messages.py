@@ -6,9 +6,12 @@ that somebody may act on, QoS 0 for statistics.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from lsm_monitor.config.delivery import CapConfig
+from lsm_monitor.publish.cap import cap_alert
 from lsm_monitor.publish.payloads import (
     Provenance,
     event_payload,
@@ -37,10 +40,14 @@ class Messages:
     Args:
         topics: Where they go.
         provenance: Who sends them.
+        cap: How to tell every event in CAP, too; ``None``: not at all.
     """
 
-    def __init__(self, topics: Topics, provenance: Provenance) -> None:
+    def __init__(
+        self, topics: Topics, provenance: Provenance, cap: CapConfig | None = None
+    ) -> None:
         self._topics = topics
+        self._cap = cap
         self._provenance = provenance
         self._site = provenance.site
 
@@ -94,23 +101,39 @@ class Messages:
         )
 
     def event(
-        self, event: WaterEvent, *, health: CameraHealth, sent_at: datetime
+        self,
+        event: WaterEvent,
+        *,
+        health: CameraHealth,
+        sent_at: datetime,
+        previous: bytes | None = None,
     ) -> tuple[OutboundMessage, ...]:
-        """Return the event, and its copy that stays while the episode is open.
+        """Return the event, its copy that stays while the episode is open, and its CAP alert.
 
-        Both go through the outbox. After the last event the copy is removed: an empty
+        All go through the outbox. After the last event the copy is removed: an empty
         retained payload deletes it at the broker.
+
+        Args:
+            event: What happened.
+            health: The camera's health at that time.
+            sent_at: When it is written to the outbox.
+            previous: The event before it in the episode, as it was sent.
         """
         payload = event_payload(
             event, health=health, provenance=self._provenance, sent_at=sent_at
         )
         kept = b"" if event.kind is EventKind.CLOSE else payload
-        return (
+        messages = (
             OutboundMessage(
                 self._topics.camera_event(event.state.camera_id), payload, qos=1, retain=False
             ),
             _retained(self._topics.active_event(event.episode.event_id), kept),
         )
+        if self._cap is None:
+            return messages
+        earlier = json.loads(previous) if previous else None
+        alert = cap_alert(json.loads(payload), earlier, self._cap)
+        return (*messages, OutboundMessage(self._topics.cap, alert, qos=1, retain=False))
 
 
 def _retained(topic: str, payload: bytes) -> OutboundMessage:

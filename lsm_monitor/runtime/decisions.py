@@ -2,8 +2,7 @@
 
 Runs in the inference thread. An event is in the outbox, in one transaction with the episode
 it belongs to, before anybody hears of it; so a process that dies at any moment neither loses
-an event nor tells it twice. When the disk refuses, events wait here, in order, and are tried
-again at every tick: the judge has moved on and will not make them a second time.
+an event nor tells it twice. The outbox takes charge of it even when the disk refuses.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lsm_monitor.clock import Clock
-from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
@@ -103,10 +101,6 @@ class Decisions:
         self._lock = threading.Lock()
         self._health: dict[CameraId, CameraHealth] = {}
         self._told: dict[tuple[CameraId, ZoneId], _Told] = {}
-        # Bounded by what one camera can do: an event per zone and dwell time.
-        self._unsaved: list[WaterEvent] = []
-        metrics.queue_depth.labels("unsaved_events").set_function(lambda: len(self._unsaved))
-        self._disk_refuses = False
         self._last_tick_s = float("-inf")
 
     def watch(
@@ -173,13 +167,13 @@ class Decisions:
             self._retain(message)
 
     def on_tick(self) -> None:
-        """Let time pass: states may become unknown, unsaved events are tried again."""
+        """Let time pass: states may become unknown, the outbox tidies up."""
         now_s = self._clock.monotonic_s()
         if now_s - self._last_tick_s < _TICK_EVERY_S:
             return
         self._last_tick_s = now_s
         with self._lock:
-            self._save()
+            self._close_unwatched(self._outbox.settle(self._clock.now()))
             judged = [
                 (camera_id, judge, judge.tick(now_s, self._clock.now()))
                 for camera_id, judge in self._judges.items()
@@ -201,35 +195,36 @@ class Decisions:
         return mine
 
     def _close(self, episodes: Iterable[Episode]) -> None:
-        self._unsaved += [abandon(episode, self._clock.now()) for episode in episodes]
-        self._save()
+        for episode in episodes:
+            self._record(abandon(episode, self._clock.now()))
 
     def _accept(self, judgement: Judgement) -> None:
-        if judgement.events:
-            self._unsaved += judgement.events
-            self._save()
+        for event in judgement.events:
+            self._record(event)
         self._on_states(judgement.states)
         if any(self._is_news(state) for state in judgement.states):
             self._tell(judgement.states)
 
-    def _save(self) -> None:
-        """Record the events that wait, oldest first, up to the first that the disk refuses."""
-        while self._unsaved:
-            event = self._unsaved[0]
-            now = self._clock.now()
-            health = self._health[event.state.camera_id]
-            messages = self._messages.event(event, health=health, sent_at=now)
-            try:
-                self._outbox.record(event, messages, now=now)
-            except StoreError as exc:
-                if not self._disk_refuses:  # once per fault, not once per second
-                    logger.error("events wait in memory, not yet durable: %s", exc)  # noqa: TRY400 - the text says it all
-                self._disk_refuses = True
-                return
-            self._disk_refuses = False
-            del self._unsaved[0]
-            self._note(event)
-            self._wake_publisher()
+    def _close_unwatched(self, episodes: Iterable[Episode]) -> None:
+        watched = {e.event_id for judge in self._judges.values() for e in judge.episodes}
+        now = self._clock.now()
+        for episode in episodes:
+            if episode.event_id not in watched:
+                camera_id = episode.camera_id
+                self._health.setdefault(camera_id, _unwatched(camera_id, now))
+                self._record(abandon(episode, now))
+
+    def _record(self, event: WaterEvent) -> None:
+        now = self._clock.now()
+        messages = self._messages.event(
+            event,
+            health=self._health[event.state.camera_id],
+            sent_at=now,
+            previous=self._outbox.newest(event.episode.event_id),
+        )
+        self._outbox.record(event, messages, now=now)
+        self._note(event)
+        self._wake_publisher()
 
     def _note(self, event: WaterEvent) -> None:
         state = event.state

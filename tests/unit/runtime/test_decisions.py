@@ -196,20 +196,41 @@ def test_a_camera_that_is_forgotten_closes_its_episode_and_says_no_more(
     assert street.events() == [("open", 1), ("close", 2)]
 
 
-def test_events_wait_for_a_disk_that_refuses_and_keep_their_order(
-    street: Street, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(
+    tmp_path: Path, clock: FakeClock, street: Street, caplog: pytest.LogCaptureFixture
 ) -> None:
     street.see(0.0)
-    with monkeypatch.context() as patch:
-        connection = street.outbox._connection
-        patch.setattr(street.outbox, "_connection", sqlite3.connect(":memory:"))
-        street.see(0.3, seconds=6)
-        street.see(0.6, seconds=6)
-        street.outbox._connection.close()
-    assert street.outbox._connection is connection
-    assert caplog.text.count("events wait in memory") == 1
-    street.wait(1)
+    assert street.outbox._file is not None
+    connection = street.outbox._file._connection
+    connection.execute("PRAGMA query_only = 1")
+    street.see(0.3, seconds=6)
+    street.see(0.6, seconds=6)
+    told = [row.message for row in street.outbox.pending(9)]
     assert street.events() == [("open", 1), ("update", 2)]
+    assert caplog.text.count("events are not durable") == 1
+    connection.execute("PRAGMA query_only = 0")
+    street.wait(1)
+    assert street.outbox.is_durable
+    street.outbox.close()
+    assert [row.message for row in Street(tmp_path, clock).outbox.pending(9)] == told
+
+
+def test_a_file_that_could_only_be_read_late_leaves_no_episode_open_for_ever(
+    tmp_path: Path, clock: FakeClock, street: Street
+) -> None:
+    street.see(0.3, seconds=6)
+    street.outbox.close()
+    path = tmp_path / "outbox.sqlite3"
+    path.rename(tmp_path / "away")
+    path.mkdir()  # nothing can be opened here
+    again = Street(tmp_path, clock)
+    again.see(0.3, seconds=8)
+    assert again.events() == [("open", 1)]
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    again.wait(15)
+    assert sorted(again.events()) == [("close", 2), ("open", 1), ("open", 1), ("stale", 2)]
+    assert len(again.outbox.episodes()) == 1
 
 
 def test_a_still_street_is_not_told_again_before_the_heartbeat(street: Street) -> None:
