@@ -79,7 +79,7 @@ class CameraCapture:
             failure = self._read_until_failure(stop)
             if failure is None:
                 return
-            is_final = not self._spec.is_network and isinstance(failure, SourceEndedError)
+            is_final = not self._spec.is_live and isinstance(failure, SourceEndedError)
             self._reporter.failed(failure, is_final=is_final)
             if is_final:
                 logger.info("%s", failure)
