@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lsm_monitor.capture.backoff import Backoff
+from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.health import HealthReporter
 from lsm_monitor.capture.open_source import open_source
 from lsm_monitor.capture.quality import QualityCheck, QualityRules
@@ -25,9 +26,6 @@ from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraHealth, Frame, FrameStamp, HealthCode, HealthState
 
 logger = logging.getLogger(__name__)
-
-_VISIT_INTERVAL_S = 0.001
-"""On a visit the very first picture is due, and so is the next if that one is damaged."""
 
 
 class CameraCapture:
@@ -92,7 +90,7 @@ class CameraCapture:
             failure = self._read_until_failure(stop)
             if failure is None:
                 return
-            is_final = not self._spec.is_network and isinstance(failure, SourceEndedError)
+            is_final = not self._spec.is_live and isinstance(failure, SourceEndedError)
             self._reporter.failed(failure, is_final=is_final)
             if is_final:
                 logger.info("%s", failure)
@@ -109,18 +107,19 @@ class CameraCapture:
             Whether there was a picture.
         """
         self._reporter.starting()
-        spec = replace(self._spec, interval_s=_VISIT_INTERVAL_S)
         try:
-            source = open_source(spec, metrics=self._metrics, clock=self._clock)
-            with contextlib.closing(source):
-                for picture in source.pictures(stop):
-                    self._handle(replace(picture, sequence=self._visits, pts_s=None))
-                    self._visits += 1
-                    return True
+            picture = grab_picture(
+                self._spec, stop=stop, metrics=self._metrics, clock=self._clock
+            )
         except SourceError as exc:
             self._reporter.failed(exc, is_final=False)
             self._note_failure(exc)
-        return False
+            return False
+        if picture is None:
+            return False
+        self._handle(replace(picture, sequence=self._visits, pts_s=None))
+        self._visits += 1
+        return True
 
     def retime(self, interval_s: float) -> None:
         """Keep one picture per ``interval_s`` from now on; may be called from any thread."""

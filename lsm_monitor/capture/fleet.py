@@ -19,7 +19,7 @@ from lsm_monitor.capture import wire
 from lsm_monitor.capture.custody import Custody, HeldCamera, Worker
 from lsm_monitor.capture.patrol import PatrolPlan
 from lsm_monitor.capture.watched import WatchedCamera
-from lsm_monitor.capture.worker import add_counted
+from lsm_monitor.capture.worker import adopt_measured
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import (
@@ -210,7 +210,7 @@ class CaptureFleet:
         return held.former_assignment == assignment
 
     def _on_beat(self, worker: Worker, beat: wire.Beat) -> None:
-        add_counted(self._metrics, beat.counted)
+        adopt_measured(self._metrics, beat.measured)
         hung = [
             camera_id
             for camera_id, silent_s in beat.silent_s.items()

@@ -136,12 +136,12 @@ class Beat:
 
     Attributes:
         silent_s: Cameras whose thread has shown no sign of life for seconds, and for how many.
-        counted: What was counted since the last beat: name of the metric, its labels, by how
-            much.
+        measured: What changed since the last beat: name of the metric, its labels, and for a
+            counter by how much, for a gauge its value.
     """
 
     silent_s: dict[CameraId, float]
-    counted: list[tuple[str, tuple[str, ...], float]]
+    measured: list[tuple[str, tuple[str, ...], float]]
     kind: Literal["beat"] = "beat"
 
 

@@ -12,10 +12,10 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.camera import CameraCapture
@@ -27,6 +27,7 @@ from lsm_monitor.types import CameraHealth, CameraId, Frame, FrameStamp, HealthC
 
 logger = logging.getLogger(__name__)
 
+Measured = tuple[str, tuple[str, ...], float]
 BEAT_EVERY_S = 1.0
 _SILENCE_WORTH_TELLING_S = 3.0
 _STOP_S = 2.0
@@ -59,7 +60,7 @@ class CaptureWorker:
         self._on_secret = on_secret
         self._clock = clock
         self._metrics = Metrics()
-        self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._told: dict[tuple[str, tuple[str, ...]], float] = {}
         self._cameras: dict[CameraId, _Held] = {}
         self._sending = threading.Lock()
 
@@ -196,35 +197,38 @@ class CaptureWorker:
             for camera_id, held in self._cameras.items()
             if held.is_busy and (silence_s := held.pulse.silent_s()) > _SILENCE_WORTH_TELLING_S
         }
-        return wire.Beat(silent_s, self._newly_counted())
+        return wire.Beat(silent_s, self._newly_measured())
 
-    def _newly_counted(self) -> list[tuple[str, tuple[str, ...], float]]:
+    def _newly_measured(self) -> list[Measured]:
         news = []
-        for name, labels, value in counters(self._metrics):
-            more = value - self._counted.get((name, labels), 0.0)
-            if more:
-                self._counted[name, labels] = value
-                news.append((name, labels, more))
+        for name, labels, value, is_counter in _measured(self._metrics):
+            before = self._told.get((name, labels), 0.0)
+            if value != before:
+                self._told[name, labels] = value
+                news.append((name, labels, value - before if is_counter else value))
         return news
 
 
-def counters(metrics: Metrics) -> list[tuple[str, tuple[str, ...], float]]:
-    """Return every counter of ``metrics`` as its attribute's name, its labels and its value."""
-    return [
-        (name, tuple(sample.labels.values()), sample.value)
-        for name, metric in vars(metrics).items()
-        if isinstance(metric, Counter)
-        for family in metric.collect()
-        for sample in family.samples
-        if sample.name.endswith("_total")
-    ]
-
-
-def add_counted(metrics: Metrics, counted: list[tuple[str, tuple[str, ...], float]]) -> None:
-    """Add to ``metrics`` what another process has counted; see :func:`counters`."""
-    for name, labels, more in counted:
+def adopt_measured(metrics: Metrics, measured: Iterable[Measured]) -> None:
+    """Put into ``metrics`` what a capture process has measured; see :class:`wire.Beat`."""
+    for name, labels, value in measured:
         metric = getattr(metrics, name)
-        (metric.labels(*labels) if labels else metric).inc(more)
+        labelled = metric.labels(*labels) if labels else metric
+        if isinstance(metric, Counter):
+            labelled.inc(value)
+        else:
+            labelled.set(value)
+
+
+def _measured(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...], float, bool]]:
+    """Yield counters and gauges: attribute's name, labels, value, whether it is a counter."""
+    for name, metric in vars(metrics).items():
+        if isinstance(metric, Counter | Gauge):
+            for family in metric.collect():
+                for sample in family.samples:
+                    if not sample.name.endswith("_created"):
+                        labels = tuple(sample.labels.values())
+                        yield name, labels, sample.value, isinstance(metric, Counter)
 
 
 def _log_crash(crash: threading.ExceptHookArgs) -> None:

@@ -33,7 +33,8 @@ from lsm_monitor.config.delivery import CapConfig, StoreConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
 
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
-SOURCE_SCHEMES = ("rtsp", "rtsps")
+SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
+DEVICE_PREFIX = "v4l2:"
 Point = tuple[float, float]
 
 
@@ -113,6 +114,19 @@ class CameraDefaults(WatchSettings):
         "cameras whose key frames are further apart than 'interval_s'.",
     )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP transport.")
+    tls_verify: bool = Field(
+        default=False,
+        description="Check the certificate of rtsps:// and https:// cameras; off, because most "
+        "cameras sign their own.",
+    )
+    tls_ca_file: FilePath | None = Field(
+        default=None, description="Own authority of cameras; needs 'tls_verify: true'."
+    )
+    hwaccel: Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"] = Field(
+        default="none",
+        description="Decode on this device; falls back to software and says why. Does not pay "
+        "with 'decode: keyframes'.",
+    )
     open_timeout_s: Seconds = Field(default=10.0, description="Longest wait for an answer.")
     read_timeout_s: Seconds = Field(default=10.0, description="A longer silence is a stall.")
     backoff_max_s: Seconds = Field(
@@ -183,8 +197,17 @@ class CameraConfig(CameraDefaults):
     """One camera: where its video comes from, how it is judged, and where water matters."""
 
     url: str = Field(
-        description="rtsp:// or rtsps:// address, or the path of a video file or "
-        "of a folder that receives pictures."
+        description="rtsp://, rtsps://, http:// or https:// address, v4l2:/dev/video0, or the "
+        "path of a video file or of a folder that receives pictures."
+    )
+    evidence_url: str | None = Field(
+        default=None,
+        description="The camera's main stream, when 'url' is its substream: pictures kept as "
+        "evidence come from here. Same user and password.",
+    )
+    source: Literal["auto", "snapshot", "mjpeg", "hls"] = Field(
+        default="auto",
+        description="What an http(s):// address gives; 'auto' goes by its content type.",
     )
     username: str | None = Field(default=None, description="User at the camera.")
     password: SecretStr | None = Field(
@@ -198,9 +221,11 @@ class CameraConfig(CameraDefaults):
         default={}, description="Empty: one zone 'full' that is the whole picture."
     )
 
-    @field_validator("url")
+    @field_validator("url", "evidence_url")
     @classmethod
-    def _url_is_usable(cls, url: str, info: ValidationInfo) -> str:
+    def _url_is_usable(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None or url.startswith(DEVICE_PREFIX):
+            return url
         if "://" not in url:
             if not url.strip():
                 msg = "is empty; write an rtsp:// address or a path"
@@ -237,6 +262,13 @@ class CameraConfig(CameraDefaults):
     def _password_needs_username(self) -> Self:
         if self.password is not None and self.username is None:
             msg = "'password' is set without 'username'"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _authority_is_used(self) -> Self:
+        if self.tls_ca_file is not None and not self.tls_verify:
+            msg = "'tls_ca_file' is set, but nothing is checked; add tls_verify: true"
             raise ValueError(msg)
         return self
 
