@@ -17,9 +17,12 @@ from contextlib import ExitStack
 
 import lsm_monitor
 from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.clock import Clock, SystemClock
+from lsm_monitor.config.changes import Changes
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import ModelConfig, MonitorConfig
+from lsm_monitor.config.secrets import revealed
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.inference.worker import InferenceWorker
@@ -29,13 +32,14 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.runtime import capture_process, state_dir
+from lsm_monitor.runtime import capture_process, logs, state_dir
 from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import batch_deadline_s, open_segmenter
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.readiness import Readiness
+from lsm_monitor.runtime.reload import Reloader
 from lsm_monitor.runtime.service_group import Stage, run_services
 from lsm_monitor.runtime.status_services import status_services
 from lsm_monitor.runtime.supervisor import RestartPolicy
@@ -61,9 +65,11 @@ async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) 
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    daemon = Daemon(loaded, environ=environ)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(loaded, environ=environ).run(stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
+    await daemon.run(stop)
 
 
 class Daemon:
@@ -88,7 +94,14 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._clock: Clock = SystemClock()
         self._progress = Progress(self._clock, deadline_s=_INFERENCE_DEADLINE_S)
+        self._secrets = set(revealed(loaded.config))
+        self._reloader: Reloader | None = None
         self.metrics = Metrics()
+
+    def request_reload(self) -> None:
+        """Read the configuration again; before everything runs it has just been read."""
+        if self._reloader is not None:
+            self._reloader.request()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, run until ``stop`` is set, and stop everything.
@@ -132,9 +145,10 @@ class Daemon:
         )
         overview = Overview(self.metrics)
         publisher = self._publisher(messages, outbox)
-        publisher.retain(
-            messages.info(device=segmenter.device, started_at=clock.now(), reason="start")
+        tell_info = functools.partial(
+            messages.info, device=segmenter.device, started_at=clock.now()
         )
+        publisher.retain(tell_info(reason="start"))
         decisions = Decisions(
             episodes=outbox.episodes(),
             outbox=outbox,
@@ -191,11 +205,22 @@ class Daemon:
             metrics=self.metrics,
             clock=clock,
         )
+        self._reloader = Reloader(
+            self._loaded,
+            environ=self._environ,
+            adopt=functools.partial(self._adopt, cameras, messages),
+            on_result=lambda _, problem: publisher.retain(
+                tell_info(reason="reload", problem=problem)
+            ),
+            notifier=self._notifier,
+            metrics=self.metrics,
+            clock=clock,
+        )
         readiness = Readiness(overview, notifier=self._notifier, on_ready=self._on_ready)
         await run_services(
             [
                 Stage([publisher]),
-                Stage([*status, readiness], _NEVER_GIVE_UP),
+                Stage([*status, readiness, self._reloader], _NEVER_GIVE_UP),
                 Stage([inference]),
                 Stage([capture], _NEVER_GIVE_UP),
             ],
@@ -218,6 +243,19 @@ class Daemon:
             metrics=self.metrics,
             clock=self._clock,
         )
+
+    def _adopt(self, cameras: Cameras, messages: Messages, loaded: LoadedConfig) -> Changes:
+        """Go over to a new configuration; what needs a restart stays as it is, and is said."""
+        # The secrets of before, too: connections that are closing may still speak of them.
+        self._secrets |= set(revealed(loaded.config))
+        logging_config = loaded.config.logging
+        logs.configure(
+            level=logging_config.level,
+            fmt=logging_config.format,
+            redact=Redactor(self._secrets).redact,
+        )
+        messages.use_config(loaded.digest)
+        return cameras.adopt(loaded.config)
 
     def _inference(
         self,

@@ -397,6 +397,11 @@ class MonitorConfig(Section):
         description="Where the outbox lives. Default: $STATE_DIRECTORY (systemd), for root "
         "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",
     )
+    reload_on_change: bool = Field(
+        default=True,
+        description="Take over a change of this file, or of the inventory, as soon as it is "
+        "saved and has no problem. SIGHUP does so in any case.",
+    )
     mqtt: MqttConfig
     store: StoreConfig = StoreConfig()
     cap: CapConfig | None = Field(default=None, description="Default: no CAP.")

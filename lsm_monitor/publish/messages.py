@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from lsm_monitor.config.delivery import CapConfig
@@ -55,10 +56,27 @@ class Messages:
         """Return birth or last will: whether the daemon runs."""
         return _retained(self._topics.status, _availability(online=online))
 
-    def info(self, *, device: str, started_at: datetime, reason: str) -> OutboundMessage:
-        """Return what runs here; ``reason`` is why it is told, such as ``start``."""
+    def use_config(self, digest: str) -> None:
+        """Name this configuration in every message from now on; thread-safe."""
+        self._provenance = replace(self._provenance, config=digest)
+
+    def info(
+        self, *, device: str, started_at: datetime, reason: str, problem: str | None = None
+    ) -> OutboundMessage:
+        """Return what runs here.
+
+        Args:
+            device: What the model runs on.
+            started_at: When the daemon was started, timezone-aware UTC.
+            reason: Why it is told: ``start`` or ``reload``.
+            problem: Why the newest configuration is not the one in use; ``None`` when it is.
+        """
         payload = info_payload(
-            self._provenance, device=device, started_at=started_at, reason=reason
+            self._provenance,
+            device=device,
+            started_at=started_at,
+            reason=reason,
+            problem=problem,
         )
         return _retained(self._topics.info, payload)
 
