@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lsm_engines.machine import this_machine, usable_cores
-from lsm_monitor.capture.probe import probe
-from lsm_monitor.capture.source import SourceSpec
-from lsm_monitor.clock import SystemClock
-from lsm_monitor.commands.probe import describe
-from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig, MqttConfig
-from lsm_monitor.errors import ConfigError, SourceError
+from lsm_monitor.config.models import ModelConfig, MonitorConfig, MqttConfig
+from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import open_segmenter
-from lsm_monitor.types import CameraId, ModelIdentity
-
-_PARALLEL_PROBES = 16
+from lsm_monitor.types import ModelIdentity
 
 
 def check_model(model: ModelConfig, progress: Callable[[str], None]) -> ModelIdentity:
@@ -88,24 +81,3 @@ def check_authority(mqtt: MqttConfig) -> None:
         why = exc.strerror or "not a PEM certificate"
         msg = f"mqtt.ca_file: {mqtt.ca_file}: {why}"
         raise ConfigError(msg) from None
-
-
-def probe_cameras(config: MonitorConfig) -> tuple[list[str], bool]:
-    """Open every enabled camera, several at a time.
-
-    Returns:
-        One line per camera, in the order of the file, and whether all of them opened.
-    """
-    cameras = [(name, camera) for name, camera in config.cameras.items() if camera.enabled]
-    with ThreadPoolExecutor(_PARALLEL_PROBES, thread_name_prefix="probe") as pool:
-        results = list(pool.map(lambda item: _probe_one(*item), cameras))
-    return [line for line, _ in results], all(opened for _, opened in results)
-
-
-def _probe_one(name: str, camera: CameraConfig) -> tuple[str, bool]:
-    try:
-        spec = SourceSpec.from_config(CameraId(name), camera)
-        report = probe(spec, clock=SystemClock())
-    except SourceError as exc:
-        return f"{name}: {exc.code}: {exc}", False
-    return f"{name}: {describe(report)}", True
