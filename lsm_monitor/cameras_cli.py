@@ -20,7 +20,9 @@ from lsm_monitor.cli_shared import (
     load_config,
     read_password,
 )
+from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.config.secrets import is_reference, resolve
 from lsm_monitor.config.watching import Mode
 from lsm_monitor.errors import ConfigError
 
@@ -127,7 +129,8 @@ def try_cameras(
     if every == bool(names):
         msg = "name cameras, or give --all"
         raise typer.BadParameter(msg)
-    cameras = load_config(config).config.cameras
+    loaded = load_config(config, needs_secrets=False)  # those of the broker may be elsewhere
+    cameras = loaded.config.cameras
     unknown = [name for name in names or [] if name not in cameras]
     if unknown:
         msg = f"there is no camera {', '.join(map(repr, unknown))}; see: lsm-monitor cameras ls"
@@ -137,7 +140,22 @@ def try_cameras(
         for name, camera in cameras.items()
         if (camera.enabled if every else name in (names or []))
     }
+    _expect_passwords(loaded, wanted)
     show_probes(wanted, parallel=parallel, watch_s=watch_s, as_json=as_json)
+
+
+def _expect_passwords(loaded: LoadedConfig, cameras: Mapping[str, CameraConfig]) -> None:
+    """Raise :class:`ConfigError` if a password of ``cameras`` is still a reference."""
+    problems = []
+    for name, camera in cameras.items():
+        password = "" if camera.password is None else camera.password.get_secret_value()
+        if is_reference(password):
+            try:
+                resolve(password, environ=os.environ, base_dir=loaded.path.parent)
+            except ValueError as exc:
+                problems.append(f"{loaded.places[name]}: cameras.{name}.password: {exc}")
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def show_probes(

@@ -189,11 +189,19 @@ def test_a_camera_of_the_inventory_is_removed_where_it_stands(config: Path) -> N
 
 
 def test_testing_needs_cameras_and_knows_their_names(config: Path) -> None:
-    config.write_text(TEXT.replace("${cred:not-here}", "x"))
     assert run("test", config=config).exit_code == 2
     result = run("test", "bridge", "nort", config=config)
     assert isinstance(result.exception, ConfigError)
     assert str(result.exception) == "there is no camera 'nort'; see: lsm-monitor cameras ls"
+
+
+def test_a_camera_cannot_be_tested_without_its_password(config: Path) -> None:
+    config.write_text(TEXT.replace("hunter2", "${env:NO_SUCH}"))
+    result = run("test", "bridge", config=config)
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception) == (
+        "monitor.yaml:9: cameras.bridge.password: environment variable NO_SUCH is not set"
+    )
 
 
 def test_probe_reads_a_password_from_stdin() -> None:
