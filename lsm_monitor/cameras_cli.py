@@ -131,15 +131,11 @@ def try_cameras(
         raise typer.BadParameter(msg)
     loaded = load_config(config, needs_secrets=False)  # those of the broker may be elsewhere
     cameras = loaded.config.cameras
-    unknown = [name for name in names or [] if name not in cameras]
-    if unknown:
-        msg = f"there is no camera {', '.join(map(repr, unknown))}; see: lsm-monitor cameras ls"
-        raise ConfigError(msg)
-    wanted = {
-        name: camera
-        for name, camera in cameras.items()
-        if (camera.enabled if every else name in (names or []))
-    }
+    wanted = (
+        {name: camera for name, camera in cameras.items() if camera.enabled}
+        if every
+        else {name: loaded.config.camera(name) for name in names or []}
+    )
     _expect_passwords(loaded, wanted)
     show_probes(wanted, parallel=parallel, watch_s=watch_s, as_json=as_json)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lsm_engines.machine import this_machine, usable_cores
+from lsm_monitor.config.intervals import interval_s
 from lsm_monitor.config.models import ModelConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
@@ -41,30 +42,55 @@ def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None)
     Returns:
         A warning, or a hint that nothing is known; ``None`` when it is enough.
     """
-    intervals_s = [camera.interval_s for camera in config.cameras.values() if camera.enabled]
-    wanted_per_s = sum(1.0 / each for each in intervals_s)
-    capacity = None if folder is None else read_capacity(folder)
-    rate = None
-    if (
-        capacity is not None
-        and capacity.machine == str(this_machine())
-        and capacity.model == f"{model.name} {model.version}"
-        and config.model.threads == 0  # as it was measured
-    ):
-        rate = capacity.pictures_per_second.get(model.backend)
+    rate = None if folder is None else _measured_rate(config, model, folder)
     if rate is None:
+        wanted_per_s = sum(1.0 / each for each in _intervals_s(config, triggered=False))
         return (
             f"the cameras ask for {wanted_per_s:.2g} pictures/s; whether this machine can "
             "judge so many is not known, run: lsm-engines bench"
         )
-    busy = busy_share(rate, intervals_s, cores=usable_cores())
-    if busy <= USABLE_SHARE:
+    for when, key, triggered in (
+        ("", "interval_s", False),
+        ("while every trigger is on, ", "fast_interval_s", True),
+    ):
+        intervals_s = _intervals_s(config, triggered=triggered)
+        busy = busy_share(rate, intervals_s, cores=usable_cores())
+        if busy > USABLE_SHARE:
+            wanted_per_s = sum(1.0 / each for each in intervals_s)
+            return (
+                f"warning: {when}{len(intervals_s)} cameras that ask for {wanted_per_s:.3g} "
+                f"pictures/s keep this machine {busy:.0%} busy, and {USABLE_SHARE:.0%} can be "
+                f"planned with: they may be judged less often than '{key}' says; raise it, or "
+                "use fewer cameras"
+            )
+    return None
+
+
+def _measured_rate(config: MonitorConfig, model: ModelIdentity, folder: Path) -> float | None:
+    """Return the pictures per second that were measured here for this model, if any were."""
+    capacity = read_capacity(folder)
+    if (
+        capacity is None
+        or capacity.machine != str(this_machine())
+        or capacity.model != f"{model.name} {model.version}"
+        or config.model.threads != 0  # not as it was measured
+    ):
         return None
-    return (
-        f"warning: {len(intervals_s)} cameras that ask for {wanted_per_s:.3g} pictures/s keep "
-        f"this machine {busy:.0%} busy, and {USABLE_SHARE:.0%} can be planned with: they may "
-        "be judged less often than 'interval_s' says; raise it, or use fewer cameras"
-    )
+    return capacity.pictures_per_second.get(model.backend)
+
+
+def _intervals_s(config: MonitorConfig, *, triggered: bool) -> list[float]:
+    """Return the interval of each enabled camera while all triggers are on, or none is."""
+    return [
+        interval_s(
+            camera,
+            pending=False,
+            triggered=triggered and config.trigger_of(camera) is not None,
+            episode_open=False,
+        )
+        for camera in config.cameras.values()
+        if camera.enabled
+    ]
 
 
 def check_authority(mqtt: MqttConfig) -> None:

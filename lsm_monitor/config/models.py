@@ -29,6 +29,7 @@ from lsm_monitor.config.base import NAME as _NAME
 from lsm_monitor.config.base import FilePath, Fraction, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
+from lsm_monitor.errors import ConfigError
 
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
 SOURCE_SCHEMES = ("rtsp", "rtsps")
@@ -351,6 +352,19 @@ class MonitorConfig(Section):
         description="Every camera, by its id; may be left out beside an inventory.",
         min_length=1,
     )
+
+    def camera(self, name: str) -> CameraConfig:
+        """Return the camera called ``name``.
+
+        Raises:
+            ConfigError: There is none; the text names those that may be meant.
+        """
+        if name in self.cameras:
+            return self.cameras[name]
+        close = difflib.get_close_matches(name, self.cameras, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see: lsm-monitor cameras ls"
+        msg = f"there is no camera {name!r}; {hint}"
+        raise ConfigError(msg)
 
     def trigger_of(self, camera: CameraConfig) -> str | None:
         """Return the trigger that moves ``camera`` to its fast interval, if there is one."""

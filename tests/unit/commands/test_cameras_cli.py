@@ -190,9 +190,10 @@ def test_a_camera_of_the_inventory_is_removed_where_it_stands(config: Path) -> N
 
 def test_testing_needs_cameras_and_knows_their_names(config: Path) -> None:
     assert run("test", config=config).exit_code == 2
-    result = run("test", "bridge", "nort", config=config)
-    assert isinstance(result.exception, ConfigError)
-    assert str(result.exception) == "there is no camera 'nort'; see: lsm-monitor cameras ls"
+    for name, hint in (("brige", "did you mean bridge?"), ("x", "see: lsm-monitor cameras ls")):
+        result = run("test", "bridge", name, config=config)
+        assert isinstance(result.exception, ConfigError)
+        assert str(result.exception) == f"there is no camera {name!r}; {hint}"
 
 
 def test_a_camera_cannot_be_tested_without_its_password(config: Path) -> None:
