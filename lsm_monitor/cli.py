@@ -20,21 +20,29 @@ from types import TracebackType
 from typing import Annotated, Literal
 
 import typer
-from pydantic import SecretStr
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
+from lsm_monitor.cameras_cli import (
+    PARALLEL,
+    WATCH_S,
+    ParallelOption,
+    WatchOption,
+    cameras_app,
+    show_probes,
+)
 from lsm_monitor.cli_shared import (
     EXIT_CONFIG,
     EXIT_SOFTWARE,
     EXIT_UNAVAILABLE,
     ConfigOption,
     JsonOption,
+    PasswordFileOption,
+    read_password,
 )
 from lsm_monitor.cli_shared import configure_logs as _configure_logs
 from lsm_monitor.cli_shared import load_config as _load
 from lsm_monitor.config.models import MonitorConfig
-from lsm_monitor.config.secrets import read_file
 from lsm_monitor.errors import (
     BrokerError,
     BundleError,
@@ -62,6 +70,7 @@ weights_app = typer.Typer(
 app.add_typer(weights_app, name="weights")
 service_app = typer.Typer(no_args_is_help=True, help="The daemon as a systemd service.")
 app.add_typer(service_app, name="service")
+app.add_typer(cameras_app, name="cameras")
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
@@ -99,13 +108,17 @@ def demo(
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to check.")],
     probe: Annotated[bool, typer.Option(help="Also open every camera.")] = False,
+    parallel: ParallelOption = PARALLEL,
+    watch_s: WatchOption = WATCH_S,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --probe: one JSON object per camera.")
+    ] = False,
 ) -> None:
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
         check_load,
         check_model,
-        probe_cameras,
     )
 
     loaded = _load(file)
@@ -114,42 +127,29 @@ def check(
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "
-        f"{model.backend}"
+        f"{model.backend}",
+        err=as_json,
     )
     load = check_load(loaded.config, model, default_plans_folder())
     if load is not None:
-        typer.echo(load)
+        typer.echo(load, err=as_json)
     if probe:
-        lines, all_open = probe_cameras(loaded.config)
-        for line in lines:
-            typer.echo(line)
-        if not all_open:
-            raise typer.Exit(EXIT_UNAVAILABLE)
+        enabled = {name: camera for name, camera in cameras.items() if camera.enabled}
+        show_probes(enabled, parallel=parallel, watch_s=watch_s, as_json=as_json)
 
 
 @app.command()
 def probe(
     url: Annotated[str, typer.Argument(help="rtsp:// address, video file or picture folder.")],
     username: Annotated[str | None, typer.Option(help="User at the camera.")] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, allow_dash=True, help="Password; - reads stdin."
-        ),
-    ] = None,
+    password_file: PasswordFileOption = None,
     transport: Annotated[Literal["tcp", "udp"], typer.Option()] = "tcp",
     as_json: JsonOption = False,
 ) -> None:
     """Open one source and say what it sends: codec, size, key-frame interval, time-outs."""
     from lsm_monitor.commands.probe import as_json_object, describe, probe_url  # noqa: PLC0415
 
-    password = None
-    if password_file is not None:
-        path = Path("/dev/stdin") if str(password_file) == "-" else password_file
-        try:
-            password = SecretStr(read_file(path))
-        except ValueError as exc:
-            raise typer.BadParameter(str(exc)) from None
+    password = None if password_file is None else read_password(password_file)
     _configure_logs(
         level="warning",
         fmt="logfmt",

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import SecretStr
 
 from lsm_monitor.config.loader import LoadedConfig, load
-from lsm_monitor.config.secrets import revealed
+from lsm_monitor.config.secrets import read_file, revealed
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
 
@@ -17,6 +18,24 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+
+# Not `exists=True`: typer 0.29 then asks for a file called "-", whatever `allow_dash` says.
+PasswordFileOption = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="Password; - reads stdin.")
+]
+STDIN = Path("-")
+
+
+def read_password(path: Path) -> SecretStr:
+    """Return the password in ``path``, or on stdin for ``-``.
+
+    Raises:
+        typer.BadParameter: It cannot be read, or cannot be a password.
+    """
+    try:
+        return SecretStr(read_file(Path("/dev/stdin") if path == STDIN else path))
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
 
 
 def load_config(path: Path, *, log: bool = False, needs_secrets: bool = True) -> LoadedConfig:
@@ -35,7 +54,7 @@ def load_config(path: Path, *, log: bool = False, needs_secrets: bool = True) ->
     configure_logs(
         level=logging_config.level if log else "warning",
         fmt=logging_config.format,
-        secrets=list(revealed(loaded.config)),
+        secrets=list(set(revealed(loaded.config))),  # thousands of cameras share one
     )
     return loaded
 

@@ -84,16 +84,17 @@ class UnreadableError(ConfigError):
         self.line = line
 
 
-def parse(path: Path, name: str) -> Document:
+def parse(path: Path, name: str, *, text: str | None = None) -> Document:
     """Read the YAML file ``path``; whatever is wrong with it is in the result's ``problems``.
 
     Args:
         path: The file.
         name: How messages call it.
+        text: Read this, as if it stood in the file.
     """
     document = Document(name)
     try:
-        document.text = read_text(path)
+        document.text = read_text(path) if text is None else text
         root = _compose(document.text)
         if root is not None:
             document.data = _Walk(document).walk(root, (), frozenset())

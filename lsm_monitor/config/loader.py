@@ -44,15 +44,23 @@ class LoadedConfig:
         config: What they say.
         files: Every file that was read, and the folders of the inventory: what to watch for
             changes.
+        places: Where each camera stands, as ``file:line``.
     """
 
     path: Path
     digest: str
     config: MonitorConfig
     files: tuple[Path, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(path: Path, environ: Mapping[str, str], *, needs_secrets: bool = True) -> LoadedConfig:
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    needs_secrets: bool = True,
+    text: str | None = None,
+) -> LoadedConfig:
     """Read ``path`` and its inventory, resolve their secrets and check everything.
 
     Args:
@@ -61,11 +69,12 @@ def load(path: Path, environ: Mapping[str, str], *, needs_secrets: bool = True) 
         needs_secrets: Whether a secret that is not there is a problem. A command that opens
             nothing runs where the service's credentials are not; the reference then stands
             in place of its value.
+        text: Check this, as if it stood in ``path``.
 
     Raises:
         ConfigError: With one line for each problem; all problems are reported at once.
     """
-    main = parse(path, path.name)
+    main = parse(path, path.name, text=text)
     others, watched = inventory.read(main, path.parent)
     documents = [main, *others]
     resolver = _Secrets(path.parent, environ, needed=needs_secrets)
@@ -75,17 +84,24 @@ def load(path: Path, environ: Mapping[str, str], *, needs_secrets: bool = True) 
         if not main.problems:
             main.add((), "the file must be a mapping that starts with 'version: 1'")
         raise _error(documents)
-    config = _check(main.data, documents, path.parent)
+    gathered = inventory.gather(documents)
+    config = _check(main.data, gathered, documents, path.parent)
     if config is None or any(document.problems for document in documents):
         raise _error(documents)
-    return LoadedConfig(path, _digest(documents), config, (path, *watched))
+    places = {
+        name: f"{home.name}:{home.line(('cameras', name))}"
+        for name, home in gathered.homes.items()
+    }
+    return LoadedConfig(path, _digest(documents), config, (path, *watched), places)
 
 
 def _check(
-    data: dict[str, Any], documents: list[Document], base_dir: Path
+    data: dict[str, Any],
+    gathered: inventory.Gathered,
+    documents: list[Document],
+    base_dir: Path,
 ) -> MonitorConfig | None:
     """Return the configuration, or ``None`` after noting in ``documents`` what is wrong."""
-    gathered = inventory.gather(documents)
     if gathered.cameras:
         data = {**data, "cameras": gathered.cameras}
     elif data.get("inventory") and any(document.problems for document in documents):

@@ -31,6 +31,7 @@ from lsm_monitor.config.base import FilePath, Fraction, Period, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.delivery import CapConfig, StoreConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
+from lsm_monitor.errors import ConfigError
 
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -429,6 +430,19 @@ class MonitorConfig(Section):
                 msg = f"cap.areas: there is no camera {name!r}; cameras: {sorted(self.cameras)}"
                 raise ValueError(msg)
         return self
+
+    def camera(self, name: str) -> CameraConfig:
+        """Return the camera called ``name``.
+
+        Raises:
+            ConfigError: There is none; the text names those that may be meant.
+        """
+        if name in self.cameras:
+            return self.cameras[name]
+        close = difflib.get_close_matches(name, self.cameras, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see: lsm-monitor cameras ls"
+        msg = f"there is no camera {name!r}; {hint}"
+        raise ConfigError(msg)
 
     def trigger_of(self, camera: CameraConfig) -> str | None:
         """Return the trigger that moves ``camera`` to its fast interval, if there is one."""

@@ -64,6 +64,19 @@ def test_a_table_says_the_same_as_the_yaml_would(tmp_path: Path) -> None:
     assert from_table.cameras["bridge"].interval_s == 5.0
 
 
+def test_the_shipped_table_is_valid_beside_the_shipped_example(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[3] / "config"
+    main = (folder / "monitor.example.yaml").read_text()
+    assert "# inventory: [cameras.csv, cameras.d/]" in main
+    (tmp_path / "cameras.csv").write_text((folder / "cameras.example.csv").read_text())
+    (tmp_path / "cameras.d").mkdir()
+    (tmp_path / "monitor.yaml").write_text(main.replace("# inventory:", "inventory:"))
+    environ = {"LSM_MQTT_PASSWORD": "x", "LSM_CAMERA_PASSWORD": "x"}
+    cameras = load(tmp_path / "monitor.yaml", environ).config.cameras
+    assert len(cameras) == 5
+    assert cameras["wensan-bridge"].interval_s == 5.0
+
+
 def test_what_a_spreadsheet_writes_is_understood(tmp_path: Path) -> None:
     rows = [
         "sep=;",
