@@ -272,6 +272,35 @@ class WaterEvent:
     evidence: EvidenceWindow
 
 
+class Verdict(StrEnum):
+    """What an operator says an event was. Values are part of the MQTT contract."""
+
+    TRUE_POSITIVE = "true_positive"
+    WET_ONLY = "wet_only"
+    REFLECTION = "reflection"
+    SHADOW = "shadow"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """An operator's verdict about one episode.
+
+    Attributes:
+        event_id: The episode's.
+        verdict: See :class:`Verdict`.
+        note: Free text; may be empty.
+        by: Who says it; may be empty.
+        at: When it arrived, timezone-aware UTC.
+    """
+
+    event_id: UUID
+    verdict: Verdict
+    note: str
+    by: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Which model judged: stands in every event.
@@ -291,9 +320,19 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """One MQTT message, ready to send."""
+    """One MQTT message, ready to send.
+
+    Attributes:
+        topic: Where it goes.
+        payload: What it says; empty and retained: what the broker keeps is removed.
+        qos: 0 or 1.
+        retain: Whether the broker keeps it for later subscribers.
+        expires_s: How long the broker may keep or deliver it, in seconds; ``None``: for ever.
+            MQTT 5 only: an older broker keeps it for ever.
+    """
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
+    expires_s: float | None = None

@@ -165,6 +165,23 @@ class Outbox:
                 "DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in row_ids]
             )
 
+    def set_aside(self, row_id: int, reason: str) -> None:
+        """Keep a message that no broker will take where it does not hold up the others.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS dead (id INTEGER PRIMARY KEY, event_id TEXT, "
+                "seq INTEGER, topic TEXT, payload BLOB, qos INTEGER, retain INTEGER, "
+                "created_at TEXT, reason TEXT)"
+            )
+            connection.execute(
+                "INSERT INTO dead SELECT *, ? FROM outbox WHERE id = ?", (reason, row_id)
+            )
+            connection.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
+
     def count(self) -> int:
         """Return the number of waiting messages.
 
