@@ -53,6 +53,8 @@ _INFERENCE_DEADLINE_S = 10.0
 """A batch that takes longer than this is stuck; the watchdog is then no longer fed."""
 _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
+_STATE_HEARTBEATS = 3.0
+"""A state that was not repeated so often is no longer one."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
 
@@ -142,6 +144,8 @@ class Daemon:
                 config=self._loaded.digest,
                 model=segmenter.identity,
             ),
+            cap=config.cap,
+            state_expires_s=_STATE_HEARTBEATS * config.mqtt.heartbeat_s,
         )
         overview = Overview(self.metrics)
         publisher = self._publisher(messages, outbox)

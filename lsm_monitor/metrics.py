@@ -88,8 +88,26 @@ class Metrics:
         )
         self.mqtt_published = Counter(
             "lsm_mqtt_published",
-            "Messages handed to the broker, by flow: event (from the outbox) or state.",
+            "Messages handed to the broker, by flow: event (from the outbox), state or notice.",
             ["flow"],
+            registry=self.registry,
+        )
+        self.mqtt_refused = Counter(
+            "lsm_mqtt_refused",
+            "Messages that the broker will never take, by flow and by its reason.",
+            ["flow", "reason"],
+            registry=self.registry,
+        )
+        self.commands = Counter(
+            "lsm_commands",
+            "Commands that came by MQTT, by what became of them: done, refused, failed, "
+            "limited (too many), dropped (queue full).",
+            ["command", "outcome"],
+            registry=self.registry,
+        )
+        self.notices_dropped = Counter(
+            "lsm_mqtt_notices_dropped",
+            "Answers to commands and pictures that no connection came for in time.",
             registry=self.registry,
         )
         self.outbox_messages = Gauge(

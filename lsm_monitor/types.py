@@ -400,9 +400,19 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """One MQTT message, ready to send."""
+    """One MQTT message, ready to send.
+
+    Attributes:
+        topic: Where it goes.
+        payload: What it says; empty and retained: what the broker keeps is removed.
+        qos: 0 or 1.
+        retain: Whether the broker keeps it for later subscribers.
+        expires_s: How long the broker may keep or deliver it, in seconds; ``None``: for ever.
+            MQTT 5 only: an older broker keeps it for ever.
+    """
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
+    expires_s: float | None = None

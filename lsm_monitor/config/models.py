@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -293,6 +294,17 @@ class GroupConfig(CameraDefaults):
     )
 
 
+class DiscoveryConfig(Section):
+    """Whether Home Assistant is told what there is to show."""
+
+    enabled: bool = False
+    prefix: str = Field(
+        default="homeassistant",
+        pattern=r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$",
+        description="First levels of Home Assistant's own topics.",
+    )
+
+
 class MqttConfig(Section):
     """The broker that alerts go to."""
 
@@ -302,9 +314,26 @@ class MqttConfig(Section):
     password: SecretStr | None = Field(
         default=None, description="${env:NAME}, ${file:path} or ${cred:name}."
     )
+    protocol: Annotated[
+        Literal["auto", "3.1.1", "5"],
+        BeforeValidator(lambda value: "5" if value == 5 else value),  # noqa: PLR2004 - YAML's 5 is a number
+    ] = Field(default="auto", description="'auto': 5, and 3.1.1 where the broker refuses it.")
+    transport: Literal["tcp", "websockets"] = "tcp"
+    ws_path: str = Field(
+        default="/mqtt", pattern=r"^/[!-~]*$", description="Path of the broker's websocket."
+    )
     tls: bool = Field(default=False, description="Encrypt; the port is usually 8883.")
     ca_file: FilePath | None = Field(
         default=None, description="Own authority; default: system's."
+    )
+    cert_file: FilePath | None = Field(
+        default=None, description="Our certificate, PEM, for brokers that ask for one."
+    )
+    key_file: FilePath | None = Field(
+        default=None, description="Its private key, PEM; default: in 'cert_file'."
+    )
+    key_password: SecretStr | None = Field(
+        default=None, description="Password of the key: ${env:..}, ${file:..}, ${cred:..}."
     )
     topic_prefix: str = Field(
         default="lsm/v1", pattern=r"^[a-z0-9_-]+(/[a-z0-9_-]+)*$", description="Before <site>."
@@ -320,11 +349,25 @@ class MqttConfig(Section):
         description="Age at which messages of a closed episode that the broker never took "
         "become dead letters. Default: never.",
     )
+    commands: bool = Field(
+        default=True, description="Obey commands and take feedback from the broker."
+    )
+    discovery: DiscoveryConfig = DiscoveryConfig()
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
         if self.password is not None and self.username is None:
             msg = "'password' is set without 'username'"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_needs_tls(self) -> Self:
+        if self.cert_file is not None and not self.tls:
+            msg = "'cert_file' is set without 'tls: true'; it would not be used"
+            raise ValueError(msg)
+        if self.cert_file is None and (self.key_file or self.key_password):
+            msg = "'key_file' or 'key_password' is set without 'cert_file'"
             raise ValueError(msg)
         return self
 

@@ -42,15 +42,23 @@ class Messages:
         topics: Where they go.
         provenance: Who sends them.
         cap: How to tell every event in CAP, too; ``None``: not at all.
+        state_expires_s: How long a state counts if it is not repeated, in seconds: the level
+             that a dead daemon has left must not live on. ``None``: for ever.
     """
 
     def __init__(
-        self, topics: Topics, provenance: Provenance, cap: CapConfig | None = None
+        self,
+        topics: Topics,
+        provenance: Provenance,
+        cap: CapConfig | None = None,
+        *,
+        state_expires_s: float | None = None,
     ) -> None:
         self._topics = topics
         self._cap = cap
         self._provenance = provenance
         self._site = provenance.site
+        self._state_expires_s = state_expires_s
 
     def status(self, *, online: bool) -> OutboundMessage:
         """Return birth or last will: whether the daemon runs."""
@@ -104,7 +112,8 @@ class Messages:
         Blindness changes no alert: what the broker keeps stands until something is seen.
         """
         topic = self._topics.zone_state(state.camera_id, state.zone_id)
-        message = _retained(topic, state_payload(state, site=self._site, sent_at=sent_at))
+        payload = state_payload(state, site=self._site, sent_at=sent_at)
+        message = _retained(topic, payload, expires_s=self._state_expires_s)
         if state.level is WaterLevel.UNKNOWN:
             return (message,)
         topic = self._topics.zone_alert(state.camera_id, state.zone_id)
@@ -116,6 +125,7 @@ class Messages:
         return _retained(
             self._topics.camera_state(worst.camera_id),
             state_payload(worst, site=self._site, sent_at=sent_at),
+            expires_s=self._state_expires_s,
         )
 
     def event(
@@ -154,8 +164,8 @@ class Messages:
         return (*messages, OutboundMessage(self._topics.cap, alert, qos=1, retain=False))
 
 
-def _retained(topic: str, payload: bytes) -> OutboundMessage:
-    return OutboundMessage(topic, payload, qos=1, retain=True)
+def _retained(topic: str, payload: bytes, *, expires_s: float | None = None) -> OutboundMessage:
+    return OutboundMessage(topic, payload, qos=1, retain=True, expires_s=expires_s)
 
 
 def _availability(*, online: bool) -> bytes:
