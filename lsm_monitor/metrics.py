@@ -41,6 +41,24 @@ class Metrics:
             ["camera"],
             registry=self.registry,
         )
+        self.capture_processes = Gauge(
+            "lsm_capture_processes",
+            "Processes that hold cameras.",
+            registry=self.registry,
+        )
+        self.capture_process_ends = Counter(
+            "lsm_capture_process_ends",
+            "Capture processes that were replaced: hung (a camera hangs in native code), "
+            "silent, died.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.interval_stretch = Gauge(
+            "lsm_interval_stretch_ratio",
+            "How much longer than configured the cameras' intervals are, for the machine to "
+            "keep up; 1 when it does.",
+            registry=self.registry,
+        )
         self.inference_s = Histogram(
             "lsm_inference_duration_seconds",
             "Time from a batch of frames to its masks.",
@@ -70,8 +88,26 @@ class Metrics:
         )
         self.mqtt_published = Counter(
             "lsm_mqtt_published",
-            "Messages handed to the broker, by flow: event (from the outbox) or state.",
+            "Messages handed to the broker, by flow: event (from the outbox), state or notice.",
             ["flow"],
+            registry=self.registry,
+        )
+        self.mqtt_refused = Counter(
+            "lsm_mqtt_refused",
+            "Messages that the broker will never take, by flow and by its reason.",
+            ["flow", "reason"],
+            registry=self.registry,
+        )
+        self.commands = Counter(
+            "lsm_commands",
+            "Commands that came by MQTT, by what became of them: done, refused, failed, "
+            "limited (too many), dropped (queue full).",
+            ["command", "outcome"],
+            registry=self.registry,
+        )
+        self.notices_dropped = Counter(
+            "lsm_mqtt_notices_dropped",
+            "Answers to commands and pictures that no connection came for in time.",
             registry=self.registry,
         )
         self.outbox_messages = Gauge(
@@ -82,6 +118,29 @@ class Metrics:
         self.outbox_oldest_s = Gauge(
             "lsm_outbox_oldest_seconds",
             "Age of the oldest event that the broker has not acknowledged; 0 without one.",
+            registry=self.registry,
+        )
+        self.outbox_durable = Gauge(
+            "lsm_outbox_durable",
+            "1 while events reach the disk before they are sent, 0 while only memory has them.",
+            registry=self.registry,
+        )
+        self.outbox_durable.set(1)
+        self.outbox_unsaved = Gauge(
+            "lsm_outbox_unsaved_events",
+            "Events in the queue 'unsaved': in memory, because the disk refuses them.",
+            registry=self.registry,
+        )
+        self.outbox_dropped = Counter(
+            "lsm_outbox_dropped",
+            "Messages given up for want of room: size (samples, on disk), memory.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.outbox_dead = Counter(
+            "lsm_outbox_dead",
+            "Messages that became dead letters: refused (by the broker), expired.",
+            ["reason"],
             registry=self.registry,
         )
         self.restarts = Counter(
