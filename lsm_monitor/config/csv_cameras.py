@@ -140,9 +140,10 @@ class _Table:
             return
         camera: dict[str, Any] = {}
         name = ""
-        for column, cell in zip(self._columns, map(str.strip, row), strict=False):
+        for number, cell in enumerate(map(str.strip, row[:width]), 1):
+            column = self._columns[number - 1]
             if column is None and cell:
-                text = f"{cell!r} stands in a column without a name"
+                text = f"cell {number} is not empty, but its column has no name"
                 self._document.add_at(line, (), text)
             elif column is not None and column.key == ("id",):
                 name = cell
@@ -168,13 +169,22 @@ class _Table:
     def _value(self, column: _Column, cell: str) -> object:
         if not column.is_text and cell.startswith(("[", "{")):
             try:
-                return json.loads(cell)
-            except (ValueError, RecursionError):
+                return json.loads(cell, object_pairs_hook=_without_repeats)
+            except (json.JSONDecodeError, RecursionError):
                 msg = "is not JSON, as in [[0.1, 0.9], [0.5, 0.4], [0.9, 0.9]]"
                 raise ValueError(msg) from None
         if not column.is_text and self._has_decimal_commas and _DECIMAL_COMMA.fullmatch(cell):
             return cell.replace(",", ".")
         return cell
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return a JSON object; one of two equal keys would otherwise vanish without a word."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        msg = f"has a key twice: {', '.join(key for key, _ in pairs)}"
+        raise ValueError(msg)
+    return result
 
 
 def _put(camera: dict[str, Any], key: tuple[str, ...], value: object) -> None:
