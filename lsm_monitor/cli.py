@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal
@@ -46,6 +47,7 @@ from lsm_monitor.errors import (
     BrokerError,
     BundleError,
     ConfigError,
+    DaemonUnreachableError,
     LsmMonitorError,
     PictureError,
     SourceError,
@@ -66,6 +68,8 @@ weights_app = typer.Typer(
     no_args_is_help=True, help="The official SAM checkpoints on this machine."
 )
 app.add_typer(weights_app, name="weights")
+service_app = typer.Typer(no_args_is_help=True, help="The daemon as a systemd service.")
+app.add_typer(service_app, name="service")
 app.add_typer(cameras_app, name="cameras")
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
@@ -279,6 +283,65 @@ def weights_list(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def status(
+    host: Annotated[
+        str, typer.Option(help="As 'http.host' in the daemon's file.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="As 'http.port'.")] = 9109,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the running daemon how it and its cameras are."""
+    from lsm_monitor.commands.status import (  # noqa: PLC0415
+        as_json_line,
+        describe,
+        fetch_status,
+    )
+
+    stats, body = fetch_status(host, port)
+    if as_json:
+        typer.echo(as_json_line(body))
+        return
+    for line in describe(stats, datetime.now(UTC)):
+        typer.echo(line)
+
+
+@service_app.command("install")
+def service_install(
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="The YAML file that the service runs on.")
+    ] = Path("/etc/lsm-monitor/monitor.yaml"),
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="The unit for a machine with a GPU.")
+    ] = False,
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print the files; write nothing.")
+    ] = False,
+    root: Annotated[
+        Path, typer.Option(metavar="DIR", help="Write below this folder, as for an image.")
+    ] = Path("/"),
+) -> None:
+    """Write the systemd files, with the paths of this installation."""
+    from lsm_monitor.commands.service import (  # noqa: PLC0415
+        install,
+        next_steps,
+        service_files,
+        this_program_folder,
+    )
+
+    try:
+        files = service_files(gpu=gpu, programs=this_program_folder(), config=config)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    if only_print:
+        for file in files:
+            typer.echo(f"# /{file.path}\n{file.text}")
+        return
+    for path in install(files, root):
+        typer.echo(str(path))
+    typer.echo(next_steps(gpu=gpu), err=True)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     typer.echo(json.dumps(MonitorConfig.model_json_schema(), indent=2))
@@ -304,7 +367,14 @@ def run_guarded(command: Callable[[], object]) -> int:
     """Return the exit code of ``command``, after printing its error on stderr."""
     try:
         command()
-    except (SourceError, BrokerError, StoreError, PictureError, WeightsUnavailableError) as exc:
+    except (
+        SourceError,
+        BrokerError,
+        StoreError,
+        PictureError,
+        WeightsUnavailableError,
+        DaemonUnreachableError,
+    ) as exc:
         return _fail(exc, EXIT_UNAVAILABLE)
     except (ConfigError, BundleError, WeightsError) as exc:
         return _fail(exc, EXIT_CONFIG)

@@ -38,6 +38,7 @@ def beside_the_file(path: Path, info: ValidationInfo) -> Path:
 FilePath = Annotated[Path, AfterValidator(beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
+Period = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0)]
 
 
 class Section(BaseModel):

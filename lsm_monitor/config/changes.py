@@ -16,6 +16,10 @@ SOURCE_KEYS = frozenset(
         "password",
         "transport",
         "decode",
+        "source",
+        "tls_verify",
+        "tls_ca_file",
+        "hwaccel",
         "open_timeout_s",
         "read_timeout_s",
         "backoff_max_s",
@@ -37,8 +41,20 @@ JUDGING_KEYS = frozenset(
 TIMING_KEYS = frozenset(
     {"mode", "interval_s", "fast_interval_s", "idle_interval_s", "priority"}
 )
-_NEITHER = frozenset({"enabled", "group"})  # what they do is compared, not what they are called
-_APPLIED_LIVE = frozenset({"version", "cameras", "defaults", "groups", "inventory", "logging"})
+_NEITHER = frozenset(
+    {"enabled", "group", "evidence_url"}
+)  # what they do is compared, not what they are called
+_APPLIED_LIVE = frozenset(
+    {
+        "version",
+        "cameras",
+        "defaults",
+        "groups",
+        "inventory",
+        "logging",
+        "reload_on_change",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

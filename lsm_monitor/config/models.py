@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -26,13 +28,15 @@ from shapely.geometry import Polygon
 from shapely.validation import explain_validity
 
 from lsm_monitor.config.base import NAME as _NAME
-from lsm_monitor.config.base import FilePath, Fraction, Seconds, Section
+from lsm_monitor.config.base import FilePath, Fraction, Period, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
+from lsm_monitor.config.delivery import CapConfig, StoreConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
 from lsm_monitor.errors import ConfigError
 
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
-SOURCE_SCHEMES = ("rtsp", "rtsps")
+SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
+DEVICE_PREFIX = "v4l2:"
 Point = tuple[float, float]
 
 
@@ -112,6 +116,19 @@ class CameraDefaults(WatchSettings):
         "cameras whose key frames are further apart than 'interval_s'.",
     )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP transport.")
+    tls_verify: bool = Field(
+        default=False,
+        description="Check the certificate of rtsps:// and https:// cameras; off, because most "
+        "cameras sign their own.",
+    )
+    tls_ca_file: FilePath | None = Field(
+        default=None, description="Own authority of cameras; needs 'tls_verify: true'."
+    )
+    hwaccel: Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"] = Field(
+        default="none",
+        description="Decode on this device; falls back to software and says why. Does not pay "
+        "with 'decode: keyframes'.",
+    )
     open_timeout_s: Seconds = Field(default=10.0, description="Longest wait for an answer.")
     read_timeout_s: Seconds = Field(default=10.0, description="A longer silence is a stall.")
     backoff_max_s: Seconds = Field(
@@ -182,8 +199,17 @@ class CameraConfig(CameraDefaults):
     """One camera: where its video comes from, how it is judged, and where water matters."""
 
     url: str = Field(
-        description="rtsp:// or rtsps:// address, or the path of a video file or "
-        "of a folder that receives pictures."
+        description="rtsp://, rtsps://, http:// or https:// address, v4l2:/dev/video0, or the "
+        "path of a video file or of a folder that receives pictures."
+    )
+    evidence_url: str | None = Field(
+        default=None,
+        description="The camera's main stream, when 'url' is its substream: pictures kept as "
+        "evidence come from here. Same user and password.",
+    )
+    source: Literal["auto", "snapshot", "mjpeg", "hls"] = Field(
+        default="auto",
+        description="What an http(s):// address gives; 'auto' goes by its content type.",
     )
     username: str | None = Field(default=None, description="User at the camera.")
     password: SecretStr | None = Field(
@@ -197,9 +223,11 @@ class CameraConfig(CameraDefaults):
         default={}, description="Empty: one zone 'full' that is the whole picture."
     )
 
-    @field_validator("url")
+    @field_validator("url", "evidence_url")
     @classmethod
-    def _url_is_usable(cls, url: str, info: ValidationInfo) -> str:
+    def _url_is_usable(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None or url.startswith(DEVICE_PREFIX):
+            return url
         if "://" not in url:
             if not url.strip():
                 msg = "is empty; write an rtsp:// address or a path"
@@ -239,6 +267,13 @@ class CameraConfig(CameraDefaults):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _authority_is_used(self) -> Self:
+        if self.tls_ca_file is not None and not self.tls_verify:
+            msg = "'tls_ca_file' is set, but nothing is checked; add tls_verify: true"
+            raise ValueError(msg)
+        return self
+
     @property
     def is_network(self) -> bool:
         """Whether ``url`` is an address and not a path."""
@@ -259,6 +294,17 @@ class GroupConfig(CameraDefaults):
     )
 
 
+class DiscoveryConfig(Section):
+    """Whether Home Assistant is told what there is to show."""
+
+    enabled: bool = False
+    prefix: str = Field(
+        default="homeassistant",
+        pattern=r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$",
+        description="First levels of Home Assistant's own topics.",
+    )
+
+
 class MqttConfig(Section):
     """The broker that alerts go to."""
 
@@ -268,9 +314,26 @@ class MqttConfig(Section):
     password: SecretStr | None = Field(
         default=None, description="${env:NAME}, ${file:path} or ${cred:name}."
     )
+    protocol: Annotated[
+        Literal["auto", "3.1.1", "5"],
+        BeforeValidator(lambda value: "5" if value == 5 else value),  # noqa: PLR2004 - YAML's 5 is a number
+    ] = Field(default="auto", description="'auto': 5, and 3.1.1 where the broker refuses it.")
+    transport: Literal["tcp", "websockets"] = "tcp"
+    ws_path: str = Field(
+        default="/mqtt", pattern=r"^/[!-~]*$", description="Path of the broker's websocket."
+    )
     tls: bool = Field(default=False, description="Encrypt; the port is usually 8883.")
     ca_file: FilePath | None = Field(
         default=None, description="Own authority; default: system's."
+    )
+    cert_file: FilePath | None = Field(
+        default=None, description="Our certificate, PEM, for brokers that ask for one."
+    )
+    key_file: FilePath | None = Field(
+        default=None, description="Its private key, PEM; default: in 'cert_file'."
+    )
+    key_password: SecretStr | None = Field(
+        default=None, description="Password of the key: ${env:..}, ${file:..}, ${cred:..}."
     )
     topic_prefix: str = Field(
         default="lsm/v1", pattern=r"^[a-z0-9_-]+(/[a-z0-9_-]+)*$", description="Before <site>."
@@ -281,11 +344,30 @@ class MqttConfig(Section):
     heartbeat_s: Seconds = Field(
         default=60.0, description="Retained states are repeated this often."
     )
+    event_expiry_s: Period | None = Field(
+        default=None,
+        description="Age at which messages of a closed episode that the broker never took "
+        "become dead letters. Default: never.",
+    )
+    commands: bool = Field(
+        default=True, description="Obey commands and take feedback from the broker."
+    )
+    discovery: DiscoveryConfig = DiscoveryConfig()
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
         if self.password is not None and self.username is None:
             msg = "'password' is set without 'username'"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_needs_tls(self) -> Self:
+        if self.cert_file is not None and not self.tls:
+            msg = "'cert_file' is set without 'tls: true'; it would not be used"
+            raise ValueError(msg)
+        if self.cert_file is None and (self.key_file or self.key_password):
+            msg = "'key_file' or 'key_password' is set without 'cert_file'"
             raise ValueError(msg)
         return self
 
@@ -307,6 +389,29 @@ class ModelConfig(Section):
     @classmethod
     def _path_isbeside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
         return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
+
+
+class HttpConfig(Section):
+    """The port for health checks, Prometheus and ``lsm-monitor status``."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", description="Loopback address to listen on.")
+    port: int = Field(default=9109, ge=0, le=65535, description="0: any that is free.")
+
+    @field_validator("host")
+    @classmethod
+    def _is_loopback(cls, host: str) -> str:
+        try:
+            is_loopback = ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            msg = (
+                f"{host!r} is not a loopback address: there is no login and no TLS yet; write "
+                "127.0.0.1 or ::1, and put a proxy with both in front of it"
+            )
+            raise ValueError(msg)
+        return host
 
 
 class LoggingConfig(Section):
@@ -336,8 +441,16 @@ class MonitorConfig(Section):
         description="Where the outbox lives. Default: $STATE_DIRECTORY (systemd), for root "
         "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",
     )
+    reload_on_change: bool = Field(
+        default=True,
+        description="Take over a change of this file, or of the inventory, as soon as it is "
+        "saved and has no problem. SIGHUP does so in any case.",
+    )
     mqtt: MqttConfig
+    store: StoreConfig = StoreConfig()
+    cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
     model: ModelConfig = ModelConfig()
+    http: HttpConfig = HttpConfig()
     logging: LoggingConfig = LoggingConfig()
     capture: CaptureConfig = CaptureConfig()
     defaults: CameraDefaults = CameraDefaults()
@@ -352,6 +465,14 @@ class MonitorConfig(Section):
         description="Every camera, by its id; may be left out beside an inventory.",
         min_length=1,
     )
+
+    @model_validator(mode="after")
+    def _areas_are_of_cameras(self) -> Self:
+        for name in self.cap.areas if self.cap else ():
+            if name not in self.cameras:
+                msg = f"cap.areas: there is no camera {name!r}; cameras: {sorted(self.cameras)}"
+                raise ValueError(msg)
+        return self
 
     def camera(self, name: str) -> CameraConfig:
         """Return the camera called ``name``.

@@ -47,6 +47,11 @@ class Topics:
         """Everything that is counted."""
         return f"{self._base}/stats"
 
+    @property
+    def cap(self) -> str:
+        """Where every event is told in CAP, too."""
+        return f"{self._base}/cap"
+
     def camera_availability(self, camera_id: CameraId) -> str:
         """Return where it stands whether decisions are made for a camera."""
         return f"{self._camera(camera_id)}/availability"
