@@ -210,6 +210,8 @@ def _children(node: Mapping[str, Any], part: str) -> Iterator[Mapping[str, Any]]
     for pattern, child in node.get("patternProperties", {}).items():
         if re.search(pattern, part):
             yield from _alternatives(child)
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from _alternatives(node["additionalProperties"])
 
 
 def _alternatives(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
