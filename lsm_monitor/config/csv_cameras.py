@@ -82,7 +82,8 @@ def _rows(
                 begin = first + reader.line_num
         except csv.Error as exc:
             broken += 1
-            is_open = begin + 1 < first + reader.line_num
+            spans_lines = begin + 1 < first + reader.line_num
+            is_open = spans_lines or "unexpected end of data" in str(exc)
             why = "a quoted cell begins here and does not end" if is_open else str(exc)
             document.add_at(begin + 1, (), f"this row cannot be read: {why}; mend its quotes")
             first = begin + 1  # the rows that the open quote swallowed are rows, too

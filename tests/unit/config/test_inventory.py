@@ -240,6 +240,16 @@ def test_one_broken_row_of_ten_thousand_is_named_and_hides_no_other(tmp_path: Pa
             id="quote-inside-a-cell",
         ),
         pytest.param(
+            csv('a,"rtsp://h/1,,'),
+            [
+                (
+                    "cameras.csv:2: this row cannot be read: a quoted cell begins here and "
+                    "does not end; mend its quotes"
+                ),
+            ],
+            id="quote-in-the-last-row",
+        ),
+        pytest.param(
             csv("a,rtsp://u:hunter2@h/1,,"),
             [
                 (
