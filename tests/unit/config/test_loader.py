@@ -166,6 +166,16 @@ def test_aliases_cannot_unfold_without_end(tmp_path: Path) -> None:
         load_text(tmp_path, bomb)
 
 
+@pytest.mark.parametrize("depth", [*range(50, 1050, 50), 100_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}", "[}"])
+def test_a_file_of_brackets_is_refused_and_ends_nothing(
+    tmp_path: Path, depth: int, brackets: str
+) -> None:
+    opening = {"[": "[", "{": "{a: "}[brackets[0]]
+    (line, *_) = problems(tmp_path, f"a: {opening * depth}{brackets[1] * depth}\n")
+    assert line.startswith("monitor.yaml:1: ")
+
+
 def test_a_camera_overrides_the_defaults_key_by_key(tmp_path: Path) -> None:
     text = HEAD + (
         "defaults:\n"
