@@ -55,6 +55,7 @@ FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
 Point = tuple[float, float]
+HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
 
 
 class Section(BaseModel):
@@ -147,7 +148,7 @@ class CameraDefaults(Section):
     tls_ca_file: FilePath | None = Field(
         default=None, description="Own authority of cameras; needs 'tls_verify: true'."
     )
-    hwaccel: Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"] = Field(
+    hwaccel: HwAccel = Field(
         default="none",
         description="Decode on this device; falls back to software and says why. Does not pay "
         "with 'decode: keyframes'.",
