@@ -78,7 +78,8 @@ def main() -> None:
                 threads = threading.active_count()
                 print(f"| {number} | {resident_mb():.1f} | {files} | {threads} |", flush=True)
         took_s = time.monotonic() - started_s
-        print(f"\n{took_s / times * 1000:.0f} ms each; {dict(codes)}")
+        ends = ", ".join(f"{count} {code}" for code, count in codes.items())
+        print(f"\n{took_s / times * 1000:.0f} ms each; {ends}")
         assert server.stdin is not None  # noqa: S101
         server.stdin.close()
 

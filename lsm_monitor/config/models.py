@@ -136,7 +136,7 @@ class CameraDefaults(Section):
     interval_s: Seconds = Field(default=10.0, description="Time between two judged pictures.")
     decode: Literal["keyframes", "all"] = Field(
         default="keyframes",
-        description="'keyframes' decodes only those, about 13 times cheaper; 'all' is for "
+        description="'keyframes' decodes only those, about 11 times cheaper; 'all' is for "
         "cameras whose key frames are further apart than 'interval_s'.",
     )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP transport.")
