@@ -31,6 +31,7 @@ from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.outbox_rows import StoreLimits
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
@@ -113,7 +114,9 @@ class Daemon:
             )
             stack.callback(segmenter.close)
             now = self._clock.now()
-            outbox = Outbox.open(folder / OUTBOX_FILE, now=now)
+            outbox = Outbox.open(
+                folder / OUTBOX_FILE, now=now, limits=store_limits(config), metrics=self.metrics
+            )
             stack.callback(outbox.close)
             await self._serve(segmenter, outbox, stop)
         self._notifier.status("stopped")
@@ -134,6 +137,7 @@ class Daemon:
                 config=self._loaded.digest,
                 model=segmenter.identity,
             ),
+            config.cap,
         )
         publisher = self._publisher(messages, outbox)
         publisher.retain(
@@ -261,6 +265,16 @@ def _faulty(camera_id: CameraId, now: datetime) -> CameraHealth:
 def client_id_of(config: MonitorConfig) -> str:
     """Return who we are at the broker: configured, or the site on this host."""
     return config.mqtt.client_id or f"lsm-{config.site}-{socket.gethostname()}"
+
+
+def store_limits(config: MonitorConfig) -> StoreLimits:
+    """Return how much the outbox may hold."""
+    return StoreLimits(
+        max_bytes=config.store.max_mb * 1024 * 1024,
+        event_expiry_s=config.mqtt.event_expiry_s,
+        history_days=config.store.history_days,
+        history_events=config.store.history_events,
+    )
 
 
 def _ready_segmenter(model: ModelConfig, on_progress: Callable[[str], None]) -> Segmenter:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 def mosquitto(port: int) -> Iterator[subprocess.Popen[str]]:
     """Run mosquitto on loopback, with nothing on disk, and kill it at the end."""
     assert MOSQUITTO is not None
-    command = [MOSQUITTO, "-v", "-p", str(port)]
+    command = [MOSQUITTO, "-p", str(port)]  # -v would fill the pipe
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broker:  # noqa: S603
         assert broker.stderr is not None
         for line in broker.stderr:
