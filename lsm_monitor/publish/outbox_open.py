@@ -13,7 +13,12 @@ from pathlib import Path
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.publish.outbox_salvage import salvage
-from lsm_monitor.publish.outbox_schema import SCHEMA_VERSION, create, migrate
+from lsm_monitor.publish.outbox_schema import (
+    SCHEMA_VERSION,
+    create,
+    migrate,
+    require_version,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,33 @@ def open_connection(path: Path, *, now: datetime) -> sqlite3.Connection:
         raise StoreError(msg) from exc
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads, also from a folder where nothing can be written.
+
+    Raises:
+        StoreError: There is no sound outbox of this version.
+    """
+    log = path.with_name(path.name + "-wal")
+    # Without a log nobody is writing, and SQLite need not coordinate with anyone, for which
+    # it would have to make a file.
+    is_still = not log.exists() or log.stat().st_size == 0
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
+    try:
+        connection = sqlite3.connect(
+            address, uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            version, _ = _sound(connection)
+            require_version(version, SCHEMA_VERSION)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as exc:
+        msg = f"outbox {path}: cannot be read ({exc})"
+        raise StoreError(msg) from exc
+    return connection
+
+
 def is_damage(exc: sqlite3.Error) -> bool:
     """Return whether the file is damaged, or is not SQLite's."""
     # Errors of Python's own module have no code.
@@ -79,6 +111,17 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    version, tables = _sound(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
+    if (version, tables) == (0, 0):
+        create(connection)
+    elif version != SCHEMA_VERSION:
+        migrate(connection, version)
+
+
+def _sound(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the version of a sound file and how many tables it has."""
     try:
         ((version,),) = connection.execute("PRAGMA user_version").fetchall()
         ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
@@ -89,12 +132,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise
     if verdict != "ok":
         raise _NotADatabaseError(verdict)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
-    if (version, tables) == (0, 0):
-        create(connection)
-    elif version != SCHEMA_VERSION:
-        migrate(connection, version)
+    return version, tables
 
 
 def _fresh(path: Path) -> Path:

@@ -245,13 +245,14 @@ def slow(trial: Trial) -> None:
 def refusing(trial: Trial) -> None:
     """The broker wants a password that we have wrong; then somebody corrects it."""
     trial.broker.start()
-    settings = {"port": trial.broker.port, "username": USER}
-    clock = ImpatientClock()
-    with running(publisher_for(trial.outbox, clock=clock, password="wrong", **settings)):
+    port, clock = trial.broker.port, ImpatientClock()
+    wrong = publisher_for(trial.outbox, clock=clock, port=port, username=USER, password="wrong")
+    with running(wrong):
         trial.tell(0.5)
         clock.wait_for_sleeps(3)
     assert trial.broker.notes.on(EVENT_TOPIC) == []
-    with running(publisher_for(trial.outbox, password=PASSWORD, **settings)):
+    right = publisher_for(trial.outbox, port=port, username=USER, password=PASSWORD)
+    with running(right):
         trial.tell(0.6)
         trial.wait_for(trial.told)
 
