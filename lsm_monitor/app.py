@@ -31,6 +31,7 @@ from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.outbox_open import OUTBOX_FILE
 from lsm_monitor.publish.outbox_rows import StoreLimits
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.publisher import Publisher
@@ -47,7 +48,6 @@ from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthS
 
 logger = logging.getLogger(__name__)
 
-OUTBOX_FILE = "outbox.sqlite3"
 _INFERENCE_DEADLINE_S = 10.0
 """A batch that takes longer than this is stuck; the watchdog is then no longer fed."""
 _NEVER_GIVE_UP = RestartPolicy(limit=None)

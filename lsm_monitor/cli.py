@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
+from lsm_monitor import outbox_cli
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.config.secrets import read_file, revealed
@@ -52,6 +53,7 @@ weights_app = typer.Typer(
     no_args_is_help=True, help="The official SAM checkpoints on this machine."
 )
 app.add_typer(weights_app, name="weights")
+outbox_cli.add_to(app)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")

@@ -66,7 +66,7 @@ class OutboxFile:
         except StoreError as exc:
             try:
                 connection = open_read_only(path)
-            except (StoreError, OSError):
+            except StoreError:
                 raise exc from exc.__cause__
             return cls(connection, path, read_only=exc)
 

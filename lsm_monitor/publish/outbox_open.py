@@ -22,6 +22,8 @@ from lsm_monitor.publish.outbox_schema import (
 
 logger = logging.getLogger(__name__)
 
+OUTBOX_FILE = "outbox.sqlite3"
+"""Its name in the state folder."""
 _BUSY_TIMEOUT_S = 5.0
 _WAL_KEEP_BYTES = 4 * 1024 * 1024
 _PRIMARY_CODE = 0xFF  # SQLite's extended codes carry the primary one in their low byte.
@@ -67,24 +69,32 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: There is no sound outbox of this version.
     """
+    address = f"{path.absolute().as_uri()}?mode=ro"
     log = path.with_name(path.name + "-wal")
-    # Without a log nobody is writing, and SQLite need not coordinate with anyone, for which
-    # it would have to make a file.
-    is_still = not log.exists() or log.stat().st_size == 0
-    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
     try:
-        connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, check_same_thread=False
-        )
         try:
-            version, _ = _sound(connection)
-            require_version(version, SCHEMA_VERSION)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as exc:
+            return _connect_read_only(address)
+        except sqlite3.OperationalError:
+            # SQLite wants to make a file beside it, for which there is no need when nobody
+            # is writing: then there is no log.
+            if log.exists() and log.stat().st_size:
+                raise
+            return _connect_read_only(f"{address}&immutable=1")
+    except (sqlite3.Error, OSError) as exc:
         msg = f"outbox {path}: cannot be read ({exc})"
         raise StoreError(msg) from exc
+
+
+def _connect_read_only(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address, uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        version, _ = _sound(connection)
+        require_version(version, SCHEMA_VERSION)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
