@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
 from typer.testing import CliRunner, Result
 
 from lsm_monitor.cli import app
