@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.integration.brokers import RealBroker, free_port
 from tests.integration.killing import kill_at_random
-from tests.integration.test_mosquitto import MOSQUITTO, mosquitto
+from tests.integration.mosquitto import MOSQUITTO, mosquitto
 
 
 def main() -> None:

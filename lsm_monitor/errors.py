@@ -13,6 +13,8 @@ LsmMonitorError
 ├── StoreError                the state folder cannot be read or written
 ├── PictureError              a picture file cannot be read or written; the text names it
 ├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
+├── HttpPortError             the port cannot be had; retried, the watch goes on without
+├── DaemonUnreachableError    `status` got no answer from a running daemon
 └── RestartLimitExceededError the process exits; systemd starts it again
 """
 
@@ -90,6 +92,14 @@ class BrokerError(LsmMonitorError):
     def __init__(self, message: str, reason: str = "failed") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class HttpPortError(LsmMonitorError):
+    """The HTTP port cannot be had; the text names the key and the remedy."""
+
+
+class DaemonUnreachableError(LsmMonitorError):
+    """No daemon answers on its HTTP port; the text says how to look for it."""
 
 
 class RestartLimitExceededError(LsmMonitorError):

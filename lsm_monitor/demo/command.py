@@ -31,7 +31,7 @@ _CONFIG = """\
 version: 1
 site: demo
 state_dir: {state_dir}
-mqtt: {{host: 127.0.0.1, port: {port}, heartbeat_s: 60}}
+mqtt: {{host: 127.0.0.1, port: {port}, protocol: 3.1.1, heartbeat_s: 60}}
 # Short, so that a flood fits into a minute. A city leaves them out.
 defaults: {{interval_s: 1, smoothing_s: 1.5, open_for_s: 3, level_up_for_s: 3, close_for_s: 4}}
 cameras:

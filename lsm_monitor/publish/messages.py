@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from lsm_monitor.config.delivery import CapConfig
@@ -41,24 +42,49 @@ class Messages:
         topics: Where they go.
         provenance: Who sends them.
         cap: How to tell every event in CAP, too; ``None``: not at all.
+        state_expires_s: How long a state counts if it is not repeated, in seconds: the level
+             that a dead daemon has left must not live on. ``None``: for ever.
     """
 
     def __init__(
-        self, topics: Topics, provenance: Provenance, cap: CapConfig | None = None
+        self,
+        topics: Topics,
+        provenance: Provenance,
+        cap: CapConfig | None = None,
+        *,
+        state_expires_s: float | None = None,
     ) -> None:
         self._topics = topics
         self._cap = cap
         self._provenance = provenance
         self._site = provenance.site
+        self._state_expires_s = state_expires_s
 
     def status(self, *, online: bool) -> OutboundMessage:
         """Return birth or last will: whether the daemon runs."""
         return _retained(self._topics.status, _availability(online=online))
 
-    def info(self, *, device: str, started_at: datetime, reason: str) -> OutboundMessage:
-        """Return what runs here; ``reason`` is why it is told, such as ``start``."""
+    def use_config(self, digest: str) -> None:
+        """Name this configuration in every message from now on; thread-safe."""
+        self._provenance = replace(self._provenance, config=digest)
+
+    def info(
+        self, *, device: str, started_at: datetime, reason: str, problem: str | None = None
+    ) -> OutboundMessage:
+        """Return what runs here.
+
+        Args:
+            device: What the model runs on.
+            started_at: When the daemon was started, timezone-aware UTC.
+            reason: Why it is told: ``start`` or ``reload``.
+            problem: Why the newest configuration is not the one in use; ``None`` when it is.
+        """
         payload = info_payload(
-            self._provenance, device=device, started_at=started_at, reason=reason
+            self._provenance,
+            device=device,
+            started_at=started_at,
+            reason=reason,
+            problem=problem,
         )
         return _retained(self._topics.info, payload)
 
@@ -86,7 +112,8 @@ class Messages:
         Blindness changes no alert: what the broker keeps stands until something is seen.
         """
         topic = self._topics.zone_state(state.camera_id, state.zone_id)
-        message = _retained(topic, state_payload(state, site=self._site, sent_at=sent_at))
+        payload = state_payload(state, site=self._site, sent_at=sent_at)
+        message = _retained(topic, payload, expires_s=self._state_expires_s)
         if state.level is WaterLevel.UNKNOWN:
             return (message,)
         topic = self._topics.zone_alert(state.camera_id, state.zone_id)
@@ -98,6 +125,7 @@ class Messages:
         return _retained(
             self._topics.camera_state(worst.camera_id),
             state_payload(worst, site=self._site, sent_at=sent_at),
+            expires_s=self._state_expires_s,
         )
 
     def event(
@@ -136,8 +164,8 @@ class Messages:
         return (*messages, OutboundMessage(self._topics.cap, alert, qos=1, retain=False))
 
 
-def _retained(topic: str, payload: bytes) -> OutboundMessage:
-    return OutboundMessage(topic, payload, qos=1, retain=True)
+def _retained(topic: str, payload: bytes, *, expires_s: float | None = None) -> OutboundMessage:
+    return OutboundMessage(topic, payload, qos=1, retain=True, expires_s=expires_s)
 
 
 def _availability(*, online: bool) -> bytes:

@@ -11,39 +11,24 @@ parties' errors end here, as :class:`BrokerError`, and their texts with them.
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
+import functools
 import threading
 from collections.abc import Callable
 from typing import Self
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from lsm_monitor.config.models import MqttConfig
 from lsm_monitor.errors import BrokerError
+from lsm_monitor.publish import broker_causes, broker_client
+from lsm_monitor.publish.broker_terms import BrokerTerms, Receipt, properties_of
+from lsm_monitor.publish.inbox import Ears, InboundMessage
 from lsm_monitor.types import OutboundMessage
 
-MAX_IN_FLIGHT = 20
-"""Messages without an acknowledgement at any time; many brokers hold back what exceeds it."""
 _CLOSE_TIMEOUT_S = 1.0
-_KEEPALIVE_MAX_S = 65535  # 16 bits in the protocol
-
-_CAUSES = {
-    "dns": "its name cannot be resolved; check 'mqtt.host' and the name server",
-    "refused": "connection refused; check that it runs and that 'mqtt.port' is right",
-    "timeout": "no answer in time; check 'mqtt.host', 'mqtt.tls' and the firewall",
-    "unreachable": "cannot be reached; check the network and 'mqtt.host'",
-    "tls": "TLS failed; check 'mqtt.tls', 'mqtt.port', 'mqtt.ca_file' and its certificate",
-    "bad_credentials": "user or password refused; check 'mqtt.username' and 'mqtt.password'",
-    "rejected": "this client is refused; the broker's log says why",
-    "closed": "connection closed; is 'mqtt.client_id' used twice, or the broker restarting?",
-}
-# The reason codes into which paho translates CONNACK's return codes and its own errors.
-_BAD_CREDENTIALS = frozenset({134, 135})
-_KEEPALIVE_TIMEOUT = 141
 
 
 class BrokerConnection:
@@ -53,22 +38,36 @@ class BrokerConnection:
 
     Attributes:
         address: Host and port, free of credentials.
+        terms: What the broker demands.
+        cause: Why it ended, a key of ``broker_causes.CAUSES``; empty while it stands.
     """
 
-    def __init__(self, config: MqttConfig, client: Client, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        client: Client,
+        on_end: Callable[[], None],
+        ears: Ears | None,
+    ) -> None:
         # Whoever writes user:password@host is told about the host only.
         self.address = f"{config.host.rpartition('@')[2]}:{config.port}"
+        self.terms = BrokerTerms()
+        self.cause = ""
         self._config = config
         self._client = client
+        self._is_v5 = client.protocol == broker_client.MQTT_5
+        self._is_there = False  # the network, TLS and the websocket stand
         self._on_end = on_end
+        self._ears = ears
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._cause = ""
-        self._acks: dict[int, asyncio.Future[bool]] = {}
+        self._acks: dict[int, asyncio.Future[Receipt]] = {}
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
 
     @classmethod
     async def open(
@@ -78,6 +77,8 @@ class BrokerConnection:
         client_id: str,
         last_will: OutboundMessage,
         on_end: Callable[[], None],
+        protocol: MQTTProtocolVersion = broker_client.MQTT_3_1_1,
+        ears: Ears | None = None,
     ) -> Self:
         """Return a connection that the broker has accepted.
 
@@ -86,45 +87,57 @@ class BrokerConnection:
             client_id: Who we are; a broker closes the older of two connections.
             last_will: Published by the broker when we vanish.
             on_end: Called on the event loop when the connection ends, for any reason.
+            protocol: MQTT 5 or 3.1.1.
+            ears: What to listen to.
 
         Raises:
-            BrokerError: There is no connection; ``reason`` is a key of the table above.
+            BrokerError: There is no connection; ``reason`` is a key of
+                ``broker_causes.CAUSES``.
         """
-        connection = cls(config, _new_client(config, client_id, last_will), on_end)
+        client = broker_client.new_client(
+            config, client_id=client_id, last_will=last_will, protocol=protocol
+        )
+        connection = cls(config, client, on_end, ears)
         # Not the loop's executor: it would keep the process from ending during a time-out.
         threading.Thread(target=connection._connect, name="mqtt-connect", daemon=True).start()
         try:
             await asyncio.wait([connection._answered], timeout=config.connect_timeout_s)
             if not connection._answered.done():
-                connection._end("timeout")
+                connection._end("silent" if connection._is_there else "timeout")
             connection.raise_if_ended()
         except BaseException:
             # Cancelled, perhaps after the broker has accepted us: nobody would close it.
             connection._abandon()
             raise
+        if ears is not None and ears.topic_filters:
+            broker_client.subscribe(client, ears.topic_filters)
         return connection
 
     @property
     def is_open(self) -> bool:
         """Whether the connection stands, as far as is known."""
-        return not self._cause
+        return not self.cause
 
-    def publish(self, message: OutboundMessage) -> asyncio.Future[bool]:
-        """Send ``message``; the result is whether it arrived.
+    def publish(self, message: OutboundMessage) -> asyncio.Future[Receipt]:
+        """Send ``message``; the result is what became of it, and never raises.
 
-        For QoS 1 that is the broker's acknowledgement, for QoS 0 that it was written out.
-        The result is ``False`` when the connection ends first; it never raises.
+        For QoS 1 it has arrived with the broker's acknowledgement, for QoS 0 when it was
+        written out. When the connection ends first, nobody knows.
         """
-        acknowledged: asyncio.Future[bool] = self._loop.create_future()
-        if not self._cause:
+        receipt: asyncio.Future[Receipt] = self._loop.create_future()
+        properties = properties_of(message) if self._is_v5 else None
+        if not self.terms.allow(message, properties):
+            receipt.set_result(Receipt(arrived=False, refused="too_large"))
+            return receipt
+        if not self.cause:
             info = self._client.publish(
-                message.topic, message.payload, message.qos, message.retain
+                message.topic, message.payload, message.qos, message.retain, properties
             )
             if info.rc is MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._acks[info.mid] = acknowledged
-                return acknowledged
-        acknowledged.set_result(False)
-        return acknowledged
+                self._acks[info.mid] = receipt
+                return receipt
+        receipt.set_result(Receipt(arrived=False))
+        return receipt
 
     def raise_if_ended(self) -> None:
         """Do nothing while the connection stands.
@@ -132,12 +145,12 @@ class BrokerConnection:
         Raises:
             BrokerError: It does not.
         """
-        if self._cause:
+        if self.cause:
             raise self._error()
 
-    def give_up(self) -> None:
-        """Take the connection for dead: the broker stays silent."""
-        self._end("timeout")
+    def give_up(self, cause: str = "timeout") -> None:
+        """Take the connection for dead: the broker stays silent, or takes nothing."""
+        self._end(cause)
 
     async def close(self) -> None:
         """Say goodbye, so that the last will is not published, and end."""
@@ -147,7 +160,8 @@ class BrokerConnection:
         self._abandon()
 
     def _error(self) -> BrokerError:
-        return BrokerError(f"broker {self.address}: {_CAUSES[self._cause]}", self._cause)
+        text = f"broker {self.address}: {broker_causes.CAUSES[self.cause]}"
+        return BrokerError(text, self.cause)
 
     def _abandon(self) -> None:
         """Let go of the client: its thread ends by itself and takes the sockets with it."""
@@ -158,48 +172,59 @@ class BrokerConnection:
         self._client.on_connect = None
         self._client.on_disconnect = None
         self._client.on_publish = None
+        self._client.on_message = None
+        self._client.on_subscribe = None
 
     # On the event loop, called from paho's threads through _hop.
 
-    def _leave_if_ended(self) -> None:
+    def _arrive(self) -> None:
+        self._is_there = True
         # Nobody waits any more; an accepted connection would live on unseen.
-        if self._cause:
+        if self.cause:
             self._client.disconnect()
 
-    def _answer(self) -> None:
-        if not self._answered.done():
+    def _accept(self, terms: BrokerTerms) -> None:
+        self.terms = terms
+        if not terms.is_fit:
+            self._end("unfit")
+        elif not self._answered.done():
             self._answered.set_result(None)
 
-    def _acknowledge(self, mid: int) -> None:
-        acknowledged = self._acks.pop(mid, None)
-        if acknowledged is not None and not acknowledged.done():
-            acknowledged.set_result(True)
+    def _acknowledge(self, mid: int, reason_code: int, *, is_failure: bool) -> None:
+        receipt = self._acks.pop(mid, None)
+        if receipt is None or receipt.done():
+            return
+        refused, doubted = broker_causes.of_puback(reason_code)
+        receipt.set_result(Receipt(not is_failure, refused, doubted))
+        if is_failure and not (refused or doubted):
+            self._end("busy")
 
     def _end(self, cause: str) -> None:
-        if self._cause:
+        if self.cause:
             return
-        self._cause = cause
+        self.cause = cause
         self._ended.set_result(None)
-        self._answer()
-        for acknowledged in self._acks.values():
-            if not acknowledged.done():
-                acknowledged.set_result(False)
+        if not self._answered.done():
+            self._answered.set_result(None)
+        for receipt in self._acks.values():
+            if not receipt.done():
+                receipt.set_result(Receipt(arrived=False))
         self._acks.clear()
         self._on_end()
+
+    def _lose(self, reason_code: int) -> None:
+        self._end(broker_causes.of_disconnect(reason_code, answered=self._answered.done()))
 
     # In paho's threads.
 
     def _connect(self) -> None:
         try:
-            if self._config.tls:
-                self._client.tls_set_context(_tls_context(self._config))
-            keepalive_s = min(_KEEPALIVE_MAX_S, max(1, round(self._config.keepalive_s)))
-            self._client.connect(self._config.host, self._config.port, keepalive_s)
+            broker_client.connect(self._client, self._config)
         except (OSError, ValueError) as exc:
-            self._hop(self._end, _cause_of(exc))
+            self._hop(self._end, broker_causes.of_exception(exc))
             return
         self._client.loop_start()
-        self._hop(self._leave_if_ended)
+        self._hop(self._arrive)
 
     def _on_connect(
         self,
@@ -207,14 +232,12 @@ class BrokerConnection:
         _userdata: object,
         _flags: ConnectFlags,
         reason_code: ReasonCode,
-        _properties: Properties | None,
+        properties: Properties | None,
     ) -> None:
-        if not reason_code.is_failure:
-            self._hop(self._answer)
-        elif reason_code.value in _BAD_CREDENTIALS:
-            self._hop(self._end, "bad_credentials")
+        if reason_code.is_failure:
+            self._hop(self._end, broker_causes.of_connack(reason_code.value))
         else:
-            self._hop(self._end, "rejected")
+            self._hop(self._accept, BrokerTerms.of(properties))
 
     def _on_disconnect(
         self,
@@ -224,77 +247,45 @@ class BrokerConnection:
         reason_code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        timed_out = reason_code.value == _KEEPALIVE_TIMEOUT
-        self._hop(self._end, "timeout" if timed_out else "closed")
+        self._hop(self._lose, reason_code.value)
 
     def _on_publish(
         self,
         _client: Client,
         _userdata: object,
         mid: int,
-        _reason_code: ReasonCode,
+        reason_code: ReasonCode,
         _properties: Properties,
     ) -> None:
-        self._hop(self._acknowledge, mid)
+        acknowledge = functools.partial(self._acknowledge, is_failure=reason_code.is_failure)
+        self._hop(acknowledge, mid, reason_code.value)
 
-    def _hop(self, callback: Callable[..., None], *arguments: str | int) -> None:
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: object,
+        _mid: int,
+        reason_codes: list[ReasonCode],
+        _properties: Properties,
+    ) -> None:
+        if self._ears is not None and any(code.is_failure for code in reason_codes):
+            self._hop(self._ears.on_deaf)
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if self._ears is None:
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # no topic at all, so nothing we listen to
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._ears.on_message(
+            InboundMessage(topic, bytes(message.payload), message.retain, correlation)
+        )
+
+    def _hop(self, callback: Callable[..., None], *arguments: str | int | BrokerTerms) -> None:
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
             # The event loop is closed: nobody is left to tell.
             self._client.disconnect()
-
-
-def _new_client(config: MqttConfig, client_id: str, last_will: OutboundMessage) -> Client:
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        clean_session=True,
-        protocol=MQTTProtocolVersion.MQTTv311,
-        reconnect_on_failure=False,
-    )
-    client.connect_timeout = config.connect_timeout_s
-    client.max_inflight_messages_set(MAX_IN_FLIGHT)
-    client.will_set(last_will.topic, last_will.payload, last_will.qos, last_will.retain)
-    if config.username is not None:
-        password = config.password.get_secret_value() if config.password else None
-        client.username_pw_set(config.username, password)
-    return client
-
-
-def _tls_context(config: MqttConfig) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file)
-    except OSError as exc:
-        raise ssl.SSLError(str(exc)) from exc
-    context.sslsocket_class = _ClosingSocket
-    return context
-
-
-class _ClosingSocket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho would leave that to chance."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's own
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-def _cause_of(exc: OSError | ValueError) -> str:
-    """Return the key of ``_CAUSES`` for what ``connect`` raised."""
-    match exc:
-        # A name that cannot be encoded as a host name is a UnicodeError.
-        case socket.gaierror() | UnicodeError():
-            return "dns"
-        case ConnectionRefusedError():
-            return "refused"
-        case TimeoutError():
-            return "timeout"
-        case ssl.SSLError():
-            return "tls"
-        case ConnectionResetError():
-            return "closed"
-        case _:
-            return "unreachable"

@@ -15,15 +15,24 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.models import MqttConfig
-from lsm_monitor.errors import BrokerError
+from lsm_monitor.errors import BrokerError, ConfigError
 from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.board import RetainedBoard
-from lsm_monitor.publish.mqtt import MAX_IN_FLIGHT, BrokerConnection
+from lsm_monitor.publish.broker_causes import CULPABLE
+from lsm_monitor.publish.broker_client import MQTT_3_1_1
+from lsm_monitor.publish.delivery import Delivery
+from lsm_monitor.publish.inbox import Ears, Inbox
+from lsm_monitor.publish.mqtt import BrokerConnection
+from lsm_monitor.publish.notices import Notices
 from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.protocol_choice import ProtocolChoice
 from lsm_monitor.types import OutboundMessage
 
 logger = logging.getLogger(__name__)
@@ -34,12 +43,13 @@ _BACKOFF_MAX_S = 30.0
 # A shorter connection does not end a row of failures: two daemons with one client id throw
 # each other out as fast as they are let in.
 _HEALTHY_AFTER_S = 30.0
+_SUSPICIOUS_FAILURES = 3
 _FLUSH_TIMEOUT_S = 3.0
 _GOODBYE_TIMEOUT_S = 1.0
 
 
 class Publisher:
-    """Publishes states and events; ``retain`` and ``wake`` may be called from any thread.
+    """Publishes states and events; the methods may be called from any thread.
 
     Args:
         config: Address, credentials and times of the broker.
@@ -50,6 +60,9 @@ class Publisher:
         stats: Makes the message that is published every minute.
         metrics: Counts connections and messages.
         clock: Time for heartbeats and between attempts.
+        announced: Remembers which retained topics there are; see :meth:`watch`.
+        inbox: Where what is published to us goes.
+        topic_filters: What is subscribed to; with ``inbox``.
     """
 
     name = "mqtt"
@@ -65,14 +78,21 @@ class Publisher:
         stats: Callable[[], OutboundMessage],
         metrics: Metrics,
         clock: Clock,
+        announced: AnnouncedTopics | None = None,
+        inbox: Inbox | None = None,
+        topic_filters: Sequence[str] = (),
     ) -> None:
         self._config = config
         self._client_id = client_id
+        self._birth = birth
         self._last_will = last_will
         self._outbox = outbox
         self._stats = stats
         self._metrics = metrics
         self._clock = clock
+        self._announced = announced
+        self._ears = Ears(topic_filters, inbox.put, self._report_deaf) if inbox else None
+        self._notices = Notices(metrics)
         self._board = RetainedBoard()
         # First on the board, so first on every connection and in every heartbeat.
         self._board.put(birth)
@@ -80,6 +100,9 @@ class Publisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._reported_reason = ""
+        self._protocol = ProtocolChoice(config.protocol, clock)
+        self._is_careful = False
+        self._unwanted: dict[str, bytes] = {}
 
     def retain(self, message: OutboundMessage) -> None:
         """Publish ``message`` now if it is new, and again with every heartbeat and birth.
@@ -88,6 +111,30 @@ class Publisher:
             ValueError: The message is not to be retained.
         """
         self._board.put(message)
+        self.wake()
+
+    def watch(self, topics: Collection[str]) -> None:
+        """Say which retained topics there are from now on; waits for the disk.
+
+        What was announced before, by this process or an earlier one, and is not among
+        ``topics`` is removed at the broker, and stays removed. Call it at the start and
+        whenever the configuration has changed, before anything is retained on a new topic.
+
+        Raises:
+            StoreError: The list of announced topics cannot be written; nothing changed.
+        """
+        if self._announced is not None:
+            self._board.remove(self._announced.replace(topics))
+            self.wake()
+
+    def repeat(self, prefix: str) -> None:
+        """Publish everything retained below ``prefix`` again: somebody missed it."""
+        self._board.mark_all_changed(prefix)
+        self.wake()
+
+    def tell(self, message: OutboundMessage) -> None:
+        """Publish ``message`` once, on this connection or the next; not for alerts."""
+        self._notices.put(message)
         self.wake()
 
     def wake(self) -> None:
@@ -102,6 +149,8 @@ class Publisher:
 
         Raises:
             StoreError: The outbox cannot be read or written.
+            ConfigError: Another client uses our client id: both would throw each other out
+                for ever, so one has to go.
         """
         self._loop = asyncio.get_running_loop()
         self._stopping = False
@@ -111,19 +160,34 @@ class Publisher:
             try:
                 await self._serve(await self._connect())
             except BrokerError as exc:
-                self._report(exc)
+                self._give_way(exc)
+                self._report(exc, failures_in_a_row)
             lasted_s = self._clock.monotonic_s() - started_s
             failures_in_a_row = 1 if lasted_s >= _HEALTHY_AFTER_S else failures_in_a_row + 1
             await self._count_outbox()
             await self._clock.sleep(_backoff_s(failures_in_a_row))
 
     async def _connect(self) -> BrokerConnection:
+        """Connect with the newest protocol that the broker speaks."""
+        try:
+            return await self._open(self._protocol.best)
+        except BrokerError as exc:
+            if not self._protocol.may_be_too_new(exc.reason):
+                raise
+            connection = await self._open(MQTT_3_1_1)
+            self._protocol.was_too_new(exc.reason)
+            logger.info("broker %s: MQTT 3.1.1, not 5 (%s)", connection.address, exc.reason)
+            return connection
+
+    async def _open(self, protocol: MQTTProtocolVersion) -> BrokerConnection:
         try:
             connection = await BrokerConnection.open(
                 self._config,
                 client_id=self._client_id,
                 last_will=self._last_will,
                 on_end=self._woken.set,
+                protocol=protocol,
+                ears=self._ears,
             )
         except BrokerError as exc:
             self._metrics.mqtt_connects.labels(exc.reason).inc()
@@ -154,16 +218,20 @@ class Publisher:
             self._metrics.mqtt_connected.set(0)
             await self._say_goodbye(connection)
 
-    async def _give_birth(self, connection: BrokerConnection) -> None:
-        self._board.mark_all_changed()
-        await self._send_board(connection)
-        kept = await asyncio.to_thread(self._outbox.kept)
-        for start in range(0, len(kept), MAX_IN_FLIGHT):
-            batch = kept[start : start + MAX_IN_FLIGHT]
-            self._require(connection, await self._deliver(connection, batch, flow="state"))
-
     async def _keep_publishing(self, connection: BrokerConnection) -> None:
-        await self._give_birth(connection)
+        delivery = Delivery(
+            connection,
+            birth=self._birth,
+            board=self._board,
+            outbox=self._outbox,
+            notices=self._notices,
+            announced=self._announced,
+            metrics=self._metrics,
+            timeout_s=self._config.connect_timeout_s,
+            unwanted=self._unwanted,
+            is_careful=self._is_careful,
+        )
+        await delivery.give_birth()
         heartbeat_s = self._clock.monotonic_s() + self._config.heartbeat_s
         stats_s = self._clock.monotonic_s()
         while True:
@@ -172,9 +240,11 @@ class Publisher:
                 self._board.mark_all_changed()
                 heartbeat_s = now_s + self._config.heartbeat_s
             if now_s >= stats_s:
-                await self._deliver(connection, [self._stats()], flow="state")
+                await delivery.tell(self._stats())
                 stats_s = now_s + STATS_EVERY_S
-            await self._send_news(connection)
+            await delivery.send_news()
+            await self._count_outbox()
+            self._is_careful = False
             if self._stopping:
                 return
             connection.raise_if_ended()
@@ -183,38 +253,6 @@ class Publisher:
                 async with asyncio.timeout(due_s):
                     await self._woken.wait()
             self._woken.clear()
-
-    async def _send_news(self, connection: BrokerConnection) -> None:
-        """Send what is new on the board and in the outbox until nothing is."""
-        await self._send_board(connection)
-        while rows := await asyncio.to_thread(self._outbox.pending, MAX_IN_FLIGHT):
-            arrived = await self._deliver(
-                connection, [row.message for row in rows], flow="event"
-            )
-            done = [row.row_id for row, here in zip(rows, arrived, strict=True) if here]
-            await asyncio.to_thread(self._outbox.delete, done)
-            self._require(connection, arrived)
-            await self._send_board(connection)
-        await self._count_outbox()
-
-    async def _send_board(self, connection: BrokerConnection) -> None:
-        while batch := self._board.take_changed(MAX_IN_FLIGHT):
-            self._require(connection, await self._deliver(connection, batch, flow="state"))
-
-    async def _deliver(
-        self, connection: BrokerConnection, batch: Sequence[OutboundMessage], *, flow: str
-    ) -> list[bool]:
-        """Send a batch of at least one; return which of it the broker acknowledged."""
-        acknowledged = [connection.publish(message) for message in batch]
-        await asyncio.wait(acknowledged, timeout=self._config.connect_timeout_s)
-        arrived = [future.done() and future.result() for future in acknowledged]
-        self._metrics.mqtt_published.labels(flow).inc(sum(arrived))
-        return arrived
-
-    def _require(self, connection: BrokerConnection, arrived: Sequence[bool]) -> None:
-        if not all(arrived):
-            connection.give_up()
-            connection.raise_if_ended()
 
     async def _say_goodbye(self, connection: BrokerConnection) -> None:
         if connection.is_open:
@@ -228,9 +266,40 @@ class Publisher:
         age_s = (self._clock.now() - oldest_at).total_seconds() if oldest_at else 0.0
         self._metrics.outbox_oldest_s.set(age_s)
 
-    def _report(self, exc: BrokerError) -> None:
+    def _give_way(self, exc: BrokerError) -> None:
+        """Draw the consequences of how a connection ended.
+
+        Raises:
+            ConfigError: Another client has our client id.
+        """
+        if exc.reason == "taken_over":
+            msg = (
+                f"{exc} ({self._client_id!r}): two daemons share it, or another program uses "
+                "it; give each its own 'mqtt.client_id'"
+            )
+            raise ConfigError(msg) from exc
+        if exc.reason in CULPABLE:
+            self._is_careful = True
+
+    def _report_deaf(self) -> None:
+        logger.warning(
+            "mqtt: the broker refuses a subscription, so not all commands are heard; allow "
+            "%r to read them in its access list, or set 'mqtt.commands: false'",
+            self._client_id,
+        )
+
+    def _report(self, exc: BrokerError, failures_before: int) -> None:
         """Log the first failure of its kind in a row; the metrics count them all."""
-        if exc.reason != self._reported_reason:
+        if exc.reason == "closed" and failures_before == _SUSPICIOUS_FAILURES:
+            # What MQTT 3.1.1 and older brokers do instead of saying that we were taken over.
+            logger.error(
+                "%s (let in and thrown out %d times in a row: does another daemon use client "
+                "id %r? give each its own 'mqtt.client_id')",
+                exc,
+                failures_before + 1,
+                self._client_id,
+            )
+        elif exc.reason != self._reported_reason:
             logger.warning("%s; trying again until it works", exc)
         self._reported_reason = exc.reason
 

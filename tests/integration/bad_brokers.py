@@ -22,6 +22,7 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.types import OutboundMessage
 from tests.integration.brokers import Notes, RealBroker, free_port, subscribed
 from tests.integration.faulty_link import FaultyLink
+from tests.integration.mosquitto import MOSQUITTO
 from tests.integration.publishing import (
     ImpatientClock,
     first_of_each,
@@ -30,7 +31,6 @@ from tests.integration.publishing import (
     record_story,
     running,
 )
-from tests.integration.test_mosquitto import MOSQUITTO
 from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_TOPIC
 
 LONG_S = 60.0

@@ -116,6 +116,7 @@ class RealBroker:
     Args:
         user: Name and password of the only user; ``None`` lets anyone in.
         certificate: Certificate and key file; encrypts when given.
+        websockets: MQTT over websockets.
     """
 
     def __init__(
@@ -123,10 +124,12 @@ class RealBroker:
         *,
         user: tuple[str, str] | None = None,
         certificate: tuple[Path, Path] | None = None,
+        websockets: bool = False,
     ) -> None:
         self.port = free_port()
         self.notes = Notes()
-        listener: dict[str, object] = {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}
+        kind = "ws" if websockets else "tcp"
+        listener: dict[str, object] = {"type": kind, "bind": f"127.0.0.1:{self.port}"}
         if certificate is not None:
             certfile, keyfile = certificate
             listener |= {"ssl": True, "certfile": certfile, "keyfile": keyfile}

@@ -13,10 +13,12 @@ ended, the interrupted step included: what is decided in a life depends on the s
 from __future__ import annotations
 
 import asyncio
+import functools
 import mmap
 import os
 import struct
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -36,7 +38,7 @@ from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.state_dir import locked
-from lsm_monitor.types import CameraId, FrameStamp, ModelIdentity, WaterMask
+from lsm_monitor.types import CameraId, Episode, FrameStamp, ModelIdentity, WaterMask
 from lsm_monitor.water.judge import CameraJudge
 from lsm_monitor.water.state import LevelBand, WaterRules
 from lsm_monitor.water.zones import WHOLE_PICTURE
@@ -111,6 +113,17 @@ def run_script(
         step_to_come[:8] = struct.pack("q", clock.step)
 
 
+def judge_of(camera: int, episodes: Iterable[Episode]) -> CameraJudge:
+    return CameraJudge(
+        camera_id=CameraId(f"c{camera}"),
+        zones=(WHOLE_PICTURE,),
+        rules=RULES,
+        smoothing_s=0.001,
+        new_event_id=new_event_id,
+        episodes=episodes,
+    )
+
+
 async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
     clock, metrics = ScriptClock(), Metrics()
     with (folder / "step").open("r+b") as file:
@@ -129,20 +142,8 @@ async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
         metrics=metrics,
         clock=clock,
     )
-    episodes = outbox.episodes()
-    judges = {
-        CameraId(f"c{camera}"): CameraJudge(
-            camera_id=CameraId(f"c{camera}"),
-            zones=(WHOLE_PICTURE,),
-            rules=RULES,
-            smoothing_s=0.001,
-            new_event_id=new_event_id,
-            episodes=episodes,
-        )
-        for camera in range(cameras)
-    }
     decisions = Decisions(
-        judges=judges,
+        episodes=outbox.episodes(),
         outbox=outbox,
         messages=messages,
         retain=publisher.retain,
@@ -151,7 +152,9 @@ async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
         metrics=metrics,
         clock=clock,
     )
-    decisions.close_abandoned(episodes)
+    for camera in range(cameras):
+        decisions.watch(CameraId(f"c{camera}"), functools.partial(judge_of, camera))
+    decisions.close_unclaimed()
     publishing = asyncio.create_task(publisher.run())
     await asyncio.to_thread(run_script, decisions, clock, step_to_come, cameras, cycles)
     while await asyncio.to_thread(outbox.count):

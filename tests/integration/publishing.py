@@ -47,7 +47,13 @@ def publisher_for(
     clock: ImpatientClock | None = None,
     **settings: object,
 ) -> Publisher:
-    values = {"host": "127.0.0.1", "connect_timeout_s": 2.0, **settings}
+    # amqtt knows 3.1.1 only, and misreads 5; see test_mqtt5.py for that.
+    values = {
+        "host": "127.0.0.1",
+        "connect_timeout_s": 2.0,
+        "protocol": "3.1.1",
+        **settings,
+    }
     counted = metrics or Metrics()
     return Publisher(
         config=MqttConfig.model_validate(values),

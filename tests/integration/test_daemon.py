@@ -53,7 +53,7 @@ def config_text(broker: RealBroker, **urls: str) -> str:
     cameras = "".join(f"  {name}: {{{settings}}}\n" for name, settings in urls.items())
     return (
         "version: 1\nsite: test\nstate_dir: state\n"
-        f"mqtt: {{host: 127.0.0.1, port: {broker.port}}}\n"
+        f"mqtt: {{host: 127.0.0.1, port: {broker.port}, protocol: 3.1.1}}\n"
         "defaults: {interval_s: 0.5, smoothing_s: 0.5, open_for_s: 1, level_up_for_s: 1, "
         "close_for_s: 1, stale_after_s: 60, read_timeout_s: 3, backoff_max_s: 1}\n"
         f"cameras:\n{cameras}"

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.integration.brokers import WAIT_S, free_port, subscribed
+from tests.integration.mosquitto import mosquitto, needs_mosquitto
 from tests.integration.publishing import (
     first_of_each,
     open_outbox,
@@ -21,27 +16,7 @@ from tests.integration.publishing import (
 )
 from tests.unit.publish.scenes import EVENT_TOPIC
 
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-
-pytestmark = pytest.mark.skipif(
-    MOSQUITTO is None, reason="mosquitto is not there: apt-get install mosquitto"
-)
-
-
-@contextlib.contextmanager
-def mosquitto(port: int) -> Iterator[subprocess.Popen[str]]:
-    """Run mosquitto on loopback, with nothing on disk, and kill it at the end."""
-    assert MOSQUITTO is not None
-    command = [MOSQUITTO, "-p", str(port)]  # -v would fill the pipe
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broker:  # noqa: S603
-        assert broker.stderr is not None
-        for line in broker.stderr:
-            if line.rstrip().endswith("running"):
-                break
-        try:
-            yield broker
-        finally:
-            broker.kill()
+pytestmark = needs_mosquitto
 
 
 def test_events_arrive_in_order_and_the_outbox_is_empty_afterwards(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.brokers import RealBroker, free_port
 from tests.integration.killing import check, kill_at_random
-from tests.integration.test_mosquitto import MOSQUITTO, mosquitto
+from tests.integration.mosquitto import MOSQUITTO, mosquitto
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import Metric
 
 from lsm_monitor.metrics import Metrics
-from lsm_monitor.publish.mqtt import _CAUSES
+from lsm_monitor.publish.broker_causes import CAUSES
 from lsm_monitor.types import ReasonCode
 
 ROOT = Path(__file__).parents[3]
@@ -38,5 +38,5 @@ def test_every_counter_and_no_other_is_in_the_table() -> None:
 
 
 def test_every_cause_and_every_reason_is_explained() -> None:
-    for word in [*_CAUSES, *ReasonCode]:
+    for word in [*CAUSES, *ReasonCode]:
         assert f"`{word}`" in TEXT

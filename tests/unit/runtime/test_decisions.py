@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.config.models import CameraConfig, LevelConfig, LevelsConfig, ZoneConfig
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
@@ -42,7 +42,9 @@ CAMERA = CameraConfig(
 class Street:
     """One camera's decisions, fed by hand, and everything that came out of them."""
 
-    def __init__(self, folder: Path, clock: FakeClock) -> None:
+    def __init__(
+        self, folder: Path, clock: FakeClock, *, watched: tuple[CameraId, ...] = (BRIDGE,)
+    ) -> None:
         self.clock = clock
         self.metrics = Metrics()
         self.retained: list[OutboundMessage] = []
@@ -52,7 +54,7 @@ class Street:
             Provenance("west", "0.1.0", "abc123", ModelIdentity("m", "1", "0" * 64, "torch")),
         )
         self.decisions = Decisions(
-            judges={BRIDGE: judge_of(BRIDGE, CAMERA, episodes=self.outbox.episodes())},
+            episodes=self.outbox.episodes(),
             outbox=self.outbox,
             messages=messages,
             retain=self.retained.append,
@@ -61,6 +63,8 @@ class Street:
             metrics=self.metrics,
             clock=clock,
         )
+        for name in watched:
+            self.decisions.watch(name, lambda open_: judge_of(BRIDGE, CAMERA, episodes=open_))
 
     def see(self, fraction: float, *, seconds: int = 1) -> None:
         """Show a picture of which the upper ``fraction`` is water, once per second."""
@@ -144,11 +148,9 @@ def test_an_episode_whose_camera_was_taken_out_is_closed_and_claims_nothing(
     tmp_path: Path, clock: FakeClock, street: Street
 ) -> None:
     street.see(0.3, seconds=6)
-    episodes = street.outbox.episodes()
     street.outbox.close()
-    again = Street(tmp_path, clock)
-    again.decisions._judges.clear()
-    again.decisions.close_abandoned(episodes)
+    again = Street(tmp_path, clock, watched=())
+    again.decisions.close_unclaimed()
     assert again.events() == [("open", 1), ("close", 2)]
     payloads = [json.loads(row.message.payload or "{}") for row in again.outbox.pending(9)]
     close = next(p for p in payloads if p.get("event_type") == "close")
@@ -162,8 +164,36 @@ def test_episodes_that_are_still_watched_are_left_alone(
     street.see(0.3, seconds=6)
     street.outbox.close()
     again = Street(tmp_path, clock)
-    again.decisions.close_abandoned(again.outbox.episodes())
+    again.decisions.close_unclaimed()
     assert again.events() == [("open", 1)]
+
+
+def test_new_rules_take_over_the_open_episode(street: Street) -> None:
+    street.see(0.3, seconds=6)
+    higher = CAMERA.model_copy(
+        update={"levels": LevelsConfig(severe=LevelConfig(enter=0.28, leave=0.27))}
+    )
+    street.decisions.watch(BRIDGE, lambda open_: judge_of(BRIDGE, higher, episodes=open_))
+    street.see(0.3, seconds=6)
+    assert street.events() == [("open", 1), ("update", 2)]
+
+
+def test_the_episode_of_a_zone_that_is_gone_is_closed(street: Street) -> None:
+    street.see(0.3, seconds=6)
+    other = CAMERA.model_copy(
+        update={"zones": {"lane": ZoneConfig(points=((0, 0), (1, 0), (1, 1)))}}
+    )
+    street.decisions.watch(BRIDGE, lambda open_: judge_of(BRIDGE, other, episodes=open_))
+    assert street.events() == [("open", 1), ("close", 2)]
+
+
+def test_a_camera_that_is_forgotten_closes_its_episode_and_says_no_more(
+    street: Street,
+) -> None:
+    street.see(0.3, seconds=6)
+    street.decisions.forget(BRIDGE)
+    street.see(0.6, seconds=6)
+    assert street.events() == [("open", 1), ("close", 2)]
 
 
 def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(

@@ -1,0 +1,78 @@
+"""Which retained topics we have announced, so that none outlives its camera or zone.
+
+A broker keeps a retained message for ever: a camera that is taken out of the configuration
+would be ``dry`` for all time. What was announced is remembered in a file and not asked of
+the broker: a broker may let us write where it does not let us read, and what others publish
+beside us is not ours to remove.
+
+The file has what *may* have been published, written before it is: a removal too many does no
+harm. Only when the broker has the removal, the topic is struck out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
+
+from lsm_monitor import json_file
+
+_VERSION = 1
+
+
+class AnnouncedTopics:
+    """The list in one file; see :meth:`open`. Thread-safe; waits for the disk."""
+
+    def __init__(self, path: Path, topics: frozenset[str]) -> None:
+        self._path = path
+        self._topics = topics
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path, *, now: datetime) -> AnnouncedTopics:
+        """Read the list; a missing file is an empty one, a damaged one is set aside.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        content = json_file.read(path, now=now)
+        if content is None:
+            return cls(path, frozenset())
+        match content:
+            case {"version": 1, "topics": list(topics)} if all(
+                isinstance(topic, str) for topic in topics
+            ):
+                return cls(path, frozenset(topics))
+            case _:
+                json_file.set_aside(path, now=now, why="not a list of topics")
+                return cls(path, frozenset())
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Everything the broker may have of us."""
+        return self._topics
+
+    def replace(self, current: Collection[str]) -> frozenset[str]:
+        """Remember ``current`` too, and return what the broker has to forget.
+
+        Raises:
+            StoreError: The disk refuses; nothing changed.
+        """
+        with self._lock:
+            self._store(self._topics | frozenset(current))
+            return self._topics - frozenset(current)
+
+    def strike(self, removed: Collection[str]) -> None:
+        """Forget topics that the broker has forgotten.
+
+        Raises:
+            StoreError: The disk refuses; nothing changed.
+        """
+        with self._lock:
+            self._store(self._topics - frozenset(removed))
+
+    def _store(self, topics: frozenset[str]) -> None:
+        if topics != self._topics:
+            json_file.write(self._path, {"version": _VERSION, "topics": sorted(topics)})
+            self._topics = topics
