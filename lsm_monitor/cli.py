@@ -23,6 +23,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
+from lsm_monitor import outbox_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -71,6 +72,7 @@ app.add_typer(weights_app, name="weights")
 service_app = typer.Typer(no_args_is_help=True, help="The daemon as a systemd service.")
 app.add_typer(service_app, name="service")
 app.add_typer(cameras_app, name="cameras")
+outbox_cli.add_to(app)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
