@@ -12,19 +12,17 @@ import functools
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import datetime
 
 import lsm_monitor
-from lsm_monitor.capture.camera import CameraCapture
-from lsm_monitor.capture.mailbox import LatestMailbox
-from lsm_monitor.capture.quality import QualityRules
-from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.clock import Clock, SystemClock
+from lsm_monitor.config.changes import Changes
 from lsm_monitor.config.loader import LoadedConfig
-from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig
+from lsm_monitor.config.models import ModelConfig, MonitorConfig
+from lsm_monitor.config.secrets import revealed
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.inference.worker import InferenceWorker
@@ -34,15 +32,19 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.runtime import state_dir
+from lsm_monitor.runtime import capture_process, logs, state_dir
+from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
-from lsm_monitor.runtime.judging import batch_deadline_s, judge_of, open_segmenter
+from lsm_monitor.runtime.judging import batch_deadline_s, open_segmenter
+from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.progress import Progress
+from lsm_monitor.runtime.readiness import Readiness
+from lsm_monitor.runtime.reload import Reloader
 from lsm_monitor.runtime.service_group import Stage, run_services
-from lsm_monitor.runtime.supervisor import RestartPolicy, Service
+from lsm_monitor.runtime.status_services import status_services
+from lsm_monitor.runtime.supervisor import RestartPolicy
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthState
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,10 @@ _INFERENCE_DEADLINE_S = 10.0
 """A batch that takes longer than this is stuck; the watchdog is then no longer fed."""
 _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
-_CAMERA_STOP_S = 3.0
-"""A camera thread inside a silent read ends with its read time-out; the exit does not wait."""
-_MAX_AGE_INTERVALS = 3.0
-"""The newest frame of a live camera is at most one interval old; an older one is history."""
+_STATE_HEARTBEATS = 3.0
+"""A state that was not repeated so often is no longer one."""
+_CAPTURE_STOP_S = 5.0
+"""The capture processes are given less before they are killed."""
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -65,9 +67,11 @@ async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) 
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    daemon = Daemon(loaded, environ=environ)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(loaded, environ=environ).run(stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
+    await daemon.run(stop)
 
 
 class Daemon:
@@ -92,7 +96,14 @@ class Daemon:
         self._notifier = Notifier(environ)
         self._clock: Clock = SystemClock()
         self._progress = Progress(self._clock, deadline_s=_INFERENCE_DEADLINE_S)
+        self._secrets = set(revealed(loaded.config))
+        self._reloader: Reloader | None = None
         self.metrics = Metrics()
+
+    def request_reload(self) -> None:
+        """Read the configuration again; before everything runs it has just been read."""
+        if self._reloader is not None:
+            self._reloader.request()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, run until ``stop`` is set, and stop everything.
@@ -125,7 +136,6 @@ class Daemon:
 
     async def _serve(self, segmenter: Segmenter, outbox: Outbox, stop: asyncio.Event) -> None:
         config, clock = self._loaded.config, self._clock
-        cameras = {CameraId(n): c for n, c in config.cameras.items() if c.enabled}
         messages = Messages(
             Topics(config.mqtt.topic_prefix, config.site),
             Provenance(
@@ -134,14 +144,17 @@ class Daemon:
                 config=self._loaded.digest,
                 model=segmenter.identity,
             ),
+            cap=config.cap,
+            state_expires_s=_STATE_HEARTBEATS * config.mqtt.heartbeat_s,
         )
+        overview = Overview(self.metrics)
         publisher = self._publisher(messages, outbox)
-        publisher.retain(
-            messages.info(device=segmenter.device, started_at=clock.now(), reason="start")
+        tell_info = functools.partial(
+            messages.info, device=segmenter.device, started_at=clock.now()
         )
-        episodes = outbox.episodes()
+        publisher.retain(tell_info(reason="start"))
         decisions = Decisions(
-            judges={n: judge_of(n, camera, episodes=episodes) for n, camera in cameras.items()},
+            episodes=outbox.episodes(),
             outbox=outbox,
             messages=messages,
             retain=publisher.retain,
@@ -149,33 +162,78 @@ class Daemon:
             state_every_s=config.mqtt.heartbeat_s,
             metrics=self.metrics,
             clock=clock,
+            on_states=overview.on_states,
+            on_health=overview.on_health,
         )
-        decisions.close_abandoned(episodes)
-        capture, inference = self._frame_services(cameras, segmenter, decisions)
+        scheduler = FrameScheduler(
+            max_batch=config.model.max_batch,
+            batch_deadline_s=batch_deadline_s(segmenter.device),
+            metrics=self.metrics,
+            clock=clock,
+        )
+        fleet = CaptureFleet(
+            command=capture_process.command(config.logging.level, config.logging.format),
+            cameras_per_process=config.capture.cameras_per_process,
+            patrol_parallel=config.capture.patrol_parallel,
+            on_frame=scheduler.put,
+            on_health=decisions.on_health,
+            on_unusable=decisions.on_unusable,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        cameras = Cameras(
+            config,
+            fleet=fleet,
+            scheduler=scheduler,
+            decisions=decisions,
+            overview=overview,
+            clock=clock,
+        )
+        decisions.on_attention = cameras.on_attention
+        cameras.start()
         logger.info(
-            "watching %d cameras with %s %s; %d episodes open from before",
-            len(cameras),
+            "watching %d cameras with %s %s",
+            sum(camera.enabled for camera in config.cameras.values()),
             segmenter.identity.name,
             segmenter.identity.version,
-            len(episodes),
         )
         # The first beat: a hang in the very first batch must be noticed, too.
         self._progress.beat("inference")
+        inference = self._inference(scheduler, segmenter, decisions, cameras)
+        capture = ThreadService("capture", fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
+        status = status_services(
+            config,
+            model=segmenter.identity,
+            overview=overview,
+            standing_still=self._progress.standing_still,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        self._reloader = Reloader(
+            self._loaded,
+            environ=self._environ,
+            adopt=functools.partial(self._adopt, cameras, messages),
+            on_result=lambda _, problem: publisher.retain(
+                tell_info(reason="reload", problem=problem)
+            ),
+            notifier=self._notifier,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        readiness = Readiness(overview, notifier=self._notifier, on_ready=self._on_ready)
         await run_services(
-            [Stage([publisher]), Stage([inference]), Stage(capture, _NEVER_GIVE_UP)],
+            [
+                Stage([publisher]),
+                Stage([*status, readiness, self._reloader], _NEVER_GIVE_UP),
+                Stage([inference]),
+                Stage([capture], _NEVER_GIVE_UP),
+            ],
             stop=stop,
-            on_started=self._started,
             notifier=self._notifier,
             progress=self._progress,
             metrics=self.metrics,
             clock=clock,
         )
-
-    def _started(self) -> None:
-        self._notifier.ready()
-        enabled = sum(camera.enabled for camera in self._loaded.config.cameras.values())
-        self._notifier.status(f"watching {enabled} cameras")
-        self._on_ready()
 
     def _publisher(self, messages: Messages, outbox: Outbox) -> Publisher:
         config = self._loaded.config
@@ -190,29 +248,26 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _frame_services(
+    def _adopt(self, cameras: Cameras, messages: Messages, loaded: LoadedConfig) -> Changes:
+        """Go over to a new configuration; what needs a restart stays as it is, and is said."""
+        # The secrets of before, too: connections that are closing may still speak of them.
+        self._secrets |= set(revealed(loaded.config))
+        logging_config = loaded.config.logging
+        logs.configure(
+            level=logging_config.level,
+            fmt=logging_config.format,
+            redact=Redactor(self._secrets).redact,
+        )
+        messages.use_config(loaded.digest)
+        return cameras.adopt(loaded.config)
+
+    def _inference(
         self,
-        cameras: Mapping[CameraId, CameraConfig],
+        scheduler: FrameScheduler,
         segmenter: Segmenter,
         decisions: Decisions,
-    ) -> tuple[list[Service], Service]:
-        """Return the services of the cameras and the one that judges their frames."""
-        arrived = threading.Event()
-        mailboxes = {n: LatestMailbox[Frame](on_put=arrived.set) for n in cameras}
-        scheduler = FrameScheduler(
-            {n: mailbox.take_nowait for n, mailbox in mailboxes.items()},
-            arrived=arrived,
-            max_age_s={n: _MAX_AGE_INTERVALS * c.interval_s for n, c in cameras.items()},
-            max_batch=self._loaded.config.model.max_batch,
-            batch_deadline_s=batch_deadline_s(segmenter.device),
-            metrics=self.metrics,
-            clock=self._clock,
-        )
-        capture: list[Service] = [
-            self._camera_service(n, camera, mailboxes[n], decisions)
-            for n, camera in cameras.items()
-        ]
-
+        cameras: Cameras,
+    ) -> ThreadService:
         def on_tick() -> None:
             decisions.on_tick()
             self._progress.beat("inference")
@@ -222,40 +277,11 @@ class Daemon:
             segmenter=segmenter,
             on_mask=decisions.on_mask,
             on_tick=on_tick,
+            on_stretch=cameras.stretch,
             metrics=self.metrics,
             clock=self._clock,
         )
-        inference = ThreadService("inference", worker.run, stop_timeout_s=_INFERENCE_DEADLINE_S)
-        return capture, inference
-
-    def _camera_service(
-        self,
-        camera_id: CameraId,
-        camera: CameraConfig,
-        mailbox: LatestMailbox[Frame],
-        decisions: Decisions,
-    ) -> Service:
-        capture = CameraCapture(
-            spec=SourceSpec.from_config(camera_id, camera),
-            backoff_max_s=camera.backoff_max_s,
-            rules=QualityRules(),
-            mailbox=mailbox,
-            metrics=self.metrics,
-            clock=self._clock,
-            on_health=decisions.on_health,
-            on_unusable=decisions.on_unusable,
-        )
-        return ThreadService(
-            f"camera[{camera_id}]",
-            capture.run,
-            stop_timeout_s=_CAMERA_STOP_S,
-            on_fault=lambda: decisions.on_health(_faulty(camera_id, self._clock.now())),
-        )
-
-
-def _faulty(camera_id: CameraId, now: datetime) -> CameraHealth:
-    detail = "a fault of lsm-monitor itself; the log has it"
-    return CameraHealth(camera_id, HealthState.OFFLINE, (HealthCode.INTERNAL,), detail, now, 0)
+        return ThreadService("inference", worker.run, stop_timeout_s=_INFERENCE_DEADLINE_S)
 
 
 def client_id_of(config: MonitorConfig) -> str:

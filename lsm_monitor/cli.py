@@ -14,22 +14,40 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal
 
 import typer
-from pydantic import SecretStr
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.cameras_cli import (
+    PARALLEL,
+    WATCH_S,
+    ParallelOption,
+    WatchOption,
+    cameras_app,
+    show_probes,
+)
+from lsm_monitor.cli_shared import (
+    EXIT_CONFIG,
+    EXIT_SOFTWARE,
+    EXIT_UNAVAILABLE,
+    ConfigOption,
+    JsonOption,
+    PasswordFileOption,
+    read_password,
+)
+from lsm_monitor.cli_shared import configure_logs as _configure_logs
+from lsm_monitor.cli_shared import load_config as _load
 from lsm_monitor.config.models import MonitorConfig
-from lsm_monitor.config.secrets import read_file, revealed
 from lsm_monitor.errors import (
     BrokerError,
     BundleError,
     ConfigError,
+    DaemonUnreachableError,
     LsmMonitorError,
     PictureError,
     SourceError,
@@ -39,8 +57,6 @@ from lsm_monitor.errors import (
 )
 
 logger = logging.getLogger(__name__)
-
-EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,11 +68,10 @@ weights_app = typer.Typer(
     no_args_is_help=True, help="The official SAM checkpoints on this machine."
 )
 app.add_typer(weights_app, name="weights")
+service_app = typer.Typer(no_args_is_help=True, help="The daemon as a systemd service.")
+app.add_typer(service_app, name="service")
+app.add_typer(cameras_app, name="cameras")
 
-ConfigOption = Annotated[
-    Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
 
@@ -93,13 +108,17 @@ def demo(
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to check.")],
     probe: Annotated[bool, typer.Option(help="Also open every camera.")] = False,
+    parallel: ParallelOption = PARALLEL,
+    watch_s: WatchOption = WATCH_S,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --probe: one JSON object per camera.")
+    ] = False,
 ) -> None:
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
         check_load,
         check_model,
-        probe_cameras,
     )
 
     loaded = _load(file)
@@ -108,42 +127,29 @@ def check(
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "
-        f"{model.backend}"
+        f"{model.backend}",
+        err=as_json,
     )
     load = check_load(loaded.config, model, default_plans_folder())
     if load is not None:
-        typer.echo(load)
+        typer.echo(load, err=as_json)
     if probe:
-        lines, all_open = probe_cameras(loaded.config)
-        for line in lines:
-            typer.echo(line)
-        if not all_open:
-            raise typer.Exit(EXIT_UNAVAILABLE)
+        enabled = {name: camera for name, camera in cameras.items() if camera.enabled}
+        show_probes(enabled, parallel=parallel, watch_s=watch_s, as_json=as_json)
 
 
 @app.command()
 def probe(
     url: Annotated[str, typer.Argument(help="rtsp:// address, video file or picture folder.")],
     username: Annotated[str | None, typer.Option(help="User at the camera.")] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, allow_dash=True, help="Password; - reads stdin."
-        ),
-    ] = None,
+    password_file: PasswordFileOption = None,
     transport: Annotated[Literal["tcp", "udp"], typer.Option()] = "tcp",
     as_json: JsonOption = False,
 ) -> None:
     """Open one source and say what it sends: codec, size, key-frame interval, time-outs."""
     from lsm_monitor.commands.probe import as_json_object, describe, probe_url  # noqa: PLC0415
 
-    password = None
-    if password_file is not None:
-        path = Path("/dev/stdin") if str(password_file) == "-" else password_file
-        try:
-            password = SecretStr(read_file(path))
-        except ValueError as exc:
-            raise typer.BadParameter(str(exc)) from None
+    password = None if password_file is None else read_password(password_file)
     _configure_logs(
         level="warning",
         fmt="logfmt",
@@ -277,6 +283,65 @@ def weights_list(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def status(
+    host: Annotated[
+        str, typer.Option(help="As 'http.host' in the daemon's file.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="As 'http.port'.")] = 9109,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the running daemon how it and its cameras are."""
+    from lsm_monitor.commands.status import (  # noqa: PLC0415
+        as_json_line,
+        describe,
+        fetch_status,
+    )
+
+    stats, body = fetch_status(host, port)
+    if as_json:
+        typer.echo(as_json_line(body))
+        return
+    for line in describe(stats, datetime.now(UTC)):
+        typer.echo(line)
+
+
+@service_app.command("install")
+def service_install(
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="The YAML file that the service runs on.")
+    ] = Path("/etc/lsm-monitor/monitor.yaml"),
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="The unit for a machine with a GPU.")
+    ] = False,
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print the files; write nothing.")
+    ] = False,
+    root: Annotated[
+        Path, typer.Option(metavar="DIR", help="Write below this folder, as for an image.")
+    ] = Path("/"),
+) -> None:
+    """Write the systemd files, with the paths of this installation."""
+    from lsm_monitor.commands.service import (  # noqa: PLC0415
+        install,
+        next_steps,
+        service_files,
+        this_program_folder,
+    )
+
+    try:
+        files = service_files(gpu=gpu, programs=this_program_folder(), config=config)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    if only_print:
+        for file in files:
+            typer.echo(f"# /{file.path}\n{file.text}")
+        return
+    for path in install(files, root):
+        typer.echo(str(path))
+    typer.echo(next_steps(gpu=gpu), err=True)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     typer.echo(json.dumps(MonitorConfig.model_json_schema(), indent=2))
@@ -302,7 +367,14 @@ def run_guarded(command: Callable[[], object]) -> int:
     """Return the exit code of ``command``, after printing its error on stderr."""
     try:
         command()
-    except (SourceError, BrokerError, StoreError, PictureError, WeightsUnavailableError) as exc:
+    except (
+        SourceError,
+        BrokerError,
+        StoreError,
+        PictureError,
+        WeightsUnavailableError,
+        DaemonUnreachableError,
+    ) as exc:
         return _fail(exc, EXIT_UNAVAILABLE)
     except (ConfigError, BundleError, WeightsError) as exc:
         return _fail(exc, EXIT_CONFIG)
@@ -326,22 +398,3 @@ def _report_fault(
 def _fail(exc: Exception, code: int) -> int:
     typer.echo(str(exc), err=True)
     return code
-
-
-def _load(path: Path, *, log: bool = False) -> LoadedConfig:
-    """Read the configuration and let the log filter know its secrets."""
-    loaded = load(path, os.environ)
-    logging_config = loaded.config.logging
-    _configure_logs(
-        level=logging_config.level if log else "warning",
-        fmt=logging_config.format,
-        secrets=list(revealed(loaded.config)),
-    )
-    return loaded
-
-
-def _configure_logs(*, level: str, fmt: Literal["logfmt", "json"], secrets: list[str]) -> None:
-    from lsm_monitor.capture.redact import Redactor  # noqa: PLC0415
-    from lsm_monitor.runtime.logs import configure  # noqa: PLC0415
-
-    configure(level=level, fmt=fmt, redact=Redactor(secrets).redact)

@@ -26,7 +26,8 @@ import typer
 from lsm_engines.api import EngineError, EngineRequest, Precision
 from lsm_engines.plans import PlanStore, default_plans_folder
 from lsm_engines.registry import BACKENDS, installed_version
-from lsm_monitor.cli import EXIT_SOFTWARE, EXIT_UNAVAILABLE, BundleOption, run_guarded
+from lsm_monitor.cli import BundleOption, run_guarded
+from lsm_monitor.cli_shared import EXIT_SOFTWARE, EXIT_UNAVAILABLE
 
 if TYPE_CHECKING:  # these load torch
     from lsm_engines.contest import Contender

@@ -14,6 +14,8 @@ LsmMonitorError
 ├── PictureError              a picture file cannot be read or written; the text names it
 ├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
 ├── CommandError              a command that came by MQTT cannot be obeyed now; answered
+├── HttpPortError             the port cannot be had; retried, the watch goes on without
+├── DaemonUnreachableError    `status` got no answer from a running daemon
 └── RestartLimitExceededError the process exits; systemd starts it again
 """
 
@@ -95,6 +97,14 @@ class BrokerError(LsmMonitorError):
 
 class CommandError(LsmMonitorError):
     """A command cannot be obeyed; the text is the answer and free of credentials."""
+
+
+class HttpPortError(LsmMonitorError):
+    """The HTTP port cannot be had; the text names the key and the remedy."""
+
+
+class DaemonUnreachableError(LsmMonitorError):
+    """No daemon answers on its HTTP port; the text says how to look for it."""
 
 
 class RestartLimitExceededError(LsmMonitorError):

@@ -41,6 +41,24 @@ class Metrics:
             ["camera"],
             registry=self.registry,
         )
+        self.capture_processes = Gauge(
+            "lsm_capture_processes",
+            "Processes that hold cameras.",
+            registry=self.registry,
+        )
+        self.capture_process_ends = Counter(
+            "lsm_capture_process_ends",
+            "Capture processes that were replaced: hung (a camera hangs in native code), "
+            "silent, died.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.interval_stretch = Gauge(
+            "lsm_interval_stretch_ratio",
+            "How much longer than configured the cameras' intervals are, for the machine to "
+            "keep up; 1 when it does.",
+            registry=self.registry,
+        )
         self.inference_s = Histogram(
             "lsm_inference_duration_seconds",
             "Time from a batch of frames to its masks.",
@@ -102,12 +120,114 @@ class Metrics:
             "Age of the oldest event that the broker has not acknowledged; 0 without one.",
             registry=self.registry,
         )
+        self.outbox_durable = Gauge(
+            "lsm_outbox_durable",
+            "1 while events reach the disk before they are sent, 0 while only memory has them.",
+            registry=self.registry,
+        )
+        self.outbox_durable.set(1)
+        self.outbox_unsaved = Gauge(
+            "lsm_outbox_unsaved_events",
+            "Events in the queue 'unsaved': in memory, because the disk refuses them.",
+            registry=self.registry,
+        )
+        self.outbox_dropped = Counter(
+            "lsm_outbox_dropped",
+            "Messages given up for want of room: size (samples, on disk), memory.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.outbox_dead = Counter(
+            "lsm_outbox_dead",
+            "Messages that became dead letters: refused (by the broker), expired.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",
             ["service"],
             registry=self.registry,
         )
+        self.build_info = Gauge(
+            "lsm_build_info",
+            "Always 1; the labels say what runs.",
+            ["version", "model", "backend"],
+            registry=self.registry,
+        )
+        self.camera_health = Gauge(
+            "lsm_camera_health",
+            "1 for each reason why the camera cannot be judged now, 0 for past reasons.",
+            ["camera", "code"],
+            registry=self.registry,
+        )
+        self.last_frame_at = Gauge(
+            "lsm_camera_last_frame_timestamp_seconds",
+            "When the newest usable picture was taken, as Unix time.",
+            ["camera"],
+            registry=self.registry,
+        )
+        self.keyframe_interval_s = Gauge(
+            "lsm_camera_keyframe_interval_seconds",
+            "Longest time between two key frames since it was opened; 0: not known yet.",
+            ["camera"],
+            registry=self.registry,
+        )
+        self.zone_water_ratio = Gauge(
+            "lsm_zone_water_ratio",
+            "Smoothed share of the zone that is water; NaN while it cannot be seen.",
+            ["camera", "zone"],
+            registry=self.registry,
+        )
+        self.zone_level = Gauge(
+            "lsm_zone_level",
+            "1 for the zone's level, 0 for the others it had.",
+            ["camera", "zone", "level"],
+            registry=self.registry,
+        )
+        self.config_reloaded_at = Gauge(
+            "lsm_config_reload_success_timestamp_seconds",
+            "When the configuration in use was read, as Unix time.",
+            registry=self.registry,
+        )
+        self.config_reload_ok = Gauge(
+            "lsm_config_last_reload_successful",
+            "0 when the newest file was refused and the one before it is still in use.",
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "lsm_queue_depth",
+            "What waits between two hops: unsaved_events (the disk refuses them).",
+            ["queue"],
+            registry=self.registry,
+        )
+        self.watchdog_feeds = Counter(
+            "lsm_watchdog_feeds",
+            "Times systemd was told that work moves.",
+            registry=self.registry,
+        )
+        self.resident_bytes = Gauge(
+            "lsm_resident_memory_bytes",
+            "Memory in use: daemon (this process), children (all that it started, together).",
+            ["process"],
+            registry=self.registry,
+        )
+
+    def forget_camera(self, camera_id: str) -> None:
+        """Drop every sample of a camera that is not watched any more."""
+        for metric in (
+            self.frames,
+            self.packets_skipped,
+            self.reconnects,
+            self.camera_up,
+            self.camera_health,
+            self.last_frame_at,
+            self.keyframe_interval_s,
+            self.events,
+            self.zone_water_ratio,
+            self.zone_level,
+        ):
+            metric.remove_by_labels({"camera": camera_id})
 
     def snapshot(self) -> dict[str, float]:
         """Return every sample as ``name{label="value"}`` to value; histograms as sum, count."""

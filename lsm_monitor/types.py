@@ -86,6 +86,7 @@ class HealthCode(StrEnum):
     BLANK = "BLANK"
     FROZEN = "FROZEN"
     # Ourselves.
+    HUNG = "HUNG"
     INTERNAL = "INTERNAL"
 
 
@@ -130,6 +131,21 @@ class WaterMask:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthInterval:
+    """How deep the water of a zone is, as far as its gauges tell.
+
+    Attributes:
+        min_cm: Height of the highest mark that is under water; 0 when none is.
+        max_cm: Height of the lowest mark above it that is dry; ``None`` when none is.
+        source: Which gauges these marks belong to, such as ``gauge:kerb-a``.
+    """
+
+    min_cm: float
+    max_cm: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ZoneReading:
     """What one frame says about one zone.
 
@@ -138,7 +154,11 @@ class ZoneReading:
         zone_id: Zone of the camera.
         instant_fraction: Share of the zone's pixels that are water in this frame, [0, 1].
         water_fraction: The same after smoothing over time, [0, 1].
-        confidence: Mean certainty of the model about the zone's pixels, [0.5, 1].
+        confidence: How much to believe it, [0.5, 1]: the model's mean certainty about the
+            zone's pixels, less where this frame contradicts those before it, or one mark of
+            a gauge another.
+        area_m2: Smoothed water in square metres of road; ``None`` without ground points.
+        depth: Smoothed depth; ``None`` when no gauge of the zone can be read.
     """
 
     stamp: FrameStamp
@@ -146,6 +166,8 @@ class ZoneReading:
     instant_fraction: float
     water_fraction: float
     confidence: float
+    area_m2: float | None = None
+    depth: DepthInterval | None = None
 
 
 class WaterLevel(StrEnum):
@@ -159,6 +181,52 @@ class WaterLevel(StrEnum):
     SEVERE = "severe"
 
 
+class Trend(StrEnum):
+    """Which way the water goes. Values are part of the MQTT contract."""
+
+    RISING = "rising"
+    STEADY = "steady"
+    FALLING = "falling"
+
+
+@dataclass(frozen=True, slots=True)
+class NextLevel:
+    """When the next level's threshold would be reached if the water went on as now.
+
+    Attributes:
+        level: The level that comes next: a higher one when rising, a lower one when falling.
+        eta_s_min: At the fastest rate that the readings allow, in seconds.
+        eta_s_max: At the slowest; ``None`` when they allow that it never comes.
+    """
+
+    level: WaterLevel
+    eta_s_min: float
+    eta_s_max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaterTrend:
+    """How fast a zone's water changes; robust slopes over the same window.
+
+    Attributes:
+        direction: See :class:`Trend`.
+        pp_per_min: Percent points of the zone per minute.
+        cm_per_min: Of the middle of the depth interval; ``None`` without one.
+        m2_per_min: Of the area; ``None`` without one.
+        window_s: Time from the first to the last reading that the rates rest on.
+        is_rapid: The rise is dangerously fast.
+        next_level: ``None`` when steady, and at the outermost level.
+    """
+
+    direction: Trend
+    pp_per_min: float
+    cm_per_min: float | None
+    m2_per_min: float | None
+    window_s: float
+    is_rapid: bool
+    next_level: NextLevel | None
+
+
 class ReasonCode(StrEnum):
     """Why a level or an event is what it is. Values are part of the MQTT contract."""
 
@@ -167,6 +235,7 @@ class ReasonCode(StrEnum):
     PERSISTENT = "PERSISTENT"
     LEVEL_UP = "LEVEL_UP"
     LEVEL_DOWN = "LEVEL_DOWN"
+    RAPID_RISE = "RAPID_RISE"
     NO_USABLE_FRAMES = "NO_USABLE_FRAMES"
     FRAMES_RETURNED = "FRAMES_RETURNED"
     NOT_WATCHED = "NOT_WATCHED"
@@ -185,6 +254,10 @@ class WaterState:
         confidence: See :class:`ZoneReading`; ``None`` when ``water_fraction`` is.
         since: When ``level`` began, as far as this process has seen; timezone-aware UTC.
         observed_at: When the newest usable frame was taken, or ``None`` before the first.
+        area_m2: See :class:`ZoneReading`; ``None`` when ``water_fraction`` is.
+        depth: See :class:`ZoneReading`; ``None`` when ``water_fraction`` is.
+        trend: ``None`` while there are too few readings, and when ``water_fraction`` is.
+        is_corroborated: Enough cameras that watch the same place say the same.
     """
 
     camera_id: CameraId
@@ -194,6 +267,10 @@ class WaterState:
     confidence: float | None
     since: datetime
     observed_at: datetime | None
+    area_m2: float | None = None
+    depth: DepthInterval | None = None
+    trend: WaterTrend | None = None
+    is_corroborated: bool = False
 
 
 class EventKind(StrEnum):
@@ -215,7 +292,7 @@ class Episode:
         camera_id: Key of the camera in the configuration.
         zone_id: Zone of the camera.
         seq: Number of the newest event, from 1.
-        level: Newest level at or above ``ponding``.
+        level: Newest level at or above ``ponding`` that an event told.
         is_stale: No usable frames at the moment.
         opened_at: Acquisition time of the frame that opened it, timezone-aware UTC.
         peak_fraction: Largest smoothed water fraction so far, [0, 1].
@@ -260,6 +337,8 @@ class WaterEvent:
         closed_at: ``observed_at`` for ``close``, else ``None``.
         reasons: Why, most important first.
         evidence: See :class:`EvidenceWindow`.
+        suppressed: Changes of the level since the previous event that no event told, because
+            they came too soon after it.
     """
 
     kind: EventKind
@@ -270,6 +349,7 @@ class WaterEvent:
     closed_at: datetime | None
     reasons: tuple[ReasonCode, ...]
     evidence: EvidenceWindow
+    suppressed: int = 0
 
 
 class Verdict(StrEnum):

@@ -15,6 +15,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from lsm_monitor.demo.clip import AccessUnit, Clip
 from lsm_monitor.demo.rtsp_connection import RtspConnection
@@ -143,8 +144,9 @@ class FaultyCamera(RtspServer):
         *,
         login: Login | None = None,
         pace: float = 1.0,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
-        super().__init__(clip, login=login, pace=pace)
+        super().__init__(clip, login=login, pace=pace, certificate=certificate)
         self._behaviours = list(behaviours)
         self._count = 0
         self._changed = threading.Condition()

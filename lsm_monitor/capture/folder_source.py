@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
+from lsm_monitor.capture.still import decode_picture
+from lsm_monitor.capture.waiting import wait_interval
 from lsm_monitor.clock import Clock
 from lsm_monitor.errors import SourceEndedError, SourceOpenError, SourceStalledError
 from lsm_monitor.metrics import Metrics
@@ -61,6 +62,7 @@ class FolderSource:
         self._metrics = metrics
         self._replay = replay
         self._folder = Path(spec.url)
+        self._interval_s = spec.interval_s
         self._who = f"camera '{spec.camera_id}': folder {spec.url}"
         self._stall_s = max(spec.read_timeout_s, 3 * spec.interval_s)
         oldest_ns = int((clock.now().timestamp() - self._stall_s) * 1e9)
@@ -72,6 +74,10 @@ class FolderSource:
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`."""
         return self._replayed(stop) if self._replay else self._live(stop)
+
+    def retime(self, interval_s: float) -> None:
+        """Look once per ``interval_s`` from now on."""
+        self._interval_s = interval_s
 
     def facts(self) -> SourceFacts:
         """Return what is known by now."""
@@ -93,7 +99,8 @@ class FolderSource:
                     "camera uploads JPEG or PNG files to it"
                 )
                 raise SourceStalledError(msg, HealthCode.STALLED)
-            stop.wait(self._spec.interval_s)
+            now_s = self._clock.monotonic_s()
+            wait_interval(stop, self._clock, now_s, lambda: self._interval_s)
 
     def _replayed(self, stop: threading.Event) -> Iterator[Picture]:
         slots = itertools.count()
@@ -160,31 +167,6 @@ class FolderSource:
         return image
 
 
-def is_complete(data: bytes) -> bool:
-    """Return whether ``data`` is a whole JPEG or PNG file; some cameras append notes to it.
-
-    OpenCV paints the missing part of a cut JPEG grey and says nothing, so the end mark is
-    looked for here, and only behind the start of the picture itself: a preview has one too.
-    """
-    if data.startswith(b"\xff\xd8"):
-        scan_at = _jpeg_scan_at(data)
-        # Inside the coded picture, FF is always followed by another byte than this.
-        return scan_at is not None and data.find(b"\xff\xd9", scan_at) >= 0
-    return data.startswith(b"\x89PNG") and b"IEND\xaeB`\x82" in data
-
-
-def _jpeg_scan_at(data: bytes) -> int | None:
-    """Return where the coded picture begins, behind the segments that carry their length."""
-    at = 2
-    while data[at : at + 1] == b"\xff":
-        marker = data[at + 1 : at + 2]
-        if marker == b"\xda":
-            return at
-        # Any number of FF may stand before a marker.
-        at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
 def _version(path: Path) -> _Version | None:
     """Return the file's state; ``None`` when it is gone, as uploads are renamed when done."""
     try:
@@ -199,12 +181,4 @@ def _decode_file(path: Path) -> npt.NDArray[np.uint8] | None:
         data = path.read_bytes()
     except OSError:
         return None
-    if not is_complete(data):
-        return None
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    if image is None:
-        return None
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return decode_picture(data)

@@ -11,7 +11,7 @@ import math
 
 REST_S = 0.4
 """So long a picture may come later, and so much video the camera and the kernel must hold."""
-_WAITED_S = 0.005
+WAITED_S = 0.005
 """A read that took so long had to wait for the camera: everything before it has been read."""
 _JITTER_S = 0.05
 _MEMORY_S = 30.0
@@ -47,4 +47,4 @@ class Gulps:
         self._delays_s = (min(this, delay_s), last)
         is_late = delay_s > min(self._delays_s) + _JITTER_S
         is_catching_up = now_s - self._half_minute_s < _CATCH_UP_S
-        return read_took_s >= _WAITED_S and not is_late and not is_catching_up
+        return read_took_s >= WAITED_S and not is_late and not is_catching_up

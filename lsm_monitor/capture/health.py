@@ -32,6 +32,7 @@ class HealthReporter:
         camera_id: Key of the camera in the configuration.
         clock: Wall clock of the reports.
         on_health: Receives each report, on the calling thread.
+        told: Newest report of whoever looked after the camera before.
     """
 
     def __init__(
@@ -40,20 +41,21 @@ class HealthReporter:
         *,
         clock: Clock,
         on_health: Callable[[CameraHealth], None],
+        told: CameraHealth | None = None,
     ) -> None:
         self._camera_id = camera_id
         self._clock = clock
         self._on_health = on_health
-        self._reconnects = 0
-        self._told: CameraHealth | None = None
+        self._reconnects = 0 if told is None else told.reconnects
+        self._told = told
         self._pending: tuple[HealthCode, ...] = ()
         self._agreeing_pictures = 0
         self._was_delivering = False
 
     def starting(self) -> None:
-        """Report that the camera is being opened, for the first time or after a crash."""
-        self._told = None
-        self._tell(HealthState.STARTING, (), "")
+        """Report that the camera is being opened, unless something is known about it."""
+        if self._told is None:
+            self._tell(HealthState.STARTING, (), "")
 
     def picture(self, quality: FrameQuality) -> None:
         """Note a picture."""

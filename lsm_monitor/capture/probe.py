@@ -52,7 +52,7 @@ def probe(spec: SourceSpec, *, clock: Clock, duration_s: float = 8.0) -> ProbeRe
         SourceError: It cannot be opened, or no picture came; the text says why.
     """
     is_file = Path(spec.url).is_file()
-    if spec.is_network or is_file:
+    if spec.is_live or is_file:
         spec = dataclasses.replace(spec, interval_s=_INTERVAL_S)
     stop = threading.Event()
     # A watch of its own: a camera without key frames yields nothing that could be timed here.

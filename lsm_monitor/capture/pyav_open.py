@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import socket
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
 
+from lsm_monitor.capture.open_failure import (
+    UNREACHABLE,
+    is_userinfo_too_long,
+    open_failure,
+    resolves,
+    userinfo,
+)
 from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.capture.tls import certificate_problem, ffmpeg_tls_options
 from lsm_monitor.clock import Clock
 from lsm_monitor.errors import SourceOpenError
 from lsm_monitor.types import HealthCode
@@ -29,9 +36,6 @@ _NETWORK_OPTIONS = {"probesize": "32", "analyzeduration": "0"}
 # to match it whenever the camera reports its clock.
 _ONLY_VIDEO = {"allowed_media_types": "video"}
 
-# FFmpeg keeps the userinfo of an RTSP address in 128 bytes and cuts off the rest in silence.
-MAX_USERINFO_BYTES = 127
-
 _BY_ERROR: tuple[tuple[type[Exception], HealthCode], ...] = (
     (av.error.HTTPUnauthorizedError, HealthCode.UNAUTHORIZED),
     (av.error.HTTPForbiddenError, HealthCode.UNAUTHORIZED),
@@ -41,47 +45,6 @@ _BY_ERROR: tuple[tuple[type[Exception], HealthCode], ...] = (
     (av.error.ExitError, HealthCode.OPEN_TIMEOUT),
     (av.error.TimeoutError, HealthCode.OPEN_TIMEOUT),
 )
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
-
-# Per code: what happened, and what to do about it.
-_EXPLANATIONS: dict[HealthCode, tuple[str, str]] = {
-    HealthCode.DNS_FAILED: (
-        "the host name is unknown",
-        "check the name server, or write the camera's IP address in 'cameras.{id}.url'",
-    ),
-    HealthCode.CONNECTION_REFUSED: (
-        "connection refused",
-        "check that the camera is powered and that 'cameras.{id}.url' is right",
-    ),
-    HealthCode.HOST_UNREACHABLE: (
-        "host unreachable",
-        "check the network between this machine and the camera",
-    ),
-    HealthCode.OPEN_TIMEOUT: (
-        "no answer within {open_timeout_s:g} s",
-        "check that the camera is powered and that 'cameras.{id}.url' is right",
-    ),
-    HealthCode.UNAUTHORIZED: (
-        "access denied",
-        "check 'cameras.{id}.username' and 'cameras.{id}.password'",
-    ),
-    HealthCode.NOT_FOUND: (
-        "not found",
-        "check the path in 'cameras.{id}.url'",
-    ),
-    HealthCode.NO_VIDEO: (
-        "it has no video",
-        "check that 'cameras.{id}.url' names a video stream",
-    ),
-    HealthCode.INVALID_DATA: (
-        "not a video that can be read",
-        "check that 'cameras.{id}.url' names a video file",
-    ),
-    HealthCode.PROTOCOL_ERROR: (
-        "the answer was not understood",
-        "check 'cameras.{id}.url', or try the other 'cameras.{id}.transport'",
-    ),
-}
 
 
 def open_container(spec: SourceSpec, clock: Clock) -> InputContainer:
@@ -94,13 +57,16 @@ def open_container(spec: SourceSpec, clock: Clock) -> InputContainer:
         SourceOpenError: With the reason code of the cause, free of credentials.
     """
     outcome = _try_open(spec, clock)
-    if isinstance(outcome, HealthCode):
-        raise SourceOpenError(open_failure(spec, outcome), outcome)
-    return outcome
+    if not isinstance(outcome, HealthCode):
+        return outcome
+    what = None
+    if outcome is HealthCode.PROTOCOL_ERROR and spec.is_rtsp and spec.tls_verify:
+        what = certificate_problem(spec)
+    raise SourceOpenError(open_failure(spec, outcome, what), outcome)
 
 
 def _try_open(spec: SourceSpec, clock: Clock) -> InputContainer | HealthCode:
-    if len(_userinfo(spec)) > MAX_USERINFO_BYTES:
+    if is_userinfo_too_long(spec):
         return HealthCode.UNAUTHORIZED
     started_s = clock.monotonic_s()
     try:
@@ -127,11 +93,15 @@ def _lacks_video(spec: SourceSpec) -> bool:
 
 
 def _av_open(spec: SourceSpec, media: dict[str, str]) -> InputContainer:
+    options: dict[str, str] = {}
+    if spec.is_network:
+        options = {"rtsp_transport": spec.transport, **_NETWORK_OPTIONS, **media}
+    if spec.url.startswith("rtsps://"):
+        options |= ffmpeg_tls_options(spec)
     return av.open(
         _address(spec),
-        options={"rtsp_transport": spec.transport, **_NETWORK_OPTIONS, **media}
-        if spec.is_network
-        else {},
+        format=None if spec.device is None else "v4l2",
+        options=options,
         # One interrupt callback for connecting and every read: the only time-out that holds
         # in all of FFmpeg's RTSP code ('rw_timeout' and 'stimeout' are ignored).
         timeout=(spec.open_timeout_s, spec.read_timeout_s),
@@ -152,7 +122,7 @@ def open_failure_code(
     for kind, code in _BY_ERROR:
         if isinstance(error, kind):
             return code
-    if error.errno in _UNREACHABLE:
+    if error.errno in UNREACHABLE:
         return HealthCode.HOST_UNREACHABLE
     if not spec.is_network:
         denied = isinstance(error, av.error.PermissionError)
@@ -160,54 +130,20 @@ def open_failure_code(
     if elapsed_s >= 0.9 * spec.open_timeout_s:
         return HealthCode.OPEN_TIMEOUT
     # A name that cannot be resolved is a plain input/output error in FFmpeg.
-    if error.errno == errno.EIO and not _resolves(spec.url):
+    if error.errno == errno.EIO and not resolves(spec.url):
         return HealthCode.DNS_FAILED
     return HealthCode.PROTOCOL_ERROR
 
 
-def open_failure(spec: SourceSpec, code: HealthCode) -> str:
-    """Return the sentence for a person: who, what, why, what to do."""
-    cause, remedy = (
-        text.format(id=spec.camera_id, open_timeout_s=spec.open_timeout_s)
-        for text in _EXPLANATIONS[code]
-    )
-    if code is HealthCode.UNAUTHORIZED and len(_userinfo(spec)) > MAX_USERINFO_BYTES:
-        cause = "user and password are too long for RTSP"
-        remedy = (
-            f"keep both within {MAX_USERINFO_BYTES - 1} bytes; special characters count thrice"
-        )
-    return f"camera '{spec.camera_id}': cannot open {spec.display_url} ({cause}); {remedy}"
-
-
-def _resolves(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        # As bytes: Python's IDNA encoding would reject names that FFmpeg passes on.
-        socket.getaddrinfo(host.encode(), None)
-    except socket.gaierror:
-        return False
-    return True
-
-
-def _userinfo(spec: SourceSpec) -> str:
-    if spec.username is None:
-        return ""
-    # What os.environ could not decode goes to the camera as the bytes it was.
-    userinfo = quote(spec.username, safe="", errors="surrogateescape")
-    if spec.password is not None:
-        userinfo += ":" + quote(
-            spec.password.get_secret_value(), safe="", errors="surrogateescape"
-        )
-    return userinfo
-
-
 def _address(spec: SourceSpec) -> str:
     """Return what FFmpeg opens: credentials included, so it must not leave this module."""
+    if spec.device is not None:
+        return spec.device
     if not spec.is_network:
         # The prefix keeps a colon in a file's name from being taken for a protocol.
         return f"file:{spec.url}"
-    userinfo = _userinfo(spec)
-    if not userinfo:
+    login = userinfo(spec)
+    if not login:
         return spec.url
     parts = urlsplit(spec.url)
-    return parts._replace(netloc=f"{userinfo}@{parts.netloc}").geturl()
+    return parts._replace(netloc=f"{login}@{parts.netloc}").geturl()

@@ -1,6 +1,6 @@
-"""Pictures of an RTSP camera or a video file, read with PyAV.
+"""Pictures of an RTSP camera, a playlist, a device or a video file, read with PyAV.
 
-From an address only key frames are decoded, and only those whose picture is due: decoding is
+From a camera only key frames are decoded, and only those whose picture is due: decoding is
 what capturing costs, and one picture in ten seconds needs no more. The decoder is drained
 after each, so that its picture comes out at once also where B-frames would delay it, and reset,
 so that the next key frame is a fresh start. ``decode: all`` and files decode everything and
@@ -12,18 +12,18 @@ PyAV's errors end here. None of them is chained: their texts hold the whole addr
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 import numpy as np
-from av.codec.context import ThreadType
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 
 from lsm_monitor.capture.arrival_rate import ArrivalRate
+from lsm_monitor.capture.decoder import choose_decoder
 from lsm_monitor.capture.gulps import REST_S, Gulps
-from lsm_monitor.capture.pyav_open import open_container
 from lsm_monitor.capture.sampler import Sampler
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
 from lsm_monitor.capture.timestamps import Timeline, TimestampGuard, Verdict
@@ -43,48 +43,58 @@ _STALLS = (av.error.ExitError, av.error.TimeoutError)
 
 
 class PyavSource:
-    """An open address or file; see :class:`~lsm_monitor.capture.source.Source`.
+    """An open container; see :class:`~lsm_monitor.capture.source.Source`.
 
     Args:
-        spec: What to open.
+        spec: What was opened.
+        container: Has a video stream; closed with the source.
         metrics: Counts packets and pictures.
         clock: Time of arrival.
-        paced: Files only: yield pictures at the speed they were filmed, not as fast as
-            possible.
-
-    Raises:
-        SourceOpenError: With the reason code of the cause.
+        paced: Recorded video only: yield pictures at the speed they were filmed, not as fast
+            as possible.
+        on_close: Called after the container was closed.
     """
 
     def __init__(
-        self, spec: SourceSpec, *, metrics: Metrics, clock: Clock, paced: bool
+        self,
+        spec: SourceSpec,
+        container: InputContainer,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        paced: bool,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self._spec = spec
         self._who = f"camera '{spec.camera_id}': {spec.display_url}"
         self._clock = clock
-        self._paced = paced and not spec.is_network
-        self._decode_all = spec.decode == "all" or not spec.is_network
+        self._paced = paced
+        self._on_close = on_close
+        self._decode_all = spec.decode == "all" or not spec.is_live
+        # Segments of a playlist come in bursts, files as fast as they can be read: the time of
+        # arrival says nothing there, and then only steps back count.
+        self._arrival_tells = spec.is_rtsp or spec.device is not None
         # Bound once: finding a counter by its labels costs more than counting.
         self._received = metrics.frames.labels(spec.camera_id, "received")
         self._not_key = metrics.packets_skipped.labels(spec.camera_id, "not_key")
+        self._keyframe_interval_s = metrics.keyframe_interval_s.labels(spec.camera_id)
         self._metrics = metrics
         # Never a local variable of something that raises: its repr holds the password.
-        self._container = open_container(spec, clock)
+        self._container = container
         self._stream = self._container.streams.video[0]
         # Read once: FFmpeg sets it later, and a moving origin would be a jump of its own.
         self._start = self._stream.start_time or 0
-        self._decoder = self._stream.codec_context
-        # One thread and no delay: frame threads would hold back as many pictures.
-        self._decoder.thread_type = ThreadType.NONE
+        self._decoder = choose_decoder(self._stream, spec.hwaccel)
         self._packets = self._container.demux()
         # PyAV 18 builds a scaler per frame unless one is shared.
         self._reformatter = VideoReformatter()
+        self._interval_s = spec.interval_s
         self._sampler = Sampler(spec.interval_s)
         self._guard = TimestampGuard()
         self._timeline = Timeline()
         self._rate = ArrivalRate()
         # Over UDP what nobody reads at once may be lost; a file has nothing to wait for.
-        rests = spec.is_network and spec.transport == "tcp" and not self._decode_all
+        rests = spec.is_rtsp and spec.transport == "tcp" and not self._decode_all
         self._gulps = Gulps() if rests else None
         self._sequence = -1
         self._last_picture_s = clock.monotonic_s()
@@ -117,22 +127,31 @@ class PyavSource:
                 yield picture
                 del picture  # 6 MB at 1080p, for a hundred cameras, until the next one is due
                 self._last_picture_s = self._clock.monotonic_s()
-            if self._spec.is_network:
+            if self._spec.is_live:
                 self._check_patience()
             self._rest(packet, read_took_s, stop)
+
+    def retime(self, interval_s: float) -> None:
+        """Yield one picture per ``interval_s`` from now on."""
+        self._interval_s = interval_s
+        self._sampler.retime(interval_s)
 
     def facts(self) -> SourceFacts:
         """Return what is known by now."""
         return SourceFacts(
-            codec=self._decoder.name,
+            codec=self._stream.codec_context.name,
             fps=self._rate.fps,
             keyframe_interval_s=self._rate.keyframe_interval_s,
             has_timestamps=self._has_timestamps,
+            decoder=self._decoder.device,
+            decoder_reason=self._decoder.reason,
         )
 
     def close(self) -> None:
         """Free connection and decoder: without it, 100 reconnects cost 590 MB."""
         self._container.close()
+        if self._on_close is not None:
+            self._on_close()
 
     def _next_packet(self) -> Packet[Stream] | HealthCode:
         """Return the next packet, or why there is none."""
@@ -167,7 +186,7 @@ class PyavSource:
             return SourceStalledError(msg, code)
         if code is HealthCode.INVALID_DATA:
             return SourceEndedError(f"{self._who} sent data that cannot be read", code)
-        what = "hung up" if self._spec.is_network else "is over"
+        what = "hung up" if self._spec.is_live and not self._paced else "is over"
         return SourceEndedError(f"{self._who} {what}", code)
 
     def _pictures_of(self, packet: Packet[Stream]) -> Iterator[tuple[float, Picture]]:
@@ -179,6 +198,8 @@ class PyavSource:
             arrived_s = self._arrived_s()
             time_s = self._timeline.time_s(self._pts_s(packet.pts), arrived_s)
             self._rate.add(time_s, is_keyframe=packet.is_keyframe)
+            if packet.is_keyframe:
+                self._keyframe_interval_s.set(self._rate.keyframe_interval_s or 0.0)
         if self._decode_all:
             yield from self._decode_everything(packet)
         elif packet.size:
@@ -217,21 +238,20 @@ class PyavSource:
         """Return the decoded pictures; none, and counted, when the packet is damaged."""
         frames: list[av.VideoFrame] = []
         try:
-            frames = self._decoder.decode(packet)
+            frames = self._decoder.context.decode(packet)
             if drain:
-                frames += self._decoder.decode(None)
+                frames += self._decoder.context.decode(None)
         except av.FFmpegError:
             if not drain:
                 self._skip("corrupt")
         if drain:
-            self._decoder.flush_buffers()
+            self._decoder.context.flush_buffers()
         return frames
 
     def _accept(self, pts_s: float | None) -> float | None:
         """Return the picture's time in seconds, or ``None``, counted, when it is not kept."""
         arrived_s = self._arrived_s()
-        # A file has no arrival: then only steps back count.
-        passed_s = arrived_s if self._spec.is_network or pts_s is None else pts_s
+        passed_s = arrived_s if self._arrival_tells or pts_s is None else pts_s
         match self._guard.check(pts_s, passed_s):
             case Verdict.BROKEN:
                 msg = (
@@ -267,7 +287,7 @@ class PyavSource:
         keyframe_interval_s = self._rate.keyframe_interval_s
         limit_s = max(
             self._spec.read_timeout_s,
-            3 * self._spec.interval_s,
+            3 * self._interval_s,
             _FIRST_KEYFRAME_PATIENCE_S
             if keyframe_interval_s is None
             else 3 * keyframe_interval_s,
@@ -288,7 +308,7 @@ class PyavSource:
 
     def _arrived_s(self) -> float:
         """Return the time for pictures without one: the clock, or a file's nominal rate."""
-        if self._spec.is_network:
+        if self._spec.is_live:
             return self._clock.monotonic_s()
         rate = self._stream.average_rate
         return max(self._sequence, 0) / (float(rate) if rate else _FALLBACK_FPS)

@@ -27,11 +27,21 @@ class Sampler:
             msg = f"interval_s must be above 0, got {interval_s:g}"
             raise ValueError(msg)
         self._interval_s = interval_s
+        self._wanted_interval_s = interval_s
         self._start_s: float | None = None
+        self._last_s = -math.inf
         self._due_s = -math.inf
 
+    def retime(self, interval_s: float) -> None:
+        """Keep one picture per ``interval_s`` from now on; may be called from any thread."""
+        self._wanted_interval_s = interval_s
+
     def is_due(self, time_s: float) -> bool:
-        """Return whether a picture of ``time_s`` would be kept; changes nothing."""
+        """Return whether a picture of ``time_s`` would be kept."""
+        if self._interval_s != self._wanted_interval_s:
+            self._interval_s = self._wanted_interval_s
+            self._start_s = None if self._start_s is None else self._last_s
+            self._due_s = self._last_s + self._interval_s
         return time_s >= self._due_s - _EARLY_FRACTION * self._interval_s
 
     def keep(self, time_s: float) -> None:
@@ -44,5 +54,6 @@ class Sampler:
             self._start_s = time_s
         slack_s = _EARLY_FRACTION * self._interval_s
         slots = math.floor((time_s - self._start_s + slack_s) / self._interval_s)
+        self._last_s = time_s
         next_slot_s = self._start_s + (slots + 1) * self._interval_s
         self._due_s = max(next_slot_s, time_s + _MIN_SPACING_FRACTION * self._interval_s)

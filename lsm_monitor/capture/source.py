@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from pydantic import SecretStr
 
 from lsm_monitor.capture.redact import redact_url
-from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.config.models import DEVICE_PREFIX, CameraConfig
 from lsm_monitor.types import CameraId
 
 
@@ -27,7 +28,7 @@ class SourceSpec:
 
     Attributes:
         camera_id: Key of the camera in the configuration.
-        url: rtsp:// or rtsps:// address without userinfo, or the path of a file or folder.
+        url: Address without userinfo, ``v4l2:`` and a device, or the path of a file or folder.
         username: User at the camera.
         password: Password at the camera.
         transport: How RTP travels.
@@ -35,6 +36,10 @@ class SourceSpec:
         interval_s: Time between two kept pictures.
         open_timeout_s: Longest wait for an answer.
         read_timeout_s: A longer silence is a stall. Also bounds how long a stop may take.
+        kind: What an http(s):// address gives; ``auto`` goes by its content type.
+        tls_verify: Whether the camera's certificate is checked.
+        tls_ca_file: Authority to check it against; ``None`` is the system's.
+        hwaccel: Device to decode on; ``auto`` takes the first that works, ``none`` is software.
     """
 
     camera_id: CameraId
@@ -46,6 +51,10 @@ class SourceSpec:
     interval_s: float
     open_timeout_s: float
     read_timeout_s: float
+    kind: Literal["auto", "snapshot", "mjpeg", "hls"] = "auto"
+    tls_verify: bool = False
+    tls_ca_file: Path | None = None
+    hwaccel: str = "none"
 
     @classmethod
     def from_config(cls, camera_id: CameraId, config: CameraConfig) -> Self:
@@ -60,12 +69,43 @@ class SourceSpec:
             interval_s=config.interval_s,
             open_timeout_s=config.open_timeout_s,
             read_timeout_s=config.read_timeout_s,
+            kind=config.source,
+            tls_verify=config.tls_verify,
+            tls_ca_file=config.tls_ca_file,
+            hwaccel=config.hwaccel,
         )
+
+    @classmethod
+    def for_evidence(cls, camera_id: CameraId, config: CameraConfig) -> Self:
+        """Return where pictures for people come from: the main stream, if one is named."""
+        spec = cls.from_config(camera_id, config)
+        return spec if config.evidence_url is None else replace(spec, url=config.evidence_url)
 
     @property
     def is_network(self) -> bool:
         """Whether ``url`` is an address and not a path."""
         return "://" in self.url
+
+    @property
+    def is_rtsp(self) -> bool:
+        """Whether it is asked for by RTSP, with or without TLS."""
+        return self.url.startswith(("rtsp://", "rtsps://"))
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it is asked for by HTTP, with or without TLS."""
+        return self.url.startswith(("http://", "https://"))
+
+    @property
+    def device(self) -> str | None:
+        """Path of the camera device that is plugged into this machine, or ``None``."""
+        is_device = self.url.startswith(DEVICE_PREFIX)
+        return self.url.removeprefix(DEVICE_PREFIX) if is_device else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is a camera, and not a file or folder: what it sends never comes again."""
+        return self.is_network or self.device is not None
 
     @property
     def display_url(self) -> str:
@@ -97,12 +137,16 @@ class SourceFacts:
         fps: Pictures per second as they arrive; ``None`` before the second one.
         keyframe_interval_s: Longest time between two key frames; ``None`` before the second.
         has_timestamps: Whether any picture carried a presentation time.
+        decoder: ``software``, or the device that decodes, such as ``cuda``.
+        decoder_reason: Why it is software although a device was asked for; else empty.
     """
 
     codec: str
     fps: float | None
     keyframe_interval_s: float | None
     has_timestamps: bool
+    decoder: str = "software"
+    decoder_reason: str = ""
 
 
 class Source(Protocol):
@@ -119,6 +163,10 @@ class Source(Protocol):
             SourceEndedError: The other side hung up, or the file is over.
             SourceError: The video cannot be used any more.
         """
+        ...
+
+    def retime(self, interval_s: float) -> None:
+        """Yield one picture per ``interval_s`` from now on; may be called from any thread."""
         ...
 
     def facts(self) -> SourceFacts:

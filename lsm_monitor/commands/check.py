@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lsm_engines.machine import this_machine, usable_cores
-from lsm_monitor.capture.probe import probe
-from lsm_monitor.capture.source import SourceSpec
-from lsm_monitor.clock import SystemClock
-from lsm_monitor.commands.probe import describe
-from lsm_monitor.config.models import CameraConfig, ModelConfig, MonitorConfig, MqttConfig
-from lsm_monitor.errors import ConfigError, SourceError
+from lsm_monitor.config.intervals import interval_s
+from lsm_monitor.config.models import ModelConfig, MonitorConfig, MqttConfig
+from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import open_segmenter
-from lsm_monitor.types import CameraId, ModelIdentity
-
-_PARALLEL_PROBES = 16
+from lsm_monitor.types import ModelIdentity
 
 
 def check_model(model: ModelConfig, progress: Callable[[str], None]) -> ModelIdentity:
@@ -48,30 +42,55 @@ def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None)
     Returns:
         A warning, or a hint that nothing is known; ``None`` when it is enough.
     """
-    intervals_s = [camera.interval_s for camera in config.cameras.values() if camera.enabled]
-    wanted_per_s = sum(1.0 / each for each in intervals_s)
-    capacity = None if folder is None else read_capacity(folder)
-    rate = None
-    if (
-        capacity is not None
-        and capacity.machine == str(this_machine())
-        and capacity.model == f"{model.name} {model.version}"
-        and config.model.threads == 0  # as it was measured
-    ):
-        rate = capacity.pictures_per_second.get(model.backend)
+    rate = None if folder is None else _measured_rate(config, model, folder)
     if rate is None:
+        wanted_per_s = sum(1.0 / each for each in _intervals_s(config, triggered=False))
         return (
             f"the cameras ask for {wanted_per_s:.2g} pictures/s; whether this machine can "
             "judge so many is not known, run: lsm-engines bench"
         )
-    busy = busy_share(rate, intervals_s, cores=usable_cores())
-    if busy <= USABLE_SHARE:
+    for when, key, triggered in (
+        ("", "interval_s", False),
+        ("while every trigger is on, ", "fast_interval_s", True),
+    ):
+        intervals_s = _intervals_s(config, triggered=triggered)
+        busy = busy_share(rate, intervals_s, cores=usable_cores())
+        if busy > USABLE_SHARE:
+            wanted_per_s = sum(1.0 / each for each in intervals_s)
+            return (
+                f"warning: {when}{len(intervals_s)} cameras that ask for {wanted_per_s:.3g} "
+                f"pictures/s keep this machine {busy:.0%} busy, and {USABLE_SHARE:.0%} can be "
+                f"planned with: they may be judged less often than '{key}' says; raise it, or "
+                "use fewer cameras"
+            )
+    return None
+
+
+def _measured_rate(config: MonitorConfig, model: ModelIdentity, folder: Path) -> float | None:
+    """Return the pictures per second that were measured here for this model, if any were."""
+    capacity = read_capacity(folder)
+    if (
+        capacity is None
+        or capacity.machine != str(this_machine())
+        or capacity.model != f"{model.name} {model.version}"
+        or config.model.threads != 0  # not as it was measured
+    ):
         return None
-    return (
-        f"warning: {len(intervals_s)} cameras that ask for {wanted_per_s:.3g} pictures/s keep "
-        f"this machine {busy:.0%} busy, and {USABLE_SHARE:.0%} can be planned with: they may "
-        "be judged less often than 'interval_s' says; raise it, or use fewer cameras"
-    )
+    return capacity.pictures_per_second.get(model.backend)
+
+
+def _intervals_s(config: MonitorConfig, *, triggered: bool) -> list[float]:
+    """Return the interval of each enabled camera while all triggers are on, or none is."""
+    return [
+        interval_s(
+            camera,
+            pending=False,
+            triggered=triggered and config.trigger_of(camera) is not None,
+            episode_open=False,
+        )
+        for camera in config.cameras.values()
+        if camera.enabled
+    ]
 
 
 def check_authority(mqtt: MqttConfig) -> None:
@@ -88,24 +107,3 @@ def check_authority(mqtt: MqttConfig) -> None:
         why = exc.strerror or "not a PEM certificate"
         msg = f"mqtt.ca_file: {mqtt.ca_file}: {why}"
         raise ConfigError(msg) from None
-
-
-def probe_cameras(config: MonitorConfig) -> tuple[list[str], bool]:
-    """Open every enabled camera, several at a time.
-
-    Returns:
-        One line per camera, in the order of the file, and whether all of them opened.
-    """
-    cameras = [(name, camera) for name, camera in config.cameras.items() if camera.enabled]
-    with ThreadPoolExecutor(_PARALLEL_PROBES, thread_name_prefix="probe") as pool:
-        results = list(pool.map(lambda item: _probe_one(*item), cameras))
-    return [line for line, _ in results], all(opened for _, opened in results)
-
-
-def _probe_one(name: str, camera: CameraConfig) -> tuple[str, bool]:
-    try:
-        spec = SourceSpec.from_config(CameraId(name), camera)
-        report = probe(spec, clock=SystemClock())
-    except SourceError as exc:
-        return f"{name}: {exc.code}: {exc}", False
-    return f"{name}: {describe(report)}", True

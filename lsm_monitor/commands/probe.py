@@ -55,6 +55,10 @@ def describe(report: ProbeReport) -> str:
         if facts.keyframe_interval_s is None
         else f"a key frame every {facts.keyframe_interval_s:.3g} s"
     )
+    if facts.decoder_reason:
+        key += f", decoded in software ({facts.decoder_reason})"
+    elif facts.decoder != "software":
+        key += f", decoded by {facts.decoder}"
     usable = "usable" if not report.codes else f"unusable: {', '.join(report.codes)}"
     return (
         f"{facts.codec} {report.size_wh[0]}x{report.size_wh[1]}, {fps}, {key}, first picture "
@@ -73,6 +77,8 @@ def as_json_object(report: ProbeReport) -> dict[str, object]:
         "fps": facts.fps,
         "keyframe_interval_s": facts.keyframe_interval_s,
         "has_timestamps": facts.has_timestamps,
+        "decoder": facts.decoder,
+        "decoder_reason": facts.decoder_reason,
         "open_s": round(report.open_s, 3),
         "first_picture_s": round(report.first_picture_s, 3),
         "codes": [code.value for code in report.codes],

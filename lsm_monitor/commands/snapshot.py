@@ -9,7 +9,6 @@ from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.commands import pictures
 from lsm_monitor.config.models import MonitorConfig
-from lsm_monitor.errors import ConfigError
 from lsm_monitor.evidence.overlay import draw_overlay
 from lsm_monitor.types import CameraId
 
@@ -24,10 +23,7 @@ def take_snapshot(
         SourceError: It cannot be opened, or sends no picture.
         PictureError: ``out`` cannot be written.
     """
-    if camera_name not in config.cameras:
-        msg = f"there is no camera {camera_name!r}; there are {', '.join(config.cameras)}"
-        raise ConfigError(msg)
-    camera = config.cameras[camera_name]
+    camera = config.camera(camera_name)
     spec = SourceSpec.from_config(CameraId(camera_name), camera)
     report = probe(spec, clock=SystemClock())
     zones = [zone.points for zone in camera.zones.values()] if draw_zones else []

@@ -1,4 +1,4 @@
-"""A YAML file as plain values that remember their lines.
+"""A file of the configuration as plain values that remember their lines.
 
 One walk over PyYAML's node tree instead of ``safe_load``, for two reasons: an error needs the
 line of its key, and ``safe_load`` keeps the last of two equal keys, so that a camera listed
@@ -12,26 +12,33 @@ from pathlib import Path
 
 import yaml
 
+from lsm_monitor.config.compose import compose
 from lsm_monitor.errors import ConfigError
 
 Location = tuple[str | int, ...]
 
 _MAX_FILE_BYTES = 16 * 1024 * 1024  # about 50,000 cameras
 _MAX_NODES = 1_000_000  # what aliases may unfold to
+_STRING = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend: where it stands in the file, and a text that says what to do."""
+    """One thing to mend: where it stands, and a text that says what to do.
 
+    ``line`` is 1-based; 0 stands for the file as a whole.
+    """
+
+    file: str
     line: int
     location: Location
     text: str
 
-    def render(self, file_name: str) -> str:
+    def render(self) -> str:
         """Return ``file:line: dotted.key: text``."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
         key = ".".join(map(str, self.location))
-        return f"{file_name}:{self.line}: " + (f"{key}: " if key else "") + self.text
+        return f"{place}: " + (f"{key}: " if key else "") + self.text
 
 
 @dataclass(slots=True)
@@ -39,13 +46,16 @@ class Document:
     """A parsed file.
 
     Attributes:
+        name: How messages call the file.
         text: The file as it was read.
-        data: Plain Python values: dict, list, str, int, float, bool, None, date.
-        lines: 1-based line of every key and element.
+        data: Plain Python values: dict, list, str, int, float, bool, None, date. ``None`` when
+            nothing could be read.
+        lines: 1-based line of every key, and of every element that begins a line.
         problems: What was found wrong so far, by the walk or by whoever reads ``data``.
     """
 
-    text: str
+    name: str
+    text: str = ""
     data: object = None
     lines: dict[Location, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -59,62 +69,88 @@ class Document:
 
     def add(self, location: Location, text: str) -> None:
         """Note that ``location`` is wrong."""
-        self.problems.append(Problem(self.line(location), location, text))
+        self.add_at(self.line(location), location, text)
+
+    def add_at(self, line: int, location: Location, text: str) -> None:
+        """Note that something in ``line`` is wrong; 0: the whole file."""
+        self.problems.append(Problem(self.name, line, location, text))
 
 
-def parse(path: Path) -> Document:
-    """Read ``path``.
+class UnreadableError(ConfigError):
+    """Nothing of the file can be used; ``line`` is 0 when no line is to blame."""
 
-    Raises:
-        ConfigError: The file cannot be read or is not YAML. Problems that leave the rest of
-            the file readable are in ``problems`` instead.
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+def parse(path: Path, name: str, *, text: str | None = None) -> Document:
+    """Read the YAML file ``path``; whatever is wrong with it is in the result's ``problems``.
+
+    Args:
+        path: The file.
+        name: How messages call it.
+        text: Read this, as if it stood in the file.
     """
-    document = Document(_read(path))
-    root = _compose(path.name, document.text)
-    if root is not None:
-        document.data = _Walk(path.name, document).walk(root, (), frozenset())
+    document = Document(name)
+    try:
+        document.text = read_text(path) if text is None else text
+        root = _compose(document.text)
+        if root is not None:
+            document.data = _Walk(document).walk(root, (), frozenset())
+    except UnreadableError as exc:
+        document.data = None
+        document.add_at(exc.line, (), str(exc))
     return document
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path, *, remedy: str = "save the file as UTF-8") -> str:
+    """Return the text of ``path``, without a byte order mark.
+
+    Args:
+        path: The file.
+        remedy: What to do when it is not UTF-8.
+
+    Raises:
+        UnreadableError: It is not there, too large, or not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as exc:
-        msg = f"{path}: cannot read the configuration ({exc.strerror}); is the path right?"
-        raise ConfigError(msg) from None
+        msg = f"cannot read {path} ({exc.strerror}); is the path right?"
+        raise UnreadableError(0, msg) from None
     if len(data) > _MAX_FILE_BYTES:
-        msg = f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB; is it a configuration?"
-        raise ConfigError(msg)
+        msg = f"larger than {_MAX_FILE_BYTES >> 20} MiB; is it a configuration?"
+        raise UnreadableError(0, msg)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = data[: exc.start].count(b"\n") + 1
         found = f"byte 0x{data[exc.start]:02x}"
-        msg = f"{path.name}:{line}: not UTF-8 text ({found}); save the file as UTF-8"
-        raise ConfigError(msg) from None
+        msg = f"not UTF-8 text ({found}); {remedy}"
+        raise UnreadableError(line, msg) from None
 
 
-def _compose(file_name: str, text: str) -> yaml.Node | None:
+def _compose(text: str) -> yaml.Node | None:
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return compose(text)
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        msg = f"{file_name}:{line}: not valid YAML: {exc.problem}"
+        msg = f"not valid YAML: {exc.problem}"
         if any("${" in row for row in text.splitlines()[line - 1 : line]):
             msg += '; inside { } write a reference in quotes: "${env:NAME}"'
     except yaml.YAMLError as exc:
-        msg = f"{file_name}:1: not valid YAML: {str(exc).splitlines()[0]}"
+        line, msg = 1, f"not valid YAML: {str(exc).splitlines()[0]}"
     except RecursionError:
-        msg = f"{file_name}:1: nested too deeply to be a configuration"
-    raise ConfigError(msg)
+        line, msg = 1, "nested too deeply to be a configuration"
+    raise UnreadableError(line, msg)
 
 
 class _Walk:
     """The recursion over nodes, with what it shares."""
 
-    def __init__(self, file_name: str, document: Document) -> None:
-        self._file_name = file_name
+    def __init__(self, document: Document) -> None:
         self._document = document
         self._constructor = yaml.SafeLoader("")
         self._budget = _MAX_NODES
@@ -123,16 +159,14 @@ class _Walk:
         """Return ``node`` as a plain value; ``parents`` are the ids of the nodes around it."""
         self._budget -= 1
         if id(node) in parents or self._budget < 0:
-            line = node.start_mark.line + 1
-            msg = f"{self._file_name}:{line}: an alias refers to itself or unfolds without end"
-            raise ConfigError(msg)
-        self._document.lines.setdefault(at, node.start_mark.line + 1)
+            msg = "an alias refers to itself or unfolds without end"
+            raise UnreadableError(node.start_mark.line + 1, msg)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, at)
         inside = parents | {id(node)}
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at, inside)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.walk(child, (*at, i), inside) for i, child in enumerate(node.value)]
-        return self._scalar(node, at)
+        return self._sequence(node, at, inside)
 
     def _mapping(
         self, node: yaml.MappingNode, at: Location, inside: frozenset[int]
@@ -143,21 +177,31 @@ class _Walk:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
                 text = "keys must be plain words; merge keys (<<) are not read: use 'defaults'"
-                document.problems.append(Problem(line, at, text))
+                document.add_at(line, at, text)
                 continue
             location = (*at, key_node.value)
             if key_node.value in result:
                 text = f"is already given in line {document.lines[location]}; remove one"
-                document.problems.append(Problem(line, location, text))
+                document.add_at(line, location, text)
                 continue
             document.lines[location] = line
             result[key_node.value] = self.walk(value_node, location, inside)
         return result
 
-    def _scalar(self, node: yaml.Node, at: Location) -> object:
+    def _sequence(self, node: yaml.Node, at: Location, inside: frozenset[int]) -> list[object]:
+        lines = self._document.lines
+        for index, child in enumerate(node.value):
+            if child.start_mark.line != node.start_mark.line:
+                lines[*at, index] = child.start_mark.line + 1
+        return [self.walk(child, (*at, i), inside) for i, child in enumerate(node.value)]
+
+    def _scalar(self, node: yaml.ScalarNode, at: Location) -> object:
+        if node.tag == _STRING:
+            return node.value
         try:
             value: object = self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as exc:
-            self._document.add(at, f"cannot be read: {str(exc).splitlines()[0]}")
+            text = f"cannot be read: {str(exc).splitlines()[0]}"
+            self._document.add_at(node.start_mark.line + 1, at, text)
             return None
         return value

@@ -1,4 +1,4 @@
-"""From a YAML file to a checked configuration, or to errors a person can act on.
+"""From files to a checked configuration, or to errors a person can act on.
 
 An error names the file, the line, the key and the way out, and all problems come at once:
 
@@ -8,134 +8,203 @@ An error names the file, the line, the key and the way out, and all problems com
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lsm_monitor.config import secrets
+from lsm_monitor.config import inventory, secrets
 from lsm_monitor.config.document import Document, Location, parse
+from lsm_monitor.config.layers import Layers
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.errors import ConfigError
+
+_MAX_PROBLEMS_SHOWN = 100
+_PLAIN_TEXTS = {
+    "missing": "is missing; it has no default",
+    "model_type": "must be a mapping: indent its keys below it",
+    "dict_type": "must be a mapping: indent its keys below it",
+    "string_type": "must be text; put quotes around the value",
+    "tuple_type": "must be a list, as in [a, b]",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A checked file.
+    """A checked configuration.
 
     Attributes:
-        path: Where it was read from.
-        digest: First hex digits of the file's SHA-256; stands in every event.
-        config: What it says.
+        path: Main file.
+        digest: First hex digits of the SHA-256 over all files; stands in every event.
+        config: What they say.
+        files: Every file that was read, and the folders of the inventory: what to watch for
+            changes.
+        places: Where each camera stands, as ``file:line``.
     """
 
     path: Path
     digest: str
     config: MonitorConfig
+    files: tuple[Path, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(path: Path, environ: Mapping[str, str]) -> LoadedConfig:
-    """Read ``path``, resolve its secrets and check everything in it.
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    needs_secrets: bool = True,
+    text: str | None = None,
+) -> LoadedConfig:
+    """Read ``path`` and its inventory, resolve their secrets and check everything.
 
     Args:
         path: YAML file.
         environ: The process's environment, for ``${env:..}`` and ``${cred:..}``.
+        needs_secrets: Whether a secret that is not there is a problem. A command that opens
+            nothing runs where the service's credentials are not; the reference then stands
+            in place of its value.
+        text: Check this, as if it stood in ``path``.
 
     Raises:
         ConfigError: With one line for each problem; all problems are reported at once.
     """
-    document = parse(path)
-    data = _Secrets(document, path.parent, environ).resolve(document.data, ())
-    if not isinstance(data, dict):
-        msg = f"{path.name}:1: the file must be a mapping that starts with 'version: 1'"
-        raise ConfigError(msg)
-    config = None
+    main = parse(path, path.name, text=text)
+    others, watched = inventory.read(main, path.parent)
+    documents = [main, *others]
+    resolver = _Secrets(path.parent, environ, needed=needs_secrets)
+    for document in documents:
+        document.data = resolver.resolve(document, document.data, ())
+    if not isinstance(main.data, dict):
+        if not main.problems:
+            main.add((), "the file must be a mapping that starts with 'version: 1'")
+        raise _error(documents)
+    gathered = inventory.gather(documents)
+    config = _check(main.data, gathered, documents, path.parent)
+    if config is None or any(document.problems for document in documents):
+        raise _error(documents)
+    places = {
+        name: f"{home.name}:{home.line(('cameras', name))}"
+        for name, home in gathered.homes.items()
+    }
+    return LoadedConfig(path, _digest(documents), config, (path, *watched), places)
+
+
+def _check(
+    data: dict[str, Any],
+    gathered: inventory.Gathered,
+    documents: list[Document],
+    base_dir: Path,
+) -> MonitorConfig | None:
+    """Return the configuration, or ``None`` after noting in ``documents`` what is wrong."""
+    if gathered.cameras:
+        data = {**data, "cameras": gathered.cameras}
+    elif data.get("inventory") and any(document.problems for document in documents):
+        return None  # the cameras stand where something cannot be read: no need to miss them
+    layers = Layers.of(data)
+    merged = {key: value for key, value in layers.merged().items() if value}
     try:
-        config = MonitorConfig.model_validate(
-            _with_defaults(data), context={"base_dir": path.parent}
+        return MonitorConfig.model_validate(
+            {**data, **merged}, context={"base_dir": base_dir, "groups": list(layers.groups)}
         )
     except ValidationError as exc:
-        _explain(exc, document)
-    if config is None or document.problems:
-        problems = sorted(document.problems, key=lambda problem: problem.line)
-        raise ConfigError("\n".join(problem.render(path.name) for problem in problems))
-    digest = hashlib.sha256(document.text.encode()).hexdigest()[:6]
-    return LoadedConfig(path, digest, config)
+        _explain(exc, layers, documents[0], gathered.homes)
+        return None
+
+
+def _error(documents: Iterable[Document]) -> ConfigError:
+    lines = [
+        problem.render()
+        for document in documents
+        for problem in sorted(document.problems, key=lambda problem: problem.line)
+    ]
+    if len(lines) > _MAX_PROBLEMS_SHOWN:
+        hidden = len(lines) - _MAX_PROBLEMS_SHOWN
+        lines = [*lines[:_MAX_PROBLEMS_SHOWN], f"... and {hidden} problems more"]
+    return ConfigError("\n".join(lines))
+
+
+def _digest(documents: list[Document]) -> str:
+    main, *others = documents
+    digest = hashlib.sha256(main.text.encode())
+    for other in others:
+        digest.update(f"\0{other.name}\0{other.text}".encode())
+    return digest.hexdigest()[:6]
 
 
 @dataclass(frozen=True, slots=True)
 class _Secrets:
-    """Replaces the references in a document; what cannot be resolved becomes a problem."""
+    """Replaces references by what they name, each read once; the others become problems."""
 
-    document: Document
     base_dir: Path
     environ: Mapping[str, str]
+    needed: bool
+    known: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def resolve(self, data: object, at: Location) -> object:
+    def resolve(self, document: Document, data: object, at: Location) -> object:
         if isinstance(data, dict):
-            return {key: self.resolve(value, (*at, key)) for key, value in data.items()}
+            return {k: self.resolve(document, value, (*at, k)) for k, value in data.items()}
         if isinstance(data, list):
-            return [self.resolve(value, (*at, index)) for index, value in enumerate(data)]
+            return [self.resolve(document, value, (*at, i)) for i, value in enumerate(data)]
         if isinstance(data, str) and secrets.is_reference(data):
             try:
-                return secrets.resolve(data, environ=self.environ, base_dir=self.base_dir)
+                return self._value(data)
             except ValueError as exc:
-                self.document.add(at, str(exc))
+                if self.needed:
+                    document.add(at, str(exc))
         return data
 
-
-def _with_defaults(data: dict[Any, Any]) -> dict[Any, Any]:
-    """Return ``data`` with ``defaults`` merged under each camera, key by key."""
-    defaults, cameras = data.get("defaults"), data.get("cameras")
-    if not isinstance(defaults, dict) or not isinstance(cameras, dict):
-        return data
-    merged = {
-        name: _merge(defaults, camera) if isinstance(camera, dict) else camera
-        for name, camera in cameras.items()
-    }
-    return {**data, "cameras": merged}
+    def _value(self, reference: str) -> str:
+        if reference not in self.known:
+            self.known[reference] = secrets.resolve(
+                reference, environ=self.environ, base_dir=self.base_dir
+            )
+        return self.known[reference]
 
 
-def _merge(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
-    result = {**under, **over}
-    for key in under.keys() & over.keys():
-        if isinstance(under[key], dict) and isinstance(over[key], dict):
-            result[key] = _merge(under[key], over[key])
-    return result
-
-
-def _explain(exc: ValidationError, document: Document) -> None:
+def _explain(
+    exc: ValidationError, layers: Layers, main: Document, homes: Mapping[str, Document]
+) -> None:
+    """Note every error in the document, and at the layer, where its value stands."""
+    told: set[tuple[Location, str]] = set()
     for error in exc.errors(include_url=False, include_input=False):
         location = tuple(part for part in error["loc"] if part != "[key]")
-        in_camera = location[:1] == ("cameras",) and location not in document.lines
-        if in_camera and ("defaults", *location[2:]) in document.lines:
-            continue  # reported once, where it is written: under 'defaults'
-        document.add(location, _text(error))
+        text = _text(error)
+        origin = layers.origin(location)
+        # Layers come in their order: what a group has wrong, its cameras only repeat.
+        if not told.isdisjoint((place, text) for place in layers.inherited_from(location)):
+            continue
+        if (origin, text) in told:
+            continue
+        told.add((origin, text))
+        in_camera = len(origin) > 1 and origin[0] == "cameras"
+        home = homes.get(str(origin[1]), main) if in_camera else main
+        home.add(origin, text)
 
 
 def _text(error: ErrorDetails) -> str:
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            close = difflib.get_close_matches(str(error["loc"][-1]), _all_keys(), n=1)
-            return "unknown key" + (f"; did you mean {close[0]!r}?" if close else "")
-        case "missing":
-            return "is missing; it has no default"
-        case "string_pattern_mismatch":
-            return f"must match {context['pattern']}; use lower case, as in 'bridge-2'"
-        case "model_type" | "dict_type":
-            return "must be a mapping: indent its keys below it"
-        case "string_type":
-            return "must be text; put quotes around the value"
-        case _:
-            return error["msg"].removeprefix("Value error, ")
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(str(error["loc"][-1]))
+    if kind == "string_pattern_mismatch":
+        return f"must match {context['pattern']}; use lower case, as in 'bridge-2'"
+    return _PLAIN_TEXTS.get(kind, error["msg"].removeprefix("Value error, "))
 
 
-def _all_keys() -> set[str]:
+def _unknown_key(key: str) -> str:
+    if key in _all_keys():
+        return "does not belong here"
+    close = difflib.get_close_matches(key, _all_keys(), n=1)
+    return "unknown key" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+@functools.cache
+def _all_keys() -> frozenset[str]:
     schema = MonitorConfig.model_json_schema()
     sections = [schema, *schema.get("$defs", {}).values()]
-    return {key for section in sections for key in section.get("properties", {})}
+    return frozenset(key for section in sections for key in section.get("properties", {}))

@@ -8,15 +8,14 @@ Models are pure: checking a file touches neither the network nor the cameras.
 
 from __future__ import annotations
 
+import difflib
 import itertools
-import re
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -28,38 +27,17 @@ from pydantic import (
 from shapely.geometry import Polygon
 from shapely.validation import explain_validity
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+from lsm_monitor.config.base import NAME as _NAME
+from lsm_monitor.config.base import FilePath, Fraction, Period, Seconds, Section
+from lsm_monitor.config.base import beside_the_file as _beside_the_file
+from lsm_monitor.config.delivery import CapConfig, StoreConfig
+from lsm_monitor.config.watching import CaptureConfig, WatchSettings
+from lsm_monitor.errors import ConfigError
+
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
-SOURCE_SCHEMES = ("rtsp", "rtsps")
-
-
-def _duration_s(value: object) -> object:
-    """Return "1.5m" as 90.0; anything but a string is left to pydantic."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value)
-    if match is None:
-        msg = f"{value!r} is not a duration; write seconds (90) or a unit ('90s', '5m', '1h')"
-        raise ValueError(msg)
-    return float(match[1]) * _UNIT_S[match[2]]
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Return ``path`` as seen from the configuration file: a service runs elsewhere."""
-    return Path((info.context or {}).get("base_dir", Path())) / path
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
+SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
+DEVICE_PREFIX = "v4l2:"
 Point = tuple[float, float]
-
-
-class Section(BaseModel):
-    """Base of every section: immutable and strict about keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LevelConfig(Section):
@@ -128,7 +106,7 @@ class ZoneConfig(Section):
         return points
 
 
-class CameraDefaults(Section):
+class CameraDefaults(WatchSettings):
     """What every camera has unless it says otherwise; ``defaults`` in the file."""
 
     interval_s: Seconds = Field(default=10.0, description="Time between two judged pictures.")
@@ -138,6 +116,19 @@ class CameraDefaults(Section):
         "cameras whose key frames are further apart than 'interval_s'.",
     )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP transport.")
+    tls_verify: bool = Field(
+        default=False,
+        description="Check the certificate of rtsps:// and https:// cameras; off, because most "
+        "cameras sign their own.",
+    )
+    tls_ca_file: FilePath | None = Field(
+        default=None, description="Own authority of cameras; needs 'tls_verify: true'."
+    )
+    hwaccel: Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"] = Field(
+        default="none",
+        description="Decode on this device; falls back to software and says why. Does not pay "
+        "with 'decode: keyframes'.",
+    )
     open_timeout_s: Seconds = Field(default=10.0, description="Longest wait for an answer.")
     read_timeout_s: Seconds = Field(default=10.0, description="A longer silence is a stall.")
     backoff_max_s: Seconds = Field(
@@ -176,11 +167,29 @@ class CameraDefaults(Section):
 
     @model_validator(mode="after")
     def _sees_before_it_is_stale(self) -> Self:
-        if self.stale_after_s < 2 * self.interval_s:
+        key = "idle_interval_s" if self.mode == "triggered" else "interval_s"
+        slowest_s: float = getattr(self, key)
+        if self.stale_after_s < 2 * slowest_s:
             msg = (
-                f"'stale_after_s' ({self.stale_after_s:g}) must be at least twice 'interval_s' "
-                f"({self.interval_s:g}), or the camera would be unknown between two pictures; "
-                f"try stale_after_s: {3 * self.interval_s:g}"
+                f"'stale_after_s' ({self.stale_after_s:g}) must be at least twice '{key}' "
+                f"({slowest_s:g}), or the camera would be unknown between two pictures; "
+                f"try stale_after_s: {3 * slowest_s:g}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _intervals_are_in_order(self) -> Self:
+        if self.fast_interval_s is not None and self.fast_interval_s > self.interval_s:
+            msg = (
+                f"'fast_interval_s' ({self.fast_interval_s:g}) must not exceed 'interval_s' "
+                f"({self.interval_s:g})"
+            )
+            raise ValueError(msg)
+        if self.mode == "triggered" and self.idle_interval_s < self.interval_s:
+            msg = (
+                f"'idle_interval_s' ({self.idle_interval_s:g}) must not be below 'interval_s' "
+                f"({self.interval_s:g}): a camera rests between two showers"
             )
             raise ValueError(msg)
         return self
@@ -190,21 +199,35 @@ class CameraConfig(CameraDefaults):
     """One camera: where its video comes from, how it is judged, and where water matters."""
 
     url: str = Field(
-        description="rtsp:// or rtsps:// address, or the path of a video file or "
-        "of a folder that receives pictures."
+        description="rtsp://, rtsps://, http:// or https:// address, v4l2:/dev/video0, or the "
+        "path of a video file or of a folder that receives pictures."
+    )
+    evidence_url: str | None = Field(
+        default=None,
+        description="The camera's main stream, when 'url' is its substream: pictures kept as "
+        "evidence come from here. Same user and password.",
+    )
+    source: Literal["auto", "snapshot", "mjpeg", "hls"] = Field(
+        default="auto",
+        description="What an http(s):// address gives; 'auto' goes by its content type.",
     )
     username: str | None = Field(default=None, description="User at the camera.")
     password: SecretStr | None = Field(
         default=None, description="Password at the camera: ${env:..}, ${file:..}, ${cred:..}."
     )
     enabled: bool = True
+    group: Annotated[str, Field(pattern=_NAME)] | None = Field(
+        default=None, description="Takes what it does not say itself from this group."
+    )
     zones: dict[Annotated[str, Field(pattern=_NAME)], ZoneConfig] = Field(
         default={}, description="Empty: one zone 'full' that is the whole picture."
     )
 
-    @field_validator("url")
+    @field_validator("url", "evidence_url")
     @classmethod
-    def _url_is_usable(cls, url: str, info: ValidationInfo) -> str:
+    def _url_is_usable(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None or url.startswith(DEVICE_PREFIX):
+            return url
         if "://" not in url:
             if not url.strip():
                 msg = "is empty; write an rtsp:// address or a path"
@@ -226,6 +249,17 @@ class CameraConfig(CameraDefaults):
             raise ValueError(msg)
         return url
 
+    @field_validator("group")
+    @classmethod
+    def _group_exists(cls, group: str | None, info: ValidationInfo) -> str | None:
+        known = (info.context or {}).get("groups")  # None: a camera without its file
+        if group is not None and known is not None and group not in known:
+            close = difflib.get_close_matches(group, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "add it under 'groups'"
+            msg = f"there is no group {group!r}; {hint}"
+            raise ValueError(msg)
+        return group
+
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
         if self.password is not None and self.username is None:
@@ -233,10 +267,31 @@ class CameraConfig(CameraDefaults):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _authority_is_used(self) -> Self:
+        if self.tls_ca_file is not None and not self.tls_verify:
+            msg = "'tls_ca_file' is set, but nothing is checked; add tls_verify: true"
+            raise ValueError(msg)
+        return self
+
     @property
     def is_network(self) -> bool:
         """Whether ``url`` is an address and not a path."""
         return "://" in self.url
+
+
+class GroupConfig(CameraDefaults):
+    """What the cameras of one group have unless they say otherwise."""
+
+    username: str | None = Field(default=None, description="User at the cameras.")
+    password: SecretStr | None = Field(
+        default=None, description="Password at the cameras; a reference, as in a camera."
+    )
+    trigger: Annotated[str, Field(pattern=_NAME)] | None = Field(
+        default=None,
+        description="Name in the topic 'context/<name>/set'; 'on' there moves the group to "
+        "'fast_interval_s', 'off' moves it back.",
+    )
 
 
 class DiscoveryConfig(Section):
@@ -289,6 +344,11 @@ class MqttConfig(Section):
     heartbeat_s: Seconds = Field(
         default=60.0, description="Retained states are repeated this often."
     )
+    event_expiry_s: Period | None = Field(
+        default=None,
+        description="Age at which messages of a closed episode that the broker never took "
+        "become dead letters. Default: never.",
+    )
     commands: bool = Field(
         default=True, description="Obey commands and take feedback from the broker."
     )
@@ -327,8 +387,31 @@ class ModelConfig(Section):
 
     @field_validator("bundle")
     @classmethod
-    def _path_is_beside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
+    def _path_isbeside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
         return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
+
+
+class HttpConfig(Section):
+    """The port for health checks, Prometheus and ``lsm-monitor status``."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", description="Loopback address to listen on.")
+    port: int = Field(default=9109, ge=0, le=65535, description="0: any that is free.")
+
+    @field_validator("host")
+    @classmethod
+    def _is_loopback(cls, host: str) -> str:
+        try:
+            is_loopback = ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            msg = (
+                f"{host!r} is not a loopback address: there is no login and no TLS yet; write "
+                "127.0.0.1 or ::1, and put a proxy with both in front of it"
+            )
+            raise ValueError(msg)
+        return host
 
 
 class LoggingConfig(Section):
@@ -338,8 +421,16 @@ class LoggingConfig(Section):
     format: Literal["logfmt", "json"] = "logfmt"
 
 
+def _cameras_or_inventory(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema, too, that the cameras may all stand in an inventory."""
+    schema["required"].remove("cameras")
+    schema["anyOf"] = [{"required": ["cameras"]}, {"required": ["inventory"]}]
+
+
 class MonitorConfig(Section):
     """One configuration file."""
+
+    model_config = ConfigDict(json_schema_extra=_cameras_or_inventory)
 
     version: Literal[1] = Field(description="Version of this file format.")
     site: Annotated[str, Field(pattern=_NAME)] = Field(
@@ -350,10 +441,53 @@ class MonitorConfig(Section):
         description="Where the outbox lives. Default: $STATE_DIRECTORY (systemd), for root "
         "/var/lib/lsm-monitor, else ~/.local/state/lsm-monitor.",
     )
-    mqtt: MqttConfig
-    model: ModelConfig = ModelConfig()
-    logging: LoggingConfig = LoggingConfig()
-    defaults: CameraDefaults = CameraDefaults()
-    cameras: dict[Annotated[str, Field(pattern=_NAME)], CameraConfig] = Field(
-        description="Every camera, by its id.", min_length=1
+    reload_on_change: bool = Field(
+        default=True,
+        description="Take over a change of this file, or of the inventory, as soon as it is "
+        "saved and has no problem. SIGHUP does so in any case.",
     )
+    mqtt: MqttConfig
+    store: StoreConfig = StoreConfig()
+    cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
+    model: ModelConfig = ModelConfig()
+    http: HttpConfig = HttpConfig()
+    logging: LoggingConfig = LoggingConfig()
+    capture: CaptureConfig = CaptureConfig()
+    defaults: CameraDefaults = CameraDefaults()
+    groups: dict[Annotated[str, Field(pattern=_NAME)], GroupConfig] = Field(
+        default={}, description="Settings that some cameras share: over 'defaults'."
+    )
+    inventory: tuple[FilePath, ...] = Field(
+        default=(),
+        description="More cameras: CSV files, YAML files with 'cameras', folders of both.",
+    )
+    cameras: dict[Annotated[str, Field(pattern=_NAME)], CameraConfig] = Field(
+        description="Every camera, by its id; may be left out beside an inventory.",
+        min_length=1,
+    )
+
+    @model_validator(mode="after")
+    def _areas_are_of_cameras(self) -> Self:
+        for name in self.cap.areas if self.cap else ():
+            if name not in self.cameras:
+                msg = f"cap.areas: there is no camera {name!r}; cameras: {sorted(self.cameras)}"
+                raise ValueError(msg)
+        return self
+
+    def camera(self, name: str) -> CameraConfig:
+        """Return the camera called ``name``.
+
+        Raises:
+            ConfigError: There is none; the text names those that may be meant.
+        """
+        if name in self.cameras:
+            return self.cameras[name]
+        close = difflib.get_close_matches(name, self.cameras, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see: lsm-monitor cameras ls"
+        msg = f"there is no camera {name!r}; {hint}"
+        raise ConfigError(msg)
+
+    def trigger_of(self, camera: CameraConfig) -> str | None:
+        """Return the trigger that moves ``camera`` to its fast interval, if there is one."""
+        group = self.groups.get(camera.group or "")
+        return None if group is None else group.trigger

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import secrets
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lsm_monitor.demo.clip import AccessUnit
@@ -43,7 +44,7 @@ class RtspConnection:
         self._writer = writer
         self._session_id = secrets.token_hex(8)
         self._channel: int | None = None
-        self._counter = RtpCounter(ssrc=secrets.randbits(32), sequence=secrets.randbits(16))
+        self.counter = RtpCounter(ssrc=secrets.randbits(32), sequence=secrets.randbits(16))
         self._clock_base_ticks = secrets.randbits(32)
         self._player: asyncio.Task[None] | None = None
         self._methods = {
@@ -85,12 +86,20 @@ class RtspConnection:
         method = self._methods.get(request.method)
         return Response(501) if method is None else method(request)
 
+    def description(self) -> bytes:
+        """Return the SDP of the stream."""
+        return sdp(self._server.clip)
+
+    def packets(self, unit: AccessUnit, timestamp_ticks: int) -> Iterator[bytes]:
+        """Yield the RTP packets of one picture."""
+        return packetize(unit.nal_units, timestamp_ticks=timestamp_ticks, counter=self.counter)
+
     def _describe(self, _: Request) -> Response:
         headers = {
             "Content-Type": "application/sdp",
             "Content-Base": f"{self._server.url}/",
         }
-        return Response(200, headers, sdp(self._server.clip))
+        return Response(200, headers, self.description())
 
     def _set_up(self, request: Request) -> Response:
         transport = request.headers.get("transport", "")
@@ -167,9 +176,7 @@ class RtspConnection:
         """
         assert self._channel is not None  # noqa: S101 - PLAY is refused before SETUP
         timestamp_ticks = self._clock_base_ticks + pts_ticks
-        for packet in packetize(
-            unit.nal_units, timestamp_ticks=timestamp_ticks, counter=self._counter
-        ):
+        for packet in self.packets(unit, timestamp_ticks):
             self._writer.write(interleave(packet, self._channel))
         async with asyncio.timeout(_SEND_TIMEOUT_S):
             await self._writer.drain()

@@ -15,6 +15,8 @@ import bisect
 import logging
 import secrets
 import socket
+import ssl
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -39,6 +41,7 @@ class RtspServer:
         path: Path of the stream.
         login: Who is let in; ``None`` for everyone.
         pace: Speed, as a multiple of real time. Timestamps are not affected.
+        certificate: PEM files of the certificate and its key: then it speaks RTSPS.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class RtspServer:
         path: str = "/street",
         login: Login | None = None,
         pace: float = 1.0,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.clip = clip
         self.login = login
@@ -57,6 +61,10 @@ class RtspServer:
         self._path = path
         self._port = port
         self._key_indices = [i for i, unit in enumerate(clip.access_units) if unit.is_key]
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*certificate)
         self._thread: LoopThread | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._started_s: float | None = None
@@ -64,7 +72,8 @@ class RtspServer:
     @property
     def url(self) -> str:
         """Address of the stream, without credentials; its port is known after ``start``."""
-        return f"rtsp://127.0.0.1:{self._port}{self._path}"
+        scheme = "rtsp" if self._tls is None else "rtsps"
+        return f"{scheme}://127.0.0.1:{self._port}{self._path}"
 
     def start(self) -> None:
         """Listen; returns when clients can connect.
@@ -72,18 +81,16 @@ class RtspServer:
         Raises:
             OSError: The port is taken.
         """
-        listener = socket.create_server(("127.0.0.1", self._port))
-        self._port = listener.getsockname()[1]
-        self._started_s = None
+        listener = self.bind()
         self._thread = LoopThread(f"rtsp-server[{self._port}]")
         self._thread.start()
-        self._thread.call(self._listen(listener), timeout_s=_CALL_TIMEOUT_S)
+        self._thread.call(self.listen(listener), timeout_s=_CALL_TIMEOUT_S)
 
     def stop(self) -> None:
         """Hang up on every client, close the port and end the thread; idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.call(self._close(), timeout_s=_CALL_TIMEOUT_S)
+            thread.call(self.close(), timeout_s=_CALL_TIMEOUT_S)
             thread.stop()
 
     def __enter__(self) -> Self:
@@ -123,10 +130,35 @@ class RtspServer:
         """Return what talks to one client; called on the server's loop."""
         return RtspConnection(self, reader, writer)
 
-    async def _listen(self, listener: socket.socket) -> None:
+    def bind(self) -> socket.socket:
+        """Return the port's socket; ``url`` is known from now on.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        self._started_s = None
+        return listener
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve on the running loop; ``start`` does it on a thread of its own."""
         self._server = await asyncio.start_server(
-            self._accept, sock=listener, limit=_MAX_HEAD_BYTES
+            self._accept, sock=listener, limit=_MAX_HEAD_BYTES, ssl=self._tls
         )
+
+    async def hang_up(self) -> None:
+        """End every connection; the port stays open."""
+        if tasks := list(self._connections):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """End every connection and close the port."""
+        self._server.close()
+        await self.hang_up()
+        await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= MAX_CONNECTIONS:
@@ -137,11 +169,3 @@ class RtspServer:
         task = asyncio.get_running_loop().create_task(connection.run(), name="rtsp-connection")
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
-
-    async def _close(self) -> None:
-        self._server.close()
-        if tasks := list(self._connections):
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        await self._server.wait_closed()

@@ -18,6 +18,7 @@ TRACK = "track0"
 _REQUEST_LINE = re.compile(r"([A-Z_]{1,20}) (\S{1,512}) RTSP/1\.0")
 _PARAMETER = re.compile(r'(\w+)="?([^",]*)"?')
 _PHRASES = {
+    453: "Not Enough Bandwidth",
     454: "Session Not Found",
     455: "Method Not Valid in This State",
     461: "Unsupported Transport",

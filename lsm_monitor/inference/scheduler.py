@@ -1,8 +1,10 @@
 """Which frames are looked at next: one per camera in turn, none that is out of date.
 
-With more cameras than the machine can carry every camera is looked at less often, but none is
-starved: whoever was served goes to the end of the line. Frames that waited too long are
-thrown away and counted, because an old picture of a rising flood is worse than none.
+Of each camera only the newest frame waits: a live monitor must show the present, so a full
+queue would be worse than a lost frame. With more cameras than the machine can carry every
+camera is looked at less often, but none is starved: whoever was served goes to the end of the
+line. Frames that waited too long are thrown away and counted, because an old picture of a
+rising flood is worse than none.
 
 A batch fills by itself while the model is busy. Waiting for more pays only where a full batch
 costs hardly more than one frame: on a GPU, and on no CPU that was measured.
@@ -11,8 +13,6 @@ costs hardly more than one frame: on a GPU, and on no CPU that was measured.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
@@ -20,38 +20,62 @@ from lsm_monitor.types import CameraId, Frame
 
 
 class FrameScheduler:
-    """Takes frames from the cameras' mailboxes; one thread takes.
+    """Where frames wait for the model. One thread takes; anybody may put, watch and forget.
+
+    Attributes:
+        lost: Frames that were replaced or became too old, since the start.
 
     Args:
-        mailboxes: For each camera, a function that returns its newest frame, or ``None``,
-            and never blocks.
-        arrived: Set by whoever puts a frame into a mailbox.
-        max_age_s: For each camera, the age from which a frame is dropped.
         max_batch: Most frames of one batch.
         batch_deadline_s: How long the first frame of a batch waits for others; 0 not at all.
         metrics: Counts drops.
         clock: Monotonic time of the stamps.
+        arrived: Set when there is a frame; for tests.
     """
 
     def __init__(
         self,
-        mailboxes: Mapping[CameraId, Callable[[], Frame | None]],
         *,
-        arrived: threading.Event,
-        max_age_s: Mapping[CameraId, float],
         max_batch: int,
         batch_deadline_s: float = 0.0,
         metrics: Metrics,
         clock: Clock,
+        arrived: threading.Event | None = None,
     ) -> None:
-        self._mailboxes = dict(mailboxes)
-        self._turn = deque(mailboxes)
-        self._arrived = arrived
-        self._max_age_s = dict(max_age_s)
         self._max_batch = max_batch
         self._batch_deadline_s = batch_deadline_s
         self._metrics = metrics
         self._clock = clock
+        self._arrived = arrived or threading.Event()
+        self._lock = threading.Lock()
+        self.lost = 0
+        # In the order of their turn: the longest unserved first.
+        self._max_age_s: dict[CameraId, float] = {}
+        self._waiting: dict[CameraId, Frame] = {}
+
+    def watch(self, camera_id: CameraId, *, max_age_s: float) -> None:
+        """Expect frames of a camera, and drop those older than ``max_age_s``."""
+        with self._lock:
+            self._max_age_s[camera_id] = max_age_s
+
+    def forget(self, camera_id: CameraId) -> None:
+        """Expect no more frames of a camera; one that waits is dropped."""
+        with self._lock:
+            self._max_age_s.pop(camera_id, None)
+            self._waiting.pop(camera_id, None)
+
+    def put(self, frame: Frame) -> None:
+        """Offer a frame; never blocks. Replacing one that nobody took is counted."""
+        camera_id = frame.stamp.camera_id
+        with self._lock:
+            if camera_id not in self._max_age_s:
+                return
+            replaced = camera_id in self._waiting
+            self._waiting[camera_id] = frame
+        if replaced:
+            self.lost += 1
+            self._metrics.frames.labels(camera_id, "dropped").inc()
+        self._arrived.set()
 
     def take_batch(self, timeout_s: float) -> list[Frame]:
         """Return the waiting frames of up to ``max_batch`` cameras, longest unserved first.
@@ -74,23 +98,23 @@ class FrameScheduler:
         self._arrived.wait(timeout_s)
         # Cleared before looking: a frame that arrives during the look sets it again.
         self._arrived.clear()
-        frames: list[Frame] = []
-        for camera_id in tuple(self._turn):
-            frame = self._mailboxes[camera_id]()
-            if frame is None:
-                continue
-            self._turn.remove(camera_id)
-            self._turn.append(camera_id)
-            if self._is_fresh(frame):
-                frames.append(frame)
-            if len(frames) == limit:
-                self._arrived.set()  # others may still wait
-                break
-        return frames
+        with self._lock:
+            turn = [camera_id for camera_id in self._max_age_s if camera_id in self._waiting]
+            taken = [self._waiting.pop(camera_id) for camera_id in turn]
+            fresh = [frame for frame in taken if self._is_fresh(frame)]
+            for frame in fresh[:limit]:  # to the end of the line
+                camera_id = frame.stamp.camera_id
+                self._max_age_s[camera_id] = self._max_age_s.pop(camera_id)
+            for frame in fresh[limit:]:
+                self._waiting[frame.stamp.camera_id] = frame
+        if len(fresh) > limit:
+            self._arrived.set()
+        return fresh[:limit]
 
     def _is_fresh(self, frame: Frame) -> bool:
         age_s = self._clock.monotonic_s() - frame.stamp.decoded_mono_s
         if age_s <= self._max_age_s[frame.stamp.camera_id]:
             return True
+        self.lost += 1
         self._metrics.frames.labels(frame.stamp.camera_id, "stale").inc()
         return False

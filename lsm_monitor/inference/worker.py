@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lsm_monitor.clock import Clock
+from lsm_monitor.inference.governor import LoadGovernor
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import Frame, WaterMask
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_S = 0.5
 """Longest wait for a frame: how often time alone may change a state (``unknown``)."""
+_LOAD_WINDOW_S = 10.0
 
 
 class MaskMaker(Protocol):
@@ -40,6 +42,8 @@ class InferenceWorker:
         segmenter: Makes masks.
         on_mask: Receives each mask, in this thread.
         on_tick: Called after each batch and at least every half second, in this thread.
+        on_stretch: Told how much longer than configured the cameras' intervals must be, when
+            that changes; in this thread.
         metrics: Counts frames and times batches.
         clock: Monotonic time.
     """
@@ -51,6 +55,7 @@ class InferenceWorker:
         segmenter: MaskMaker,
         on_mask: Callable[[WaterMask], None],
         on_tick: Callable[[], None],
+        on_stretch: Callable[[float], None] = lambda _: None,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -58,16 +63,41 @@ class InferenceWorker:
         self._segmenter = segmenter
         self._on_mask = on_mask
         self._on_tick = on_tick
+        self._on_stretch = on_stretch
+        self._governor = LoadGovernor()
         self._metrics = metrics
         self._clock = clock
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; the wait for frames bounds how long that takes."""
+        self._begin_window()
         while not stop.is_set():
             frames = self._scheduler.take_batch(_TICK_S)
             if frames:
+                began_s = self._clock.monotonic_s()
                 self._judge(frames)
+                self._judged += len(frames)
+                self._busy_s += self._clock.monotonic_s() - began_s
             self._on_tick()
+            if self._clock.monotonic_s() - self._window_began_s >= _LOAD_WINDOW_S:
+                self._govern()
+
+    def _begin_window(self) -> None:
+        self._window_began_s = self._clock.monotonic_s()
+        self._busy_s, self._judged, self._lost_before = 0.0, 0, self._scheduler.lost
+
+    def _govern(self) -> None:
+        """Adapt the cameras' intervals to what the last window has shown."""
+        before = self._governor.stretch
+        after = self._governor.update(
+            judged=self._judged,
+            lost=self._scheduler.lost - self._lost_before,
+            busy_fraction=self._busy_s / (self._clock.monotonic_s() - self._window_began_s),
+        )
+        if after != before:
+            self._metrics.interval_stretch.set(after)
+            self._on_stretch(after)
+        self._begin_window()
 
     def _judge(self, frames: list[Frame]) -> None:
         masks = self._segment(frames)

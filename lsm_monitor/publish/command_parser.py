@@ -12,11 +12,11 @@ import json
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, cast, get_args
 from uuid import UUID
 
+from lsm_monitor.config.watching import Mode
 from lsm_monitor.publish.commands import (
-    CameraMode,
     Command,
     Known,
     Reload,
@@ -92,8 +92,8 @@ def _enabled(asked: _Asked) -> SetEnabled:
 
 
 def _mode(asked: _Asked) -> SetMode:
-    camera_id = asked.camera(asked.name)
-    return SetMode(camera_id, CameraMode(_one_of(asked.body, frozenset(CameraMode))))
+    mode = _one_of(asked.body, frozenset(get_args(Mode)))
+    return SetMode(asked.camera(asked.name), cast("Mode", mode))  # one of its values
 
 
 def _profile(asked: _Asked) -> SetProfile:

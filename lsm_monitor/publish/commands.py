@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from lsm_monitor.config.watching import Mode
 from lsm_monitor.types import CameraId, Feedback
-
-
-class CameraMode(StrEnum):
-    """How a camera is looked at. Values are part of the MQTT contract."""
-
-    CONTINUOUS = "continuous"
-    PATROL = "patrol"
-    TRIGGERED = "triggered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,7 @@ class SetMode:
     """Look at a camera in another way."""
 
     camera_id: CameraId
-    mode: CameraMode
+    mode: Mode
 
 
 @dataclass(frozen=True, slots=True)

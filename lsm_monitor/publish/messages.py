@@ -6,9 +6,13 @@ that somebody may act on, QoS 0 for statistics.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from lsm_monitor.config.delivery import CapConfig
+from lsm_monitor.publish.cap import cap_alert
 from lsm_monitor.publish.payloads import (
     Provenance,
     event_payload,
@@ -37,14 +41,21 @@ class Messages:
     Args:
         topics: Where they go.
         provenance: Who sends them.
+        cap: How to tell every event in CAP, too; ``None``: not at all.
         state_expires_s: How long a state counts if it is not repeated, in seconds: the level
-            that a dead daemon has left must not live on. ``None``: for ever.
+             that a dead daemon has left must not live on. ``None``: for ever.
     """
 
     def __init__(
-        self, topics: Topics, provenance: Provenance, *, state_expires_s: float | None = None
+        self,
+        topics: Topics,
+        provenance: Provenance,
+        cap: CapConfig | None = None,
+        *,
+        state_expires_s: float | None = None,
     ) -> None:
         self._topics = topics
+        self._cap = cap
         self._provenance = provenance
         self._site = provenance.site
         self._state_expires_s = state_expires_s
@@ -53,10 +64,27 @@ class Messages:
         """Return birth or last will: whether the daemon runs."""
         return _retained(self._topics.status, _availability(online=online))
 
-    def info(self, *, device: str, started_at: datetime, reason: str) -> OutboundMessage:
-        """Return what runs here; ``reason`` is why it is told, such as ``start``."""
+    def use_config(self, digest: str) -> None:
+        """Name this configuration in every message from now on; thread-safe."""
+        self._provenance = replace(self._provenance, config=digest)
+
+    def info(
+        self, *, device: str, started_at: datetime, reason: str, problem: str | None = None
+    ) -> OutboundMessage:
+        """Return what runs here.
+
+        Args:
+            device: What the model runs on.
+            started_at: When the daemon was started, timezone-aware UTC.
+            reason: Why it is told: ``start`` or ``reload``.
+            problem: Why the newest configuration is not the one in use; ``None`` when it is.
+        """
         payload = info_payload(
-            self._provenance, device=device, started_at=started_at, reason=reason
+            self._provenance,
+            device=device,
+            started_at=started_at,
+            reason=reason,
+            problem=problem,
         )
         return _retained(self._topics.info, payload)
 
@@ -101,23 +129,39 @@ class Messages:
         )
 
     def event(
-        self, event: WaterEvent, *, health: CameraHealth, sent_at: datetime
+        self,
+        event: WaterEvent,
+        *,
+        health: CameraHealth,
+        sent_at: datetime,
+        previous: bytes | None = None,
     ) -> tuple[OutboundMessage, ...]:
-        """Return the event, and its copy that stays while the episode is open.
+        """Return the event, its copy that stays while the episode is open, and its CAP alert.
 
-        Both go through the outbox. After the last event the copy is removed: an empty
+        All go through the outbox. After the last event the copy is removed: an empty
         retained payload deletes it at the broker.
+
+        Args:
+            event: What happened.
+            health: The camera's health at that time.
+            sent_at: When it is written to the outbox.
+            previous: The event before it in the episode, as it was sent.
         """
         payload = event_payload(
             event, health=health, provenance=self._provenance, sent_at=sent_at
         )
         kept = b"" if event.kind is EventKind.CLOSE else payload
-        return (
+        messages = (
             OutboundMessage(
                 self._topics.camera_event(event.state.camera_id), payload, qos=1, retain=False
             ),
             _retained(self._topics.active_event(event.episode.event_id), kept),
         )
+        if self._cap is None:
+            return messages
+        earlier = json.loads(previous) if previous else None
+        alert = cap_alert(json.loads(payload), earlier, self._cap)
+        return (*messages, OutboundMessage(self._topics.cap, alert, qos=1, retain=False))
 
 
 def _retained(topic: str, payload: bytes, *, expires_s: float | None = None) -> OutboundMessage:

@@ -1,256 +1,307 @@
-"""Events on disk until the broker has them.
+"""Events until the broker has them: on disk, and in memory while the disk refuses.
 
 paho keeps unacknowledged messages in memory, where a crash or a power cut loses them. Here
 an event and the episode it belongs to become durable in one transaction before anybody
 sends it; a message is deleted when the broker has acknowledged it. Sent twice is possible,
 lost is not: subscribers tell a repeated event by ``event_id`` and ``seq``.
 
-One SQLite connection behind one lock serves the inference thread, which records, and the
-publisher's threads, which send. Every transaction is written through (``synchronous=FULL``),
-so each method may wait for the disk: never call one on the event loop.
+A disk that is full, read-only or damaged must not silence an alert. An event that cannot be
+written stays in a bounded queue, ``unsaved``, and is sent from there under its id; all that
+follow it take the same way, so the order holds. When the disk is back the queue moves onto it.
+
+One lock serves the inference thread, which records, and the publisher's threads, which send.
+Each method may wait for the disk: never call one on the event loop.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
+import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from lsm_monitor.errors import StoreError
-from lsm_monitor.publish.outbox_file import open_file
-from lsm_monitor.types import (
-    CameraId,
-    Episode,
-    EventKind,
-    OutboundMessage,
-    WaterEvent,
-    WaterLevel,
-    ZoneId,
-)
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.durability import Durability
+from lsm_monitor.publish.open_episodes import OpenEpisodes
+from lsm_monitor.publish.outbox_file import DamagedStoreError, OutboxFile
+from lsm_monitor.publish.outbox_open import NewerStoreError
+from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
+from lsm_monitor.publish.unsaved import Unsaved
+from lsm_monitor.types import Episode, Feedback, OutboundMessage, WaterEvent
 
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """A message that the broker has not acknowledged; ``row_id`` grows with time."""
-
-    row_id: int
-    message: OutboundMessage
+_OPEN_EVERY = timedelta(seconds=10)
+_FORGET_EVERY = timedelta(minutes=1)
 
 
 class Outbox:
-    """The outbox in one file; see :meth:`open`. Thread-safe."""
+    """See :meth:`open`. Thread-safe."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
+    def __init__(
+        self, path: Path, *, now: datetime, limits: StoreLimits, metrics: Metrics
+    ) -> None:
         self._path = path
+        self._limits = limits
+        self._metrics = metrics
         self._lock = threading.Lock()
+        self._file: OutboxFile | None = None
+        self._open = OpenEpisodes()
+        self._unsaved = Unsaved()
+        # Messages that need not be sent any more, but are not yet deleted; with a reason
+        # they become dead letters.
+        self._done: dict[int, str | None] = {}
+        self._now = self._opened_at = self._forgot_at = now
+        self._is_late = False
+        self._durability = Durability(metrics)
+        self._is_closed = False
 
     @classmethod
-    def open(cls, path: Path, *, now: datetime) -> Outbox:
+    def open(
+        cls,
+        path: Path,
+        *,
+        now: datetime,
+        limits: StoreLimits | None = None,
+        metrics: Metrics | None = None,
+    ) -> Outbox:
         """Open the outbox, or make a new one.
 
-        A file that SQLite cannot read is renamed to ``<name>.corrupt-<now>`` and kept: it
-        may hold events that a person can still save.
+        A damaged file is set aside and kept. With a file that cannot be used at all the
+        outbox works in memory, says so, and tries again at every :meth:`settle`.
 
         Args:
             path: The file; its folder is made when it is missing.
             now: Timezone-aware UTC.
+            limits: How much it may hold.
+            metrics: Counts what is dropped, set aside, and not durable.
 
         Raises:
-            StoreError: The file cannot be used; the text says what to do.
+            NewerStoreError: The file is of a later version of this software.
         """
-        return cls(open_file(path, now=now), path)
+        outbox = cls(
+            path, now=now, limits=limits or StoreLimits(), metrics=metrics or Metrics()
+        )
+        outbox._attach(may_be_newer=False)
+        return outbox
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether what is recorded reaches the disk."""
+        return self._durability.holds
 
     def record(
         self, event: WaterEvent, messages: Sequence[OutboundMessage], *, now: datetime
     ) -> None:
-        """Store ``messages`` and the state of the event's episode, both or neither.
+        """Take charge of an event: on return it is on disk, or in memory if the disk refuses.
 
-        An event that is still waiting may be recorded again: that changes nothing.
-
-        Raises:
-            StoreError: The disk refuses; nothing was stored.
+        The first of ``messages`` is the event itself; ``now`` is timezone-aware UTC.
         """
-        episode = event.episode
-        event_id = str(episode.event_id)
-        with self._transaction() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO outbox "
-                "(event_id, seq, topic, payload, qos, retain, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        event_id,
-                        episode.seq,
-                        m.topic,
-                        m.payload,
-                        m.qos,
-                        m.retain,
-                        now.isoformat(),
-                    )
-                    for m in messages
-                ],
-            )
-            if event.kind is EventKind.CLOSE:
-                connection.execute("DELETE FROM episode WHERE event_id = ?", (event_id,))
-                connection.execute("DELETE FROM kept WHERE event_id = ?", (event_id,))
-                return
-            connection.execute(
-                "INSERT OR REPLACE INTO episode VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                _row_of(episode),
-            )
-            connection.executemany(
-                "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
-                [(event_id, m.topic, m.payload, m.qos) for m in messages if m.retain],
-            )
+        with self._held():
+            self._now = now
+            rows = tuple(OutboxRow(self._unsaved.next_id(now), m, now) for m in messages)
+            self._unsaved.append(Entry(event, rows, now))
+            self._open.take_in(event, messages)
+            self._save()
+            self._bound_memory()
+
+    def settle(self, now: datetime) -> list[Episode]:
+        """Move what waits in memory to the disk, if it takes it again; forget what is old.
+
+        Call it every second or so.
+
+        Returns:
+            Episodes found open in a file that could not be read at the start: nobody here
+            knows them, so somebody should close them.
+        """
+        with self._held():
+            self._now = now
+            # Absolute: the wall clock may be set back.
+            if self._file is None and abs(now - self._opened_at) >= _OPEN_EVERY:
+                self._attach()
+            self._save()
+            if abs(now - self._forgot_at) >= _FORGET_EVERY:
+                self._forgot_at = now
+                self._on_file(self._forget_old)
+            return self._reconcile()
 
     def episodes(self) -> list[Episode]:
-        """Return the open episodes.
+        """Return the open episodes."""
+        with self._held():
+            return [known.episode for known in self._open]
 
-        Raises:
-            StoreError: The disk refuses, or the file holds what this version never wrote.
-        """
-        rows = self._read("SELECT * FROM episode ORDER BY camera_id, zone_id")
-        try:
-            return [_episode_of(row) for row in rows]
-        except ValueError as exc:
-            msg = f"outbox {self._path}: an episode is unreadable ({exc}); move the file away"
-            raise StoreError(msg) from exc
+    def newest(self, event_id: UUID) -> bytes | None:
+        """Return the newest event of an open episode as it was sent; ``None`` without one."""
+        with self._held():
+            return self._open.newest(event_id)
 
     def kept(self) -> list[OutboundMessage]:
         """Return the retained messages of open episodes that the broker once had.
 
         Those with newer ones on the way are left out: they would arrive late.
-
-        Raises:
-            StoreError: The disk refuses.
         """
-        rows = self._read(
-            "SELECT topic, payload, qos FROM kept JOIN episode USING (event_id) "
-            "WHERE topic NOT IN (SELECT topic FROM outbox) ORDER BY topic"
-        )
-        return [
-            OutboundMessage(topic, payload, qos, retain=True) for topic, payload, qos in rows
-        ]
+        with self._held():
+            waiting = self._on_file(OutboxFile.retained_topics) or set()
+            waiting |= {row.message.topic for row in self._unsaved_rows()}
+            return [m for m in self._open.retained() if m.topic not in waiting]
 
     def pending(self, limit: int, *, after_id: int = 0) -> list[OutboxRow]:
-        """Return up to ``limit`` messages in the order they were recorded.
-
-        Raises:
-            StoreError: The disk refuses.
-        """
-        rows = self._read(
-            "SELECT id, topic, payload, qos, retain FROM outbox "
-            "WHERE id > ? ORDER BY id LIMIT ?",
-            (after_id, limit),
-        )
-        return [
-            OutboxRow(row_id, OutboundMessage(topic, payload, qos, bool(retain)))
-            for row_id, topic, payload, qos, retain in rows
-        ]
+        """Return up to ``limit`` messages in the order they were recorded."""
+        with self._held():
+            rows = self._on_file(
+                lambda file: file.pending(limit, after_id=after_id, without=self._done)
+            )
+            rows = rows or []
+            rows += [row for row in self._unsaved_rows() if row.row_id > after_id]
+            return rows[:limit]
 
     def delete(self, row_ids: Iterable[int]) -> None:
-        """Forget messages that the broker has acknowledged.
-
-        Raises:
-            StoreError: The disk refuses.
-        """
-        with self._transaction() as connection:
-            connection.executemany(
-                "DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in row_ids]
-            )
+        """Forget messages that the broker has acknowledged."""
+        with self._held():
+            self._done.update(dict.fromkeys(row_ids))
+            self._save()
 
     def set_aside(self, row_id: int, reason: str) -> None:
-        """Keep a message that no broker will take where it does not hold up the others.
+        """Make a dead letter of a message that the broker will not take.
+
+        The messages behind it are free to go. ``lsm-monitor outbox dead`` shows it with the
+        ``reason``, which is a few words for a person; ``retry`` sends it again.
+        """
+        with self._held():
+            self._done[row_id] = reason
+            self._metrics.outbox_dead.labels("refused").inc()
+            logger.error("outbox: message %d is set aside: %s", row_id, reason)
+            self._save()
+
+    def add_feedback(self, feedback: Feedback) -> bool:
+        """Store an operator's verdict; return whether its event is known.
 
         Raises:
-            StoreError: The disk refuses.
+            StoreError: The disk refuses; unlike an alert, a verdict can be given again.
         """
-        with self._transaction() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS dead (id INTEGER PRIMARY KEY, event_id TEXT, "
-                "seq INTEGER, topic TEXT, payload BLOB, qos INTEGER, retain INTEGER, "
-                "created_at TEXT, reason TEXT)"
-            )
-            connection.execute(
-                "INSERT INTO dead SELECT *, ? FROM outbox WHERE id = ?", (reason, row_id)
-            )
-            connection.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
+        with self._held():
+            if self._file is None:
+                msg = f"outbox {self._path}: not available; give the verdict again later"
+                raise StoreError(msg)
+            return self._file.add_feedback(feedback)
 
     def count(self) -> int:
-        """Return the number of waiting messages.
-
-        Raises:
-            StoreError: The disk refuses.
-        """
-        ((count,),) = self._read("SELECT count(*) FROM outbox")
-        return int(count)
+        """Return the number of waiting messages."""
+        with self._held():
+            unsaved = {row.row_id for row in self._unsaved.rows()}
+            on_disk = self._on_file(OutboxFile.count) or 0
+            done = self._done.keys()
+            return max(0, on_disk - len(done - unsaved)) + len(unsaved - done)
 
     def oldest_at(self) -> datetime | None:
-        """Return when the oldest waiting message was recorded, UTC; ``None`` without one.
-
-        Raises:
-            StoreError: The disk refuses.
-        """
-        rows = self._read("SELECT created_at FROM outbox ORDER BY id LIMIT 1")
-        return datetime.fromisoformat(rows[0][0]).astimezone(UTC) if rows else None
+        """Return when the oldest waiting message was recorded, UTC; ``None`` without one."""
+        rows = self.pending(1)
+        return rows[0].recorded_at if rows else None
 
     def close(self) -> None:
-        """Close the file; the outbox cannot be used afterwards."""
+        """Save what can be saved and close the file; the outbox cannot be used afterwards."""
         with self._lock:
-            self._connection.close()
+            if self._is_closed:
+                return
+            self._save()
+            if self._unsaved:
+                logger.error("outbox: %d events never reached the disk", len(self._unsaved))
+            self._is_closed = True
+            if self._file is not None:
+                self._file.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _held(self) -> Iterator[None]:
         with self._lock:
-            try:
-                # Commits at the end, and rolls back when anything is raised.
-                with self._connection:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    yield self._connection
-            except sqlite3.Error as exc:
-                raise self._refused(exc) from exc
+            if self._is_closed:
+                msg = f"outbox {self._path} is closed"
+                raise StoreError(msg)
+            yield
 
-    def _read(self, query: str, values: tuple[int, ...] = ()) -> list[tuple]:  # type: ignore[type-arg]  # a row is what the query says
-        with self._lock:
-            try:
-                return self._connection.execute(query, values).fetchall()
-            except sqlite3.Error as exc:
-                raise self._refused(exc) from exc
+    # Everything below is called with the lock held.
 
-    def _refused(self, exc: sqlite3.Error) -> StoreError:
-        return StoreError(
-            f"outbox {self._path}: {exc}; check that the disk is neither full nor read-only"
-        )
+    def _unsaved_rows(self) -> list[OutboxRow]:
+        return [row for row in self._unsaved.rows() if row.row_id not in self._done]
 
+    def _save(self) -> None:
+        """Write what waits in memory, oldest first, up to the first that the disk refuses."""
+        if self._unsaved or self._done:
+            self._on_file(self._save_to)
+        self._metrics.outbox_unsaved.set(len(self._unsaved))
 
-def _row_of(episode: Episode) -> tuple[str | int | float, ...]:
-    return (
-        episode.camera_id,
-        episode.zone_id,
-        str(episode.event_id),
-        episode.seq,
-        episode.level.value,
-        episode.is_stale,
-        episode.opened_at.isoformat(),
-        episode.peak_fraction,
-    )
+    def _save_to(self, file: OutboxFile) -> None:
+        while self._unsaved:
+            dropped = file.write(self._unsaved.first(), without=self._done, limits=self._limits)
+            self._metrics.outbox_dropped.labels("size").inc(dropped)
+            self._unsaved.drop_first()
+        if self._done:
+            file.finish(self._done, now=self._now)
+            self._done.clear()
+        self._durability.accepted()
 
+    def _bound_memory(self) -> None:
+        rows = self._unsaved.give_up_one(self._done.keys())
+        unsent = [row for row in rows if row.row_id not in self._done]
+        for row in rows:
+            self._done.pop(row.row_id, None)
+        self._metrics.outbox_dropped.labels("memory").inc(len(unsent))
 
-def _episode_of(row: tuple[str, str, str, int, str, int, str, float]) -> Episode:
-    camera_id, zone_id, event_id, seq, level, is_stale, opened_at, peak_fraction = row
-    return Episode(
-        event_id=UUID(event_id),
-        camera_id=CameraId(camera_id),
-        zone_id=ZoneId(zone_id),
-        seq=seq,
-        level=WaterLevel(level),
-        is_stale=bool(is_stale),
-        opened_at=datetime.fromisoformat(opened_at),
-        peak_fraction=peak_fraction,
-    )
+    def _forget_old(self, file: OutboxFile) -> None:
+        expired = file.forget_old(self._limits, now=self._now)
+        self._metrics.outbox_dead.labels("expired").inc(expired)
+
+    def _attach(self, *, may_be_newer: bool = True) -> None:
+        """Open the file if it lets us, and take from it what is not known better here."""
+        self._opened_at = self._now
+        try:
+            self._file = OutboxFile.open(self._path, now=self._now)
+        except StoreError as exc:
+            if isinstance(exc, NewerStoreError) and not may_be_newer:
+                raise
+            self._durability.refused(exc)
+            return
+        self._unsaved.begin_after(self._on_file(OutboxFile.last_id) or 0, self._now)
+        self._is_late = not self._durability.holds
+        if not self._is_late:
+            self._adopt(self._on_file(OutboxFile.episodes) or [])
+
+    def _adopt(self, found: Iterable[tuple[Episode, list[OutboundMessage]]]) -> None:
+        for episode, retained in found:
+            self._open.adopt(episode, retained)
+
+    def _reconcile(self) -> list[Episode]:
+        """Agree with a late file on what is open, once our own news are in it."""
+        if not self._is_late or self._unsaved:
+            return []
+        strangers = self._on_file(self._restate)
+        if strangers is None:
+            return []
+        self._is_late = False
+        self._adopt(strangers)
+        return [episode for episode, _ in strangers]
+
+    def _restate(self, file: OutboxFile) -> list[tuple[Episode, list[OutboundMessage]]]:
+        for known in self._open:
+            file.restate(known.episode, known.retained.values())
+        self._durability.accepted()
+        return [found for found in file.episodes() if found[0].event_id not in self._open]
+
+    def _on_file(self, action: Callable[[OutboxFile], T]) -> T | None:
+        """Return what ``action`` does with the file; ``None`` if it refuses or is not there."""
+        if self._file is None:
+            return None
+        try:
+            return action(self._file)
+        except DamagedStoreError as exc:
+            self._durability.refused(exc)
+            self._file.close()
+            self._file = None  # until the next settle() sets the file aside
+        except StoreError as exc:
+            self._durability.refused(exc)
+        return None

@@ -1,131 +1,263 @@
-"""The outbox's file: its tables, how it is opened, and what happens when it is damaged."""
+"""The outbox's file: what it stores, in which transactions, and how it is opened.
+
+Every transaction is written through (``synchronous=FULL``), so each method may wait for the
+disk. SQLite's errors end here: as :class:`StoreError`, or, when the file itself is damaged,
+as :class:`DamagedStoreError`, after which it must be opened again.
+"""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import sqlite3
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from lsm_monitor.errors import StoreError
+from lsm_monitor.publish.outbox_limits import forget_old, make_room, number
+from lsm_monitor.publish.outbox_open import is_damage, open_connection
+from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
+from lsm_monitor.publish.outbox_schema import EPISODE
+from lsm_monitor.types import Episode, EventKind, Feedback, OutboundMessage
 
-logger = logging.getLogger(__name__)
-
-_SCHEMA_VERSION = 1
-# AUTOINCREMENT: an id is never used again, so the order of ids is the order of events.
-_SCHEMA = f"""
-CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    event_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    qos INTEGER NOT NULL,
-    retain INTEGER NOT NULL,
-    created_at TEXT NOT NULL,
-    UNIQUE (event_id, seq, topic)
-);
-CREATE TABLE episode (
-    camera_id TEXT NOT NULL,
-    zone_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    level TEXT NOT NULL,
-    is_stale INTEGER NOT NULL,
-    opened_at TEXT NOT NULL,
-    peak_fraction REAL NOT NULL,
-    PRIMARY KEY (camera_id, zone_id)
-);
--- The newest retained messages of each open episode: a broker that lost its own gets them.
-CREATE TABLE kept (
-    event_id TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    qos INTEGER NOT NULL,
-    PRIMARY KEY (event_id, topic)
-);
-PRAGMA user_version = {_SCHEMA_VERSION};
-"""
-_BUSY_TIMEOUT_S = 5.0
-_WAL_KEEP_BYTES = 4 * 1024 * 1024
-_PRIMARY_CODE = 0xFF  # SQLite's extended codes carry the primary one in their low byte.
+FEEDBACK_PER_EVENT = 100
+"""Verdicts kept of one event; the oldest give way."""
 
 
-def open_file(path: Path, *, now: datetime) -> sqlite3.Connection:
-    """Return a connection to a sound outbox file, made new when there is none.
-
-    A file that SQLite cannot read is renamed to ``<name>.corrupt-<now>`` and kept: it may
-    hold events that a person can still save.
-
-    Raises:
-        StoreError: The file cannot be used; the text says what to do.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return _connect(path)
-        except _NotADatabaseError as exc:
-            _set_aside(path, now, exc)
-            return _connect(path)
-    except (OSError, sqlite3.Error) as exc:
-        msg = (
-            f"outbox {path}: cannot be opened ({exc}); check that the folder exists, that "
-            "the daemon's user may write to it, and that the disk is not full"
-        )
-        raise StoreError(msg) from exc
-
-
-class _NotADatabaseError(sqlite3.DatabaseError):
+class DamagedStoreError(StoreError):
     """The file is damaged, or is not SQLite's."""
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Return a connection to a sound outbox at ``path``."""
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+class OutboxFile:
+    """A sound file of this version; see :meth:`open`. Not thread-safe."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    @classmethod
+    def open(cls, path: Path, *, now: datetime) -> OutboxFile:
+        """Open the file, or make a new one.
+
+        A damaged file is set aside; what can still be read of it is carried over.
+
+        Raises:
+            StoreError: The file cannot be used; the text says what to do.
+        """
+        return cls(open_connection(path, now=now), path)
+
+    def write(self, entry: Entry, *, without: Iterable[int], limits: StoreLimits) -> int:
+        """Store an event, its messages and its episode, all or nothing.
+
+        An event that is there already changes nothing.
+
+        Args:
+            entry: What to store.
+            without: Ids of messages that need not be sent any more.
+            limits: What to make room within.
+
+        Returns:
+            How many samples had to go.
+        """
+        event, event_id = entry.event, str(entry.event.episode.event_id)
+        created_at = entry.recorded_at.isoformat()
+        gone = frozenset(without)
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (event_id, seq, topic) DO NOTHING",
+                [
+                    (
+                        row.row_id,
+                        event_id,
+                        event.episode.seq,
+                        row.message.topic,
+                        row.message.payload,
+                        row.message.qos,
+                        row.message.retain,
+                        created_at,
+                        entry.is_sample and not row.message.retain,
+                    )
+                    for row in entry.rows
+                    if row.row_id not in gone
+                ],
+            )
+            # Of a retained topic only the newest counts: the older are samples now.
+            connection.execute(
+                "UPDATE outbox SET is_sample = 1 WHERE event_id = ? AND seq < ? AND retain",
+                (event_id, event.episode.seq),
+            )
+            if entry.rows:
+                connection.execute(
+                    "INSERT INTO event "
+                    "(event_id, seq, event_type, camera, zone, level, recorded_at, payload) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, seq) DO NOTHING",
+                    (
+                        event_id,
+                        event.episode.seq,
+                        event.kind.value,
+                        event.episode.camera_id,
+                        event.episode.zone_id,
+                        event.state.level.value,
+                        created_at,
+                        entry.rows[0].message.payload,
+                    ),
+                )
+            if event.kind is EventKind.CLOSE:
+                connection.execute("DELETE FROM episode WHERE event_id = ?", (event_id,))
+                connection.execute("DELETE FROM kept WHERE event_id = ?", (event_id,))
+            else:
+                retained = [row.message for row in entry.rows if row.message.retain]
+                _keep(connection, event.episode, retained)
+            return make_room(connection, limits.max_bytes)
+
+    def restate(self, episode: Episode, retained: Iterable[OutboundMessage]) -> None:
+        """Store an open episode that is known from elsewhere."""
+        with self._transaction() as connection:
+            _keep(connection, episode, retained)
+
+    def finish(self, row_ids: Mapping[int, str | None], *, now: datetime) -> None:
+        """Delete messages; those with a reason become dead letters."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO dead SELECT *, ?, ? FROM outbox WHERE id = ?",
+                [
+                    (reason, now.isoformat(), row_id)
+                    for row_id, reason in row_ids.items()
+                    if reason is not None
+                ],
+            )
+            connection.executemany(
+                "DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in row_ids]
+            )
+
+    def forget_old(self, limits: StoreLimits, *, now: datetime) -> int:
+        """Apply the limits of age; return how many messages became dead letters."""
+        with self._transaction() as connection:
+            return forget_old(connection, limits, now=now)
+
+    def add_feedback(self, feedback: Feedback) -> bool:
+        """Store an operator's verdict; return whether its event is known."""
+        event_id = str(feedback.event_id)
+        with self._transaction() as connection:
+            known = connection.execute("SELECT 1 FROM event WHERE event_id = ?", (event_id,))
+            if known.fetchone() is None:
+                return False
+            connection.execute(
+                "INSERT INTO feedback (event_id, verdict, note, author, at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (
+                    event_id,
+                    feedback.verdict.value,
+                    feedback.note,
+                    feedback.by,
+                    feedback.at.isoformat(),
+                ),
+            )
+            connection.execute(
+                "DELETE FROM feedback WHERE event_id = ? AND id NOT IN (SELECT id FROM "
+                "feedback WHERE event_id = ? ORDER BY id DESC LIMIT ?)",
+                (event_id, event_id, FEEDBACK_PER_EVENT),
+            )
+        return True
+
+    def pending(
+        self, limit: int, *, after_id: int, without: Mapping[int, object]
+    ) -> list[OutboxRow]:
+        """Return up to ``limit`` messages in order, but for those in ``without``."""
+        rows: list[OutboxRow] = []
+        with self._translated():
+            for row_id, topic, payload, qos, retain, created_at in self._connection.execute(
+                "SELECT id, topic, payload, qos, retain, created_at FROM outbox "
+                "WHERE id > ? ORDER BY id",
+                (after_id,),
+            ):
+                if len(rows) == limit:
+                    break
+                if row_id not in without:
+                    message = OutboundMessage(topic, payload, qos, bool(retain))
+                    at = datetime.fromisoformat(created_at).astimezone(UTC)
+                    rows.append(OutboxRow(row_id, message, at))
+        return rows
+
+    def retained_topics(self) -> set[str]:
+        """Return the topics of retained messages that wait."""
+        with self._translated():
+            rows = self._connection.execute("SELECT topic FROM outbox WHERE retain").fetchall()
+        return {topic for (topic,) in rows}
+
+    def episodes(self) -> list[tuple[Episode, list[OutboundMessage]]]:
+        """Return the open episodes, each with its newest retained messages.
+
+        Raises:
+            StoreError: The disk refuses, or the file holds what this version never wrote.
+        """
+        with self._translated():
+            contents = self._connection.execute("SELECT content FROM episode").fetchall()
+            kept = self._connection.execute(
+                "SELECT event_id, topic, payload, qos FROM kept ORDER BY topic"
+            ).fetchall()
+        try:
+            episodes = [EPISODE.validate_json(content) for (content,) in contents]
+        except ValidationError as exc:
+            msg = f"outbox {self._path}: an episode is unreadable; move the file away"
+            raise StoreError(msg) from exc
+        messages: dict[str, list[OutboundMessage]] = {}
+        for event_id, topic, payload, qos in kept:
+            message = OutboundMessage(topic, payload, qos, retain=True)
+            messages.setdefault(event_id, []).append(message)
+        episodes.sort(key=lambda episode: (episode.camera_id, episode.zone_id))
+        return [(episode, messages.get(str(episode.event_id), [])) for episode in episodes]
+
+    def count(self) -> int:
+        """Return the number of waiting messages."""
+        with self._translated():
+            return number(self._connection.execute("SELECT count(*) FROM outbox"))
+
+    def last_id(self) -> int:
+        """Return the largest id that was ever used."""
+        with self._translated():
+            return number(
+                self._connection.execute(
+                    "SELECT max(coalesce((SELECT max(id) FROM dead), 0), coalesce((SELECT seq "
+                    "FROM sqlite_sequence WHERE name = 'outbox'), 0))"
+                )
+            )
+
+    def close(self) -> None:
+        """Close the file; it cannot be used afterwards."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        # Commits at the end, and rolls back when anything is raised.
+        with self._translated(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            text = f"outbox {self._path}: {exc}"
+            if is_damage(exc):
+                raise DamagedStoreError(text) from exc
+            msg = f"{text}; check that the disk is neither full nor read-only"
+            raise StoreError(msg) from exc
+
+
+def _keep(
+    connection: sqlite3.Connection, episode: Episode, retained: Iterable[OutboundMessage]
+) -> None:
+    event_id = str(episode.event_id)
+    connection.execute(
+        "INSERT OR REPLACE INTO episode VALUES (?, ?)",
+        (event_id, EPISODE.dump_json(episode).decode()),
     )
-    try:
-        _prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    try:
-        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-        ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
-    except sqlite3.DatabaseError as exc:
-        primary_code = exc.sqlite_errorcode & _PRIMARY_CODE
-        if primary_code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-            raise _NotADatabaseError(str(exc)) from exc
-        raise
-    if verdict != "ok":
-        raise _NotADatabaseError(verdict)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
-    if (version, tables) == (0, 0):
-        # Only possible before the first table: pages of deleted rows leave the file.
-        connection.execute("PRAGMA auto_vacuum = FULL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-    elif version != _SCHEMA_VERSION:
-        msg = f"its format is {version}, this version knows {_SCHEMA_VERSION}"
-        raise sqlite3.NotSupportedError(msg)
-
-
-def _set_aside(path: Path, now: datetime, exc: sqlite3.Error) -> None:
-    aside = path.with_name(f"{path.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
-    for suffix in ("-wal", "-shm", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    logger.error(
-        "outbox %s: unreadable (%s); kept as %s, starting with an empty one: events that "
-        "were not sent yet are in the old file",
-        path,
-        exc,
-        aside.name,
+    connection.executemany(
+        "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+        [(event_id, m.topic, m.payload, m.qos) for m in retained],
     )

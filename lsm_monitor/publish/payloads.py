@@ -43,6 +43,7 @@ _WORST_LAST = (
     WaterLevel.SEVERE,
 )
 _DETAIL_MAX_CHARACTERS = 300
+_PROBLEM_MAX_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,12 @@ def health_payload(health: CameraHealth, *, site: str) -> bytes:
 
 
 def info_payload(
-    provenance: Provenance, *, device: str, started_at: datetime, reason: str
+    provenance: Provenance,
+    *,
+    device: str,
+    started_at: datetime,
+    reason: str,
+    problem: str | None = None,
 ) -> bytes:
     """Return what runs here, and since when; see ``info.schema.json``."""
     return _encode(
@@ -192,6 +198,7 @@ def info_payload(
             "config": provenance.config,
             "started_at": rfc3339(started_at),
             "reason": reason,
+            "problem": None if problem is None else problem[:_PROBLEM_MAX_CHARACTERS],
         }
     )
 

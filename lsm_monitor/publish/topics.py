@@ -48,6 +48,11 @@ class Topics:
         return f"{self._base}/stats"
 
     @property
+    def cap(self) -> str:
+        """Where every event is told in CAP, too."""
+        return f"{self._base}/cap"
+
+    @property
     def command_reply(self) -> str:
         """Where commands are answered."""
         return f"{self._base}/cmd/reply"

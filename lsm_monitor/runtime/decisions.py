@@ -2,20 +2,18 @@
 
 Runs in the inference thread. An event is in the outbox, in one transaction with the episode
 it belongs to, before anybody hears of it; so a process that dies at any moment neither loses
-an event nor tells it twice. When the disk refuses, events wait here, in order, and are tried
-again at every tick: the judge has moved on and will not make them a second time.
+an event nor tells it twice. The outbox takes charge of it even when the disk refuses.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from lsm_monitor.clock import Clock
-from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
@@ -56,8 +54,12 @@ class Decisions:
     Masks and ticks come from the inference thread, health and unusable frames from capture
     threads; one lock serialises them, and inside it nothing waits but for the disk.
 
+    Attributes:
+        on_attention: Told, with a camera, whether a level is about to change and whether an
+            episode is open; called with every judgement, by the thread that caused it.
+
     Args:
-        judges: One per camera; each already holds the episodes that a restart left open.
+        episodes: Those that a restart left open.
         outbox: Where events become durable.
         messages: Makes MQTT messages of events, states and health.
         retain: Publishes the newest message of a topic; must not block.
@@ -65,12 +67,15 @@ class Decisions:
         state_every_s: A zone's state is published at least this often while frames come.
         metrics: Counts events.
         clock: Time of ticks and of ``sent_at``.
+        on_states: Told the states of a camera's zones after each picture and tick; must not
+            block.
+        on_health: Told what a camera's health is; must not block.
     """
 
     def __init__(
         self,
         *,
-        judges: Mapping[CameraId, CameraJudge],
+        episodes: Iterable[Episode],
         outbox: Outbox,
         messages: Messages,
         retain: Callable[[OutboundMessage], None],
@@ -78,8 +83,14 @@ class Decisions:
         state_every_s: float,
         metrics: Metrics,
         clock: Clock,
+        on_states: Callable[[Sequence[WaterState]], None] = lambda _: None,
+        on_health: Callable[[CameraHealth], None] = lambda _: None,
     ) -> None:
-        self._judges = dict(judges)
+        self.on_attention: Callable[[CameraId, bool, bool], None] = lambda *_: None
+        self._judges: dict[CameraId, CameraJudge] = {}
+        self._unclaimed = list(episodes)
+        self._on_states = on_states
+        self._hear_health = on_health
         self._outbox = outbox
         self._messages = messages
         self._retain = retain
@@ -88,83 +99,132 @@ class Decisions:
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
-        starting = {
-            camera_id: CameraHealth(camera_id, HealthState.STARTING, (), "", clock.now(), 0)
-            for camera_id in judges
-        }
-        self._health: dict[CameraId, CameraHealth] = starting
+        self._health: dict[CameraId, CameraHealth] = {}
         self._told: dict[tuple[CameraId, ZoneId], _Told] = {}
-        # Bounded by what one camera can do: an event per zone and dwell time.
-        self._unsaved: list[WaterEvent] = []
-        self._disk_refuses = False
         self._last_tick_s = float("-inf")
 
-    def close_abandoned(self, episodes: Iterable[Episode]) -> None:
-        """Close those of ``episodes``, open since the last run, whose zone no judge has."""
-        watched = {e.event_id for judge in self._judges.values() for e in judge.episodes}
+    def watch(
+        self, camera_id: CameraId, make_judge: Callable[[Iterable[Episode]], CameraJudge]
+    ) -> None:
+        """Judge a camera from now on, or judge it by other rules.
+
+        Args:
+            camera_id: Key of the camera in the configuration.
+            make_judge: Makes its judge, which goes on with the given episodes; those of a
+                zone that it does not have are closed.
+        """
         with self._lock:
-            for episode in episodes:
-                if episode.event_id not in watched:
-                    self._health.setdefault(
-                        episode.camera_id, _unwatched(episode.camera_id, self._clock.now())
-                    )
-                    self._unsaved.append(abandon(episode, self._clock.now()))
-            self._save()
+            before = self._judges.get(camera_id)
+            episodes = (*self._claim(camera_id), *(before.episodes if before else ()))
+            judge = self._judges[camera_id] = make_judge(episodes)
+            self._health.setdefault(camera_id, _starting(camera_id, self._clock.now()))
+            kept = {episode.event_id for episode in judge.episodes}
+            self._close(episode for episode in episodes if episode.event_id not in kept)
+
+    def forget(self, camera_id: CameraId) -> None:
+        """Judge a camera no more; its episodes are closed, as nobody watches them."""
+        with self._lock:
+            judge = self._judges.pop(camera_id, None)
+            if judge is None:
+                return
+            self._health[camera_id] = _unwatched(camera_id, self._clock.now())
+            self._close(judge.episodes)
+
+    def close_unclaimed(self) -> None:
+        """Close what was open before the start at cameras that nobody watches now."""
+        with self._lock:
+            unclaimed, self._unclaimed = self._unclaimed, []
+            for episode in unclaimed:
+                health = _unwatched(episode.camera_id, self._clock.now())
+                self._health.setdefault(episode.camera_id, health)
+            self._close(unclaimed)
 
     def on_mask(self, mask: WaterMask) -> None:
         """Judge one mask and publish what follows from it."""
         with self._lock:
-            judgement = self._judges[mask.stamp.camera_id].observe(mask)
+            judge = self._judges.get(mask.stamp.camera_id)
+            if judge is None:  # forgotten while its frame was in the model
+                return
+            judgement = judge.observe(mask)
             self._accept(judgement)
+        self._call_attention(mask.stamp.camera_id, judge, judgement)
 
     def on_unusable(self, stamp: FrameStamp, _codes: tuple[HealthCode, ...]) -> None:
         """Note that a frame came but could not be judged; its codes arrive as health."""
         with self._lock:
-            self._judges[stamp.camera_id].unusable(stamp)
+            judge = self._judges.get(stamp.camera_id)
+            if judge is not None:
+                judge.unusable(stamp)
 
     def on_health(self, health: CameraHealth) -> None:
         """Remember and publish what is wrong with a camera, or that nothing is."""
         with self._lock:
+            if health.camera_id not in self._judges:
+                return
             self._health[health.camera_id] = health
+        self._hear_health(health)
         for message in self._messages.health(health):
             self._retain(message)
 
     def on_tick(self) -> None:
-        """Let time pass: states may become unknown, unsaved events are tried again."""
+        """Let time pass: states may become unknown, the outbox tidies up."""
         now_s = self._clock.monotonic_s()
         if now_s - self._last_tick_s < _TICK_EVERY_S:
             return
         self._last_tick_s = now_s
         with self._lock:
-            self._save()
-            for judge in self._judges.values():
-                self._accept(judge.tick(now_s, self._clock.now()))
+            self._close_unwatched(self._outbox.settle(self._clock.now()))
+            judged = [
+                (camera_id, judge, judge.tick(now_s, self._clock.now()))
+                for camera_id, judge in self._judges.items()
+            ]
+            for _, _, judgement in judged:
+                self._accept(judgement)
+        for camera_id, judge, judgement in judged:
+            self._call_attention(camera_id, judge, judgement)
+
+    def _call_attention(
+        self, camera_id: CameraId, judge: CameraJudge, judgement: Judgement
+    ) -> None:
+        # Outside the lock: whoever listens has one of its own, and calls back.
+        self.on_attention(camera_id, judgement.is_pending, bool(judge.episodes))
+
+    def _claim(self, camera_id: CameraId) -> list[Episode]:
+        mine = [episode for episode in self._unclaimed if episode.camera_id == camera_id]
+        self._unclaimed = [e for e in self._unclaimed if e.camera_id != camera_id]
+        return mine
+
+    def _close(self, episodes: Iterable[Episode]) -> None:
+        for episode in episodes:
+            self._record(abandon(episode, self._clock.now()))
 
     def _accept(self, judgement: Judgement) -> None:
-        if judgement.events:
-            self._unsaved += judgement.events
-            self._save()
+        for event in judgement.events:
+            self._record(event)
+        self._on_states(judgement.states)
         if any(self._is_news(state) for state in judgement.states):
             self._tell(judgement.states)
 
-    def _save(self) -> None:
-        """Record the events that wait, oldest first, up to the first that the disk refuses."""
-        while self._unsaved:
-            event = self._unsaved[0]
-            now = self._clock.now()
-            health = self._health[event.state.camera_id]
-            messages = self._messages.event(event, health=health, sent_at=now)
-            try:
-                self._outbox.record(event, messages, now=now)
-            except StoreError as exc:
-                if not self._disk_refuses:  # once per fault, not once per second
-                    logger.error("events wait in memory, not yet durable: %s", exc)  # noqa: TRY400 - the text says it all
-                self._disk_refuses = True
-                return
-            self._disk_refuses = False
-            del self._unsaved[0]
-            self._note(event)
-            self._wake_publisher()
+    def _close_unwatched(self, episodes: Iterable[Episode]) -> None:
+        watched = {e.event_id for judge in self._judges.values() for e in judge.episodes}
+        now = self._clock.now()
+        for episode in episodes:
+            if episode.event_id not in watched:
+                camera_id = episode.camera_id
+                self._health.setdefault(camera_id, _unwatched(camera_id, now))
+                self._record(abandon(episode, now))
+
+    def _record(self, event: WaterEvent) -> None:
+        now = self._clock.now()
+        messages = self._messages.event(
+            event,
+            health=self._health[event.state.camera_id],
+            sent_at=now,
+            previous=self._outbox.newest(event.episode.event_id),
+        )
+        self._outbox.record(event, messages, now=now)
+        self._note(event)
+        self._wake_publisher()
 
     def _note(self, event: WaterEvent) -> None:
         state = event.state
@@ -196,6 +256,10 @@ class Decisions:
             for message in self._messages.zone_state(state, now):
                 self._retain(message)
         self._retain(self._messages.camera_state(states, now))
+
+
+def _starting(camera_id: CameraId, now: datetime) -> CameraHealth:
+    return CameraHealth(camera_id, HealthState.STARTING, (), "", now, reconnects=0)
 
 
 def _unwatched(camera_id: CameraId, now: datetime) -> CameraHealth:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lsm_monitor.clock import Clock
@@ -32,7 +32,6 @@ async def run_services(
     stages: Sequence[Stage],
     *,
     stop: asyncio.Event,
-    on_started: Callable[[], None],
     notifier: Notifier,
     progress: Progress,
     metrics: Metrics,
@@ -45,7 +44,6 @@ async def run_services(
     Args:
         stages: Started in this order, stopped in the reverse order.
         stop: Ends the run.
-        on_started: Called once every service is started.
         notifier: Told about the stop and, while work moves, that we are alive.
         progress: Says whether work moves.
         metrics: Counts restarts.
@@ -54,7 +52,9 @@ async def run_services(
     Raises:
         LsmMonitorError: What a service could not recover from; all others are stopped first.
     """
-    watchdog = asyncio.create_task(_feed_watchdog(notifier, progress, clock), name="watchdog")
+    watchdog = asyncio.create_task(
+        _feed_watchdog(notifier, progress, metrics, clock), name="watchdog"
+    )
     stopped = asyncio.create_task(stop.wait(), name="stop")
 
     def start(service: Service, policy: RestartPolicy) -> asyncio.Task[None]:
@@ -63,7 +63,6 @@ async def run_services(
 
     running = [[start(service, stage.policy) for service in stage.services] for stage in stages]
     try:
-        on_started()
         await _until_stopped(stopped, [task for tasks in running for task in tasks])
     finally:
         notifier.stopping()
@@ -95,7 +94,9 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
             logger.warning("%s failed while stopping: %s", task.get_name(), result)
 
 
-async def _feed_watchdog(notifier: Notifier, progress: Progress, clock: Clock) -> None:
+async def _feed_watchdog(
+    notifier: Notifier, progress: Progress, metrics: Metrics, clock: Clock
+) -> None:
     """Feed systemd's watchdog twice per period, but only while every hop moves."""
     if notifier.watchdog_s is None:
         return
@@ -105,4 +106,5 @@ async def _feed_watchdog(notifier: Notifier, progress: Progress, clock: Clock) -
             logger.error("no progress in %s; not feeding the watchdog", ", ".join(still))
         else:
             notifier.alive()
+            metrics.watchdog_feeds.inc()
         await clock.sleep(notifier.watchdog_s / 2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ class Notifier:
     def ready(self) -> None:
         """Start-up is over: units that wait for this one may start."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """A reload has begun; :meth:`ready` must follow, whether it succeeded or not."""
+        # systemd tells by the time stamp that this message belongs to its own request.
+        usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={usec}")
 
     def alive(self) -> None:
         """Feed the watchdog; to be called only while work moves."""

@@ -46,6 +46,8 @@ class WaterRules:
         min_frames: m: so many of the last ``of_frames`` usable frames must each show
             ``ponding`` by themselves before an episode opens.
         of_frames: n: see ``min_frames``.
+        update_every_s: Inside an episode, an event that tells of a lower level comes no
+            sooner than this after the one before it.
     """
 
     wet: LevelBand
@@ -58,6 +60,7 @@ class WaterRules:
     stale_after_s: float
     min_frames: int
     of_frames: int
+    update_every_s: float = 0.0
 
     @property
     def wet_for_s(self) -> float:
@@ -138,6 +141,13 @@ class ZoneMachine:
     def level(self) -> WaterLevel:
         """The level now."""
         return self._level
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a change of the level is under way: the time of an arrow is running."""
+        rise, fall = RISES.get(self._level), FALLS.get(self._level)
+        is_rising = rise is not None and rise.band in self._above_s
+        return is_rising or (fall is not None and fall.band in self._below_s)
 
     def observe(self, reading: ZoneReading) -> None:
         """Take in a usable frame."""

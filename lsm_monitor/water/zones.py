@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lsm_monitor.geometry import Ground
 from lsm_monitor.types import WaterMask, ZoneId, ZoneReading
+from lsm_monitor.water.gauges import Gauge, GaugeReader
+from lsm_monitor.water.smoothing import BELIEVED_FROM
 
 # cv2 draws with fixed-point corners: 8 binary digits are finer than any 0-1 coordinate a
 # person would write.
@@ -63,55 +66,83 @@ class ZoneReader:
 
     Args:
         zones: The camera's zones.
+        gauges: Marks of known height in its picture.
+        ground: The plane of its road, for areas.
     """
 
-    def __init__(self, zones: Sequence[Zone]) -> None:
+    def __init__(
+        self,
+        zones: Sequence[Zone],
+        *,
+        gauges: Sequence[Gauge] = (),
+        ground: Ground | None = None,
+    ) -> None:
         self._zones = tuple(zones)
+        self._ground = ground
+        self._gauges = {
+            zone.zone_id: GaugeReader(own)
+            for zone in zones
+            if (own := [gauge for gauge in gauges if gauge.zone_id == zone.zone_id])
+        }
         self._mask_hw = (0, 0)
         self._rasters: tuple[npt.NDArray[np.bool_], ...] = ()
+        self._areas_m2: tuple[npt.NDArray[np.float32], ...] = ()
 
-    def read(
-        self, mask: WaterMask, smoothed: npt.NDArray[np.float32]
-    ) -> tuple[ZoneReading, ...]:
+    def read(self, mask: WaterMask, belief: npt.NDArray[np.float32]) -> tuple[ZoneReading, ...]:
         """Return one reading per zone, in the order of the zones.
 
         Args:
             mask: The mask of one frame.
-            smoothed: (h, w) float32 in [0, 1], the average that includes ``mask``.
+            belief: (h, w) float32 in [0, 1], from the smoother, which has seen ``mask``.
 
         Raises:
-            ValueError: ``smoothed`` has another shape than the mask.
+            ValueError: ``belief`` has another shape than the mask.
         """
         height, width = mask.probability.shape
-        if smoothed.shape != (height, width):
-            msg = f"smoothed must be {(height, width)} as the mask is, got {smoothed.shape}"
+        if belief.shape != (height, width):
+            msg = f"belief must be {(height, width)} as the mask is, got {belief.shape}"
             raise ValueError(msg)
         if (height, width) != self._mask_hw:
-            self._rasters = tuple(rasterise(zone, (height, width)) for zone in self._zones)
-            self._mask_hw = (height, width)
-        return tuple(
-            _read_zone(mask, mask.probability[raster], smoothed[raster], zone.zone_id)
-            for zone, raster in zip(self._zones, self._rasters, strict=True)
+            self._draw((height, width))
+        return tuple(self._read_zone(mask, belief, index) for index in range(len(self._zones)))
+
+    def _draw(self, mask_hw: tuple[int, int]) -> None:
+        self._rasters = tuple(rasterise(zone, mask_hw) for zone in self._zones)
+        if self._ground is not None:
+            areas_m2 = self._ground.pixel_areas_m2(mask_hw)
+            self._areas_m2 = tuple(areas_m2[raster] for raster in self._rasters)
+        self._mask_hw = mask_hw
+
+    def _read_zone(
+        self, mask: WaterMask, belief: npt.NDArray[np.float32], index: int
+    ) -> ZoneReading:
+        zone_id, raster = self._zones[index].zone_id, self._rasters[index]
+        probability = mask.probability[raster]
+        instant, smoothed = probability >= mask.threshold, belief[raster] >= BELIEVED_FROM
+        depth = None
+        worth = _share(instant == smoothed)
+        if zone_id in self._gauges:
+            reading = self._gauges[zone_id].read(belief)
+            depth, worth = reading.interval, worth * reading.agreement
+        return ZoneReading(
+            stamp=mask.stamp,
+            zone_id=zone_id,
+            instant_fraction=_share(instant),
+            water_fraction=_share(smoothed),
+            confidence=0.5 + worth * (_certainty(probability) - 0.5),
+            area_m2=_area_m2(self._areas_m2[index], smoothed) if self._areas_m2 else None,
+            depth=depth,
         )
 
 
-def _read_zone(
-    mask: WaterMask,
-    probability: npt.NDArray[np.float32],
-    smoothed: npt.NDArray[np.float32],
-    zone_id: ZoneId,
-) -> ZoneReading:
-    """Return the reading of a zone; both arrays are (pixels,), the zone's pixels only."""
-    certainty = np.maximum(probability, 1.0 - probability)
-    return ZoneReading(
-        stamp=mask.stamp,
-        zone_id=zone_id,
-        instant_fraction=_fraction(probability, mask.threshold),
-        water_fraction=_fraction(smoothed, mask.threshold),
-        # In float64: a float32 sum over many pixels may round to a mean above 1.
-        confidence=float(certainty.mean(dtype=np.float64)),
-    )
+def _certainty(probability: npt.NDArray[np.float32]) -> float:
+    # In float64: a float32 sum over many pixels may round to a mean above 1.
+    return float(np.maximum(probability, 1.0 - probability).mean(dtype=np.float64))
 
 
-def _fraction(probability: npt.NDArray[np.float32], threshold: float) -> float:
-    return int(np.count_nonzero(probability >= threshold)) / probability.size
+def _area_m2(areas_m2: npt.NDArray[np.float32], water: npt.NDArray[np.bool_]) -> float:
+    return float(areas_m2[water].sum(dtype=np.float64))
+
+
+def _share(pixels: npt.NDArray[np.bool_]) -> float:
+    return int(np.count_nonzero(pixels)) / pixels.size

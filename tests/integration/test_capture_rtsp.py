@@ -6,92 +6,29 @@ import dataclasses
 import itertools
 import threading
 import traceback
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal
 from urllib.parse import quote
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pytest
 from pydantic import SecretStr
 
-from lsm_monitor.capture.open_source import open_source
 from lsm_monitor.capture.probe import probe
-from lsm_monitor.capture.source import Picture, SourceSpec
-from lsm_monitor.clock import Clock, SystemClock
+from lsm_monitor.clock import SystemClock
 from lsm_monitor.demo.clip import TICKS_PER_S, AccessUnit, Clip, encode_clip, split_annex_b
 from lsm_monitor.demo.rtsp_wire import Login
-from lsm_monitor.errors import SourceError, SourceStalledError
-from lsm_monitor.metrics import Metrics
-from lsm_monitor.types import CameraId, HealthCode
+from lsm_monitor.errors import SourceStalledError
+from lsm_monitor.types import HealthCode
 from tests import rtsp_faults
+from tests.reading import FPS, PASSWORD, FastClock, Reader, spec_of, street
 from tests.rtsp_faults import Behaviour, FaultyCamera
-
-PASSWORD = "p@ss/w:o?r#d% é'\""
-FPS = 10
-
-
-def street(shift_px: int) -> npt.NDArray[np.uint8]:
-    """A picture with texture and colour that moves."""
-    y, x = np.mgrid[0:96, 0:128]
-    wave = 120 + 60 * np.sin((x + shift_px) / 5.0) + 40 * np.cos(y / 7.0)
-    return np.stack([wave, wave * 0.8, 255 - wave], axis=-1).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def clip() -> Clip:
     return encode_clip([street(3 * i) for i in range(20)], fps=FPS, gop_s=0.5)
-
-
-def spec_of(camera: FaultyCamera) -> SourceSpec:
-    return SourceSpec(
-        camera_id=CameraId("bridge"),
-        url=camera.url,
-        username="admin",
-        password=SecretStr(PASSWORD),
-        transport="tcp",
-        decode="keyframes",
-        interval_s=0.1,
-        open_timeout_s=0.6,
-        read_timeout_s=0.6,
-    )
-
-
-class Reader:
-    """Opens a source and reads it; everything a test asks about is kept."""
-
-    def __init__(self, spec: SourceSpec, clock: Clock | None = None) -> None:
-        self.spec = spec
-        self.clock = clock or SystemClock()
-        self.metrics = Metrics()
-        self.stop = threading.Event()
-        self.pictures: list[Picture] = []
-
-    def __iter__(self) -> Iterator[Picture]:
-        source = open_source(self.spec, metrics=self.metrics, clock=self.clock)
-        try:
-            for picture in source.pictures(self.stop):
-                self.pictures.append(picture)
-                yield picture
-        finally:
-            source.close()
-
-    def error(self) -> SourceError:
-        """Read to the end and return why it ended."""
-        with pytest.raises(SourceError) as caught:
-            list(self)
-        return caught.value
-
-    def received(self) -> float:
-        return self.metrics.snapshot()[
-            'lsm_camera_frames_total{camera="bridge",stage="received"}'
-        ]
-
-    def skipped(self, reason: str) -> float:
-        key = f'lsm_camera_packets_skipped_total{{camera="bridge",reason="{reason}"}}'
-        return self.metrics.snapshot().get(key, 0.0)
 
 
 def all_that_is_known_about(error: BaseException) -> str:
@@ -277,13 +214,6 @@ def clip_without_key_frames(clip: Clip) -> Clip:
         AccessUnit(nals, i * TICKS_PER_S // FPS, is_key=True) for i, nals in enumerate(coded)
     )
     return dataclasses.replace(clip, access_units=tuple(units))
-
-
-class FastClock(SystemClock):
-    """The real clock, a hundred times as fast."""
-
-    def monotonic_s(self) -> float:
-        return 100.0 * super().monotonic_s()
 
 
 def test_a_camera_without_key_frames_is_told_what_to_change(clip: Clip) -> None:

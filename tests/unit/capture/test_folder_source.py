@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lsm_monitor.capture.folder_source import FolderSource, is_complete
+from lsm_monitor.capture.folder_source import FolderSource
 from lsm_monitor.capture.source import Picture, SourceSpec
+from lsm_monitor.capture.still import is_complete
 from lsm_monitor.errors import SourceEndedError, SourceOpenError, SourceStalledError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId, HealthCode

@@ -6,7 +6,8 @@ import av
 import pytest
 from pydantic import SecretStr
 
-from lsm_monitor.capture.pyav_open import open_container, open_failure, open_failure_code
+from lsm_monitor.capture.open_failure import open_failure
+from lsm_monitor.capture.pyav_open import open_container, open_failure_code
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.errors import SourceOpenError

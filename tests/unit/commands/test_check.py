@@ -59,6 +59,36 @@ def test_cameras_that_ask_for_too_much_are_a_warning_with_a_way_out(
     assert check_load(config(cameras=32, interval_s=6.0), MODEL, tmp_path) is None
 
 
+def test_rain_over_every_camera_is_planned_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "usable_cores", lambda: 1)
+    capacity(10.0).write(tmp_path)
+    rainy = MonitorConfig.model_validate(
+        {
+            "version": 1,
+            "site": "site",
+            "mqtt": {"host": "broker"},
+            "groups": {"low": {"trigger": "rain"}},
+            "cameras": {
+                f"c{i}": {
+                    "url": "rtsp://h/1",
+                    "group": "low",
+                    "mode": "triggered",
+                    "interval_s": 15,
+                    "stale_after_s": 3600,
+                }
+                for i in range(40)
+            },
+        }
+    )
+    assert (check_load(rainy, MODEL, tmp_path) or "").startswith(
+        "warning: while every trigger is on, 40 cameras that ask for 8 pictures/s keep"
+    )
+    dry = rainy.model_copy(update={"groups": {}})
+    assert check_load(dry, MODEL, tmp_path) is None
+
+
 def test_what_a_model_on_few_threads_can_do_is_not_known(tmp_path: Path) -> None:
     capacity(10.0).write(tmp_path)
     one = config(cameras=1)

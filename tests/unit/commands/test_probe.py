@@ -11,7 +11,7 @@ from lsm_monitor.errors import ConfigError
     [
         ("rtsp://user:hunter2@127.0.0.1/x", "--password-file"),
         ("rtsp://user:hun/ter2@127.0.0.1/x", "--password-file"),
-        ("http://127.0.0.1/x?password=hunter2", "scheme 'http' is not supported"),
+        ("ftp://127.0.0.1/x?password=hunter2", "scheme 'ftp' is not supported"),
         ("rtsp://[::1", "is not a valid address"),
     ],
 )

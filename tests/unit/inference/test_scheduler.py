@@ -16,24 +16,19 @@ from tests.fakes import FakeClock
 
 
 class Camera:
-    """A mailbox that can be filled by name."""
+    """Delivers frames to a scheduler, by name."""
 
-    def __init__(self, name: str, clock: FakeClock, arrived: threading.Event) -> None:
-        self._arrived = arrived
+    def __init__(self, name: str, clock: FakeClock, scheduler: FrameScheduler) -> None:
         self.camera_id = CameraId(name)
         self._clock = clock
-        self._frame: Frame | None = None
+        self._scheduler = scheduler
+        scheduler.watch(self.camera_id, max_age_s=5.0)
 
     def deliver(self) -> None:
         stamp = FrameStamp(
             self.camera_id, 0, 0, None, datetime(2026, 7, 1, tzinfo=UTC), self._clock.now_s
         )
-        self._frame = Frame(stamp, np.zeros((2, 2, 3), np.uint8))
-        self._arrived.set()
-
-    def take(self) -> Frame | None:
-        frame, self._frame = self._frame, None
-        return frame
+        self._scheduler.put(Frame(stamp, np.zeros((2, 2, 3), np.uint8)))
 
 
 class Arrivals(threading.Event):
@@ -63,19 +58,15 @@ def build(
     batch_deadline_s: float = 0.0,
     arrived: threading.Event | None = None,
 ) -> tuple[FrameScheduler, dict[str, Camera], Metrics]:
-    arrived = arrived or threading.Event()
-    cameras = {name: Camera(name, clock, arrived) for name in names}
     metrics = Metrics()
     scheduler = FrameScheduler(
-        {camera.camera_id: camera.take for camera in cameras.values()},
-        arrived=arrived,
-        max_age_s=dict.fromkeys(map(CameraId, cameras), 5.0),
         max_batch=max_batch,
         batch_deadline_s=batch_deadline_s,
         metrics=metrics,
         clock=clock,
+        arrived=arrived,
     )
-    return scheduler, cameras, metrics
+    return scheduler, {name: Camera(name, clock, scheduler) for name in names}, metrics
 
 
 def waiting_for(clock: FakeClock, deliveries: dict[str, float]) -> FrameScheduler:
@@ -137,15 +128,8 @@ def test_nobody_waits_for_the_deadline_where_nothing_came(clock: FakeClock) -> N
 
 def test_without_a_deadline_a_frame_goes_at_once(clock: FakeClock) -> None:
     began_s, arrived = clock.now_s, Arrivals(clock)
-    camera = Camera("a", clock, arrived)
-    scheduler = FrameScheduler(
-        {camera.camera_id: camera.take},
-        arrived=arrived,
-        max_age_s={camera.camera_id: 5.0},
-        max_batch=4,
-        metrics=Metrics(),
-        clock=clock,
-    )
+    scheduler = FrameScheduler(max_batch=4, metrics=Metrics(), clock=clock, arrived=arrived)
+    camera = Camera("a", clock, scheduler)
     arrived.script = [(began_s + 0.3, camera.deliver)]
     assert names(scheduler.take_batch(0.5)) == "a"
     assert clock.now_s - began_s == pytest.approx(0.3)
@@ -178,6 +162,25 @@ def test_a_stale_frame_is_dropped_and_counted(clock: FakeClock) -> None:
     clock.now_s += 5.1
     assert scheduler.take_batch(0) == []
     assert metrics.snapshot()['lsm_camera_frames_total{camera="a",stage="stale"}'] == 1.0
+
+
+def test_a_newer_frame_takes_the_place_of_one_that_nobody_took(clock: FakeClock) -> None:
+    scheduler, cameras, metrics = build("a", clock)
+    cameras["a"].deliver()
+    clock.now_s += 1
+    cameras["a"].deliver()
+    assert [f.stamp.decoded_mono_s for f in scheduler.take_batch(0)] == [clock.now_s]
+    assert scheduler.lost == 1
+    assert metrics.snapshot()['lsm_camera_frames_total{camera="a",stage="dropped"}'] == 1.0
+
+
+def test_a_camera_can_be_forgotten_while_its_frame_waits(clock: FakeClock) -> None:
+    scheduler, cameras, _ = build("ab", clock)
+    cameras["a"].deliver()
+    scheduler.forget(CameraId("a"))
+    cameras["a"].deliver()
+    cameras["b"].deliver()
+    assert names(scheduler.take_batch(0)) == "b"
 
 
 @given(

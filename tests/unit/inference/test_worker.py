@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 import numpy as np
 import pytest
@@ -38,18 +37,11 @@ class Segmenter:
 def test_a_frame_that_breaks_the_model_costs_no_other_camera_its_frame(
     clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    frames = {name: frame(name, clock) for name in ("a", "poison", "b")}
-    arrived = threading.Event()
-    arrived.set()
     metrics, stop, judged = Metrics(), threading.Event(), list[str]()
-    scheduler = FrameScheduler(
-        {CameraId(name): partial(frames.pop, name, None) for name in tuple(frames)},
-        arrived=arrived,
-        max_age_s=dict.fromkeys(map(CameraId, frames), 5.0),
-        max_batch=3,
-        metrics=metrics,
-        clock=clock,
-    )
+    scheduler = FrameScheduler(max_batch=3, metrics=metrics, clock=clock)
+    for name in ("a", "poison", "b"):
+        scheduler.watch(CameraId(name), max_age_s=5.0)
+        scheduler.put(frame(name, clock))
     worker = InferenceWorker(
         scheduler=scheduler,
         segmenter=Segmenter(),

@@ -62,8 +62,12 @@ def event_of(
     level: WaterLevel = WaterLevel.FLOODED,
     event_id: UUID = EVENT_ID,
     zone_id: ZoneId = LANE,
+    calm: bool = False,
 ) -> WaterEvent:
-    """Return an event as the judge makes it: without numbers while the level is unknown."""
+    """Return an event as the judge makes it: without numbers while the level is unknown.
+
+    ``calm`` makes an update that is no escalation.
+    """
     is_known = level is not WaterLevel.UNKNOWN
     held = level if level in {WaterLevel.FLOODED, WaterLevel.SEVERE} else WaterLevel.PONDING
     return WaterEvent(
@@ -87,7 +91,10 @@ def event_of(
         previous_level=WaterLevel.PONDING,
         observed_at=after(498.756),
         closed_at=after(498.756) if kind is EventKind.CLOSE else None,
-        reasons=(ReasonCode.LEVEL_UP, ReasonCode.PERSISTENT),
+        reasons=(
+            ReasonCode.LEVEL_DOWN if calm else ReasonCode.LEVEL_UP,
+            ReasonCode.PERSISTENT,
+        ),
         evidence=EvidenceWindow(after(-60.0), after(498.756), frames=56, frames_usable=53),
     )
 

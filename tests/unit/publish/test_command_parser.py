@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from lsm_monitor.publish.command_parser import parse
 from lsm_monitor.publish.commands import (
-    CameraMode,
     Command,
     Known,
     Reload,
@@ -76,7 +75,7 @@ def request_of(
             "enabled",
             SetEnabled(UNDERPASS, enabled=True),
         ),
-        (f"{CAMERA}/mode/set", "patrol\n", "mode", SetMode(UNDERPASS, CameraMode.PATROL)),
+        (f"{CAMERA}/mode/set", "patrol\n", "mode", SetMode(UNDERPASS, "patrol")),
         (f"{CAMERA}/profile/set", "storm", "profile", SetProfile(UNDERPASS, "storm")),
         (
             f"{BASE}/context/rain-warning/set",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.config.models import CameraConfig, LevelConfig, LevelsConfig, ZoneConfig
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
@@ -42,7 +42,9 @@ CAMERA = CameraConfig(
 class Street:
     """One camera's decisions, fed by hand, and everything that came out of them."""
 
-    def __init__(self, folder: Path, clock: FakeClock) -> None:
+    def __init__(
+        self, folder: Path, clock: FakeClock, *, watched: tuple[CameraId, ...] = (BRIDGE,)
+    ) -> None:
         self.clock = clock
         self.metrics = Metrics()
         self.retained: list[OutboundMessage] = []
@@ -52,7 +54,7 @@ class Street:
             Provenance("west", "0.1.0", "abc123", ModelIdentity("m", "1", "0" * 64, "torch")),
         )
         self.decisions = Decisions(
-            judges={BRIDGE: judge_of(BRIDGE, CAMERA, episodes=self.outbox.episodes())},
+            episodes=self.outbox.episodes(),
             outbox=self.outbox,
             messages=messages,
             retain=self.retained.append,
@@ -61,6 +63,8 @@ class Street:
             metrics=self.metrics,
             clock=clock,
         )
+        for name in watched:
+            self.decisions.watch(name, lambda open_: judge_of(BRIDGE, CAMERA, episodes=open_))
 
     def see(self, fraction: float, *, seconds: int = 1) -> None:
         """Show a picture of which the upper ``fraction`` is water, once per second."""
@@ -144,11 +148,9 @@ def test_an_episode_whose_camera_was_taken_out_is_closed_and_claims_nothing(
     tmp_path: Path, clock: FakeClock, street: Street
 ) -> None:
     street.see(0.3, seconds=6)
-    episodes = street.outbox.episodes()
     street.outbox.close()
-    again = Street(tmp_path, clock)
-    again.decisions._judges.clear()
-    again.decisions.close_abandoned(episodes)
+    again = Street(tmp_path, clock, watched=())
+    again.decisions.close_unclaimed()
     assert again.events() == [("open", 1), ("close", 2)]
     payloads = [json.loads(row.message.payload or "{}") for row in again.outbox.pending(9)]
     close = next(p for p in payloads if p.get("event_type") == "close")
@@ -162,24 +164,73 @@ def test_episodes_that_are_still_watched_are_left_alone(
     street.see(0.3, seconds=6)
     street.outbox.close()
     again = Street(tmp_path, clock)
-    again.decisions.close_abandoned(again.outbox.episodes())
+    again.decisions.close_unclaimed()
     assert again.events() == [("open", 1)]
 
 
-def test_events_wait_for_a_disk_that_refuses_and_keep_their_order(
-    street: Street, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_new_rules_take_over_the_open_episode(street: Street) -> None:
+    street.see(0.3, seconds=6)
+    higher = CAMERA.model_copy(
+        update={"levels": LevelsConfig(severe=LevelConfig(enter=0.28, leave=0.27))}
+    )
+    street.decisions.watch(BRIDGE, lambda open_: judge_of(BRIDGE, higher, episodes=open_))
+    street.see(0.3, seconds=6)
+    assert street.events() == [("open", 1), ("update", 2)]
+
+
+def test_the_episode_of_a_zone_that_is_gone_is_closed(street: Street) -> None:
+    street.see(0.3, seconds=6)
+    other = CAMERA.model_copy(
+        update={"zones": {"lane": ZoneConfig(points=((0, 0), (1, 0), (1, 1)))}}
+    )
+    street.decisions.watch(BRIDGE, lambda open_: judge_of(BRIDGE, other, episodes=open_))
+    assert street.events() == [("open", 1), ("close", 2)]
+
+
+def test_a_camera_that_is_forgotten_closes_its_episode_and_says_no_more(
+    street: Street,
+) -> None:
+    street.see(0.3, seconds=6)
+    street.decisions.forget(BRIDGE)
+    street.see(0.6, seconds=6)
+    assert street.events() == [("open", 1), ("close", 2)]
+
+
+def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(
+    tmp_path: Path, clock: FakeClock, street: Street, caplog: pytest.LogCaptureFixture
 ) -> None:
     street.see(0.0)
-    with monkeypatch.context() as patch:
-        connection = street.outbox._connection
-        patch.setattr(street.outbox, "_connection", sqlite3.connect(":memory:"))
-        street.see(0.3, seconds=6)
-        street.see(0.6, seconds=6)
-        street.outbox._connection.close()
-    assert street.outbox._connection is connection
-    assert caplog.text.count("events wait in memory") == 1
-    street.wait(1)
+    assert street.outbox._file is not None
+    connection = street.outbox._file._connection
+    connection.execute("PRAGMA query_only = 1")
+    street.see(0.3, seconds=6)
+    street.see(0.6, seconds=6)
+    told = [row.message for row in street.outbox.pending(9)]
     assert street.events() == [("open", 1), ("update", 2)]
+    assert caplog.text.count("events are not durable") == 1
+    connection.execute("PRAGMA query_only = 0")
+    street.wait(1)
+    assert street.outbox.is_durable
+    street.outbox.close()
+    assert [row.message for row in Street(tmp_path, clock).outbox.pending(9)] == told
+
+
+def test_a_file_that_could_only_be_read_late_leaves_no_episode_open_for_ever(
+    tmp_path: Path, clock: FakeClock, street: Street
+) -> None:
+    street.see(0.3, seconds=6)
+    street.outbox.close()
+    path = tmp_path / "outbox.sqlite3"
+    path.rename(tmp_path / "away")
+    path.mkdir()  # nothing can be opened here
+    again = Street(tmp_path, clock)
+    again.see(0.3, seconds=8)
+    assert again.events() == [("open", 1)]
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    again.wait(15)
+    assert sorted(again.events()) == [("close", 2), ("open", 1), ("open", 1), ("stale", 2)]
+    assert len(again.outbox.episodes()) == 1
 
 
 def test_a_still_street_is_not_told_again_before_the_heartbeat(street: Street) -> None:

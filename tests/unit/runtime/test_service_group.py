@@ -38,7 +38,6 @@ async def run(stages: list[list[Recorder]], stop: asyncio.Event) -> None:
     await run_services(
         [Stage(stage) for stage in stages],
         stop=stop,
-        on_started=lambda: None,
         notifier=Notifier({}),
         progress=Progress(clock, deadline_s=1.0),
         metrics=Metrics(),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,15 @@ def test_a_hop_without_a_beat_stands_still_and_is_named(clock: FakeClock) -> Non
     assert progress.standing_still() == []
     clock.now_s += 2.0
     assert progress.standing_still() == ["inference"]
+
+
+def test_a_reload_is_announced_with_the_time_systemd_compares(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        before_s = time.clock_gettime(time.CLOCK_MONOTONIC)
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).reloading()
+        after_s = time.clock_gettime(time.CLOCK_MONOTONIC)
+        message = manager.recv(4096).decode()
+    match = re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=(\d+)", message)
+    assert match is not None
+    assert int(before_s * 1e6) <= int(match[1]) <= int(after_s * 1e6)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -8,9 +9,11 @@ from lsm_monitor.types import (
     Episode,
     EventKind,
     ReasonCode,
+    Trend,
     WaterEvent,
     WaterLevel,
     WaterState,
+    WaterTrend,
     ZoneId,
 )
 from lsm_monitor.water.episodes import EpisodeTracker
@@ -44,7 +47,7 @@ def tell(
     """Walk through ``levels``, one per 10 s, and return the events."""
     events, previous = [], begin
     for i, level in enumerate(levels):
-        event = tracker.advance(state_of(level), previous, at(10.0 * i))
+        event = tracker.advance(state_of(level), previous, at(10.0 * i), 10.0 * i)
         previous = level
         if event is not None:
             events.append(event)
@@ -121,8 +124,8 @@ def test_every_event_says_why(
 def test_the_peak_is_the_highest_share_of_the_episode_and_not_of_the_event() -> None:
     tracker = tracker_with()
     for level, fraction in ((PONDING, 0.1), (PONDING, 0.24), (PONDING, 0.1)):
-        tracker.advance(state_of(level, fraction), PONDING, at(0.0))
-    event = tracker.advance(state_of(DRY, 0.0), PONDING, at(1.0))
+        tracker.advance(state_of(level, fraction), PONDING, at(0.0), 0.0)
+    event = tracker.advance(state_of(DRY, 0.0), PONDING, at(1.0), 1.0)
     assert event is not None
     assert event.episode.peak_fraction == 0.24
 
@@ -131,9 +134,9 @@ def test_evidence_counts_the_frames_since_the_previous_event() -> None:
     tracker = tracker_with()
     for t_s, usable in ((1.0, True), (2.0, False), (3.0, True)):
         tracker.count_frame(at(t_s), usable=usable)
-    opened = tracker.advance(state_of(PONDING), DRY, at(3.0))
+    opened = tracker.advance(state_of(PONDING), DRY, at(3.0), 3.0)
     tracker.count_frame(at(9.0), usable=True)
-    closed = tracker.advance(state_of(DRY), PONDING, at(9.0))
+    closed = tracker.advance(state_of(DRY), PONDING, at(9.0), 9.0)
     assert opened is not None
     assert closed is not None
     window = opened.evidence
@@ -149,10 +152,10 @@ def test_evidence_is_forgotten_only_while_no_episode_is_open() -> None:
     tracker.count_frame(at(1.0), usable=True)
     tracker.forget_evidence(at(1.0))
     tracker.count_frame(at(2.0), usable=True)
-    opened = tracker.advance(state_of(PONDING), DRY, at(2.0))
+    opened = tracker.advance(state_of(PONDING), DRY, at(2.0), 2.0)
     tracker.count_frame(at(3.0), usable=True)
     tracker.forget_evidence(at(3.0))
-    closed = tracker.advance(state_of(DRY), PONDING, at(4.0))
+    closed = tracker.advance(state_of(DRY), PONDING, at(4.0), 4.0)
     assert opened is not None
     assert closed is not None
     assert opened.evidence.start == at(2.0)
@@ -175,10 +178,91 @@ def test_evidence_is_forgotten_only_while_no_episode_is_open() -> None:
 def test_a_restored_episode_goes_on_and_is_not_opened_again(
     episode: Episode, begin: WaterLevel, level: WaterLevel, kind: EventKind | None
 ) -> None:
-    event = tracker_with(episode).advance(state_of(level), begin, at(0.0))
+    event = tracker_with(episode).advance(state_of(level), begin, at(0.0), 0.0)
     assert (event and event.kind) == kind
     if event is not None:
         assert event.episode.event_id == episode.event_id
         assert event.episode.seq == episode.seq + 1
         assert event.episode.opened_at == episode.opened_at
         assert event.episode.peak_fraction == 0.3
+
+
+RISING_FAST = WaterTrend(Trend.RISING, 6.0, None, None, 300.0, is_rapid=True, next_level=None)
+
+
+def walk(
+    tracker: EpisodeTracker, steps: list[tuple[float, WaterLevel]]
+) -> list[tuple[float, str, WaterLevel, WaterLevel, int]]:
+    """Return (time, kind, level before, level after, suppressed) of each event."""
+    told, previous = [], DRY
+    for t_s, level in steps:
+        event = tracker.advance(state_of(level), previous, at(t_s), t_s)
+        previous = level
+        if event is not None:
+            levels = (event.previous_level, event.state.level)
+            told.append((t_s, event.kind.value, *levels, event.suppressed))
+    return told
+
+
+def limited(episode: Episode | None = None) -> EpisodeTracker:
+    return EpisodeTracker(new_event_id=numbered_ids(), episode=episode, update_every_s=300.0)
+
+
+def test_good_news_waits_and_bad_news_does_not() -> None:
+    steps = [(0.0, PONDING), (10.0, SEVERE), (100.0, FLOODED), (309.0, FLOODED)]
+    told = walk(limited(), [*steps, (310.0, FLOODED), (311.0, SEVERE)])
+    assert told == [
+        (0.0, "open", DRY, PONDING, 0),
+        (10.0, "update", PONDING, SEVERE, 0),
+        (310.0, "update", SEVERE, FLOODED, 1),
+        (311.0, "update", FLOODED, SEVERE, 0),
+    ]
+
+
+def test_water_that_swings_around_a_threshold_is_told_of_once_and_the_rest_is_counted() -> None:
+    swings = [(10.0 * i, FLOODED if i % 2 else SEVERE) for i in range(1, 9)]
+    tracker = limited()
+    told = walk(tracker, [(0.0, SEVERE), *swings, (90.0, DRY)])
+    assert told == [(0.0, "open", DRY, SEVERE, 0), (90.0, "close", SEVERE, DRY, 8)]
+    assert tracker.suppressed == 8
+
+
+def test_a_camera_that_goes_blind_is_told_at_once_and_resumes_at_what_was_held_back() -> None:
+    steps = [(0.0, SEVERE), (50.0, FLOODED), (60.0, UNKNOWN), (70.0, FLOODED)]
+    assert walk(limited(), steps) == [
+        (0.0, "open", DRY, SEVERE, 0),
+        (60.0, "stale", SEVERE, UNKNOWN, 1),
+        (70.0, "resume", UNKNOWN, FLOODED, 0),
+    ]
+
+
+def test_after_a_restart_nothing_waits() -> None:
+    (event,) = walk(limited(episode_at(SEVERE)), [(0.0, FLOODED)])
+    assert event[1:4] == ("update", SEVERE, FLOODED)
+
+
+def test_a_rapid_rise_is_told_once_as_long_as_it_lasts() -> None:
+    tracker = limited()
+    calm, rapid = state_of(PONDING), replace(state_of(PONDING), trend=RISING_FAST)
+    events = [
+        tracker.advance(state, PONDING, at(t_s), t_s)
+        for t_s, state in enumerate([calm, rapid, rapid, calm, rapid])
+    ]
+    assert [event and (event.kind.value, event.reasons[-1]) for event in events] == [
+        ("open", ReasonCode.PERSISTENT),
+        ("update", ReasonCode.RAPID_RISE),
+        None,
+        None,
+        ("update", ReasonCode.RAPID_RISE),
+    ]
+    assert events[1] is not None
+    assert (events[1].previous_level, events[1].state.level) == (PONDING, PONDING)
+
+
+def test_a_rapid_rise_at_the_opening_is_a_reason_of_it_and_no_event_of_its_own() -> None:
+    tracker = limited()
+    rapid = replace(state_of(PONDING), trend=RISING_FAST)
+    opened = tracker.advance(rapid, WET, at(0.0), 0.0)
+    assert opened is not None
+    assert opened.reasons[-1] is ReasonCode.RAPID_RISE
+    assert tracker.advance(rapid, PONDING, at(1.0), 1.0) is None

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -10,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from lsm_monitor.types import (
     CameraId,
     EventKind,
+    ReasonCode,
     WaterEvent,
     WaterLevel,
     WaterMask,
@@ -178,6 +181,47 @@ def test_episodes_of_other_cameras_and_zones_are_left_alone() -> None:
     assert judge.tick(BEGIN_S, at(0.0)).states[0].level is UNKNOWN
 
 
+def test_frames_that_could_not_be_judged_make_the_next_ones_worth_less() -> None:
+    judge = judge_with()
+    assert judge.observe(mask_at(0.0, 0.0)).states[0].confidence == 1.0
+    for i in range(3):
+        judge.unusable(stamp_at(1.0 + i))
+    assert judge.observe(mask_at(5.0, 0.0)).states[0].confidence == 0.5 + 0.5 * 2 / 5
+
+
+def test_a_camera_is_pending_while_any_of_its_levels_is_about_to_change() -> None:
+    judge = judge_with()
+    pending = [
+        judge.observe(mask_at(5.0 * i, 0.1 if i >= 10 else 0.0)).is_pending for i in range(20)
+    ]
+    # Dry; then on the way to wet and on to ponding, which takes 30 s; then settled.
+    assert pending == [False] * 10 + [True] * 6 + [False] * 4
+
+
+def test_a_steady_rise_has_a_trend_and_blindness_has_none() -> None:
+    judge = judge_with()
+    judgements = [judge.observe(mask_at(10.0 * i, 0.1 + 0.005 * i)) for i in range(40)]
+    trend = judgements[-1].states[0].trend
+    assert trend is not None
+    assert trend.pp_per_min == pytest.approx(3.0)
+    assert judge.tick(BEGIN_S + 1000.0, at(1000.0)).states[0].trend is None
+
+
+def test_a_rapid_rise_inside_an_episode_is_told_while_the_level_is_still_the_same() -> None:
+    judge, told = judge_with(), list[tuple[float, WaterLevel, tuple[ReasonCode, ...]]]()
+    for i in range(80):
+        t_s = 10.0 * i
+        rise = 0.09 + 0.01 * max(0, i - 30)  # 6 pp/min from 300 s on
+        for event in judge.observe(mask_at(t_s, min(rise, 1.0))).events:
+            told.append((t_s, event.state.level, event.reasons))
+    assert told == [
+        (30.0, PONDING, (ReasonCode.ABOVE_OPEN_THRESHOLD, ReasonCode.PERSISTENT)),
+        (370.0, PONDING, (ReasonCode.RAPID_RISE,)),
+        (480.0, FLOODED, (ReasonCode.LEVEL_UP, ReasonCode.PERSISTENT)),
+        (730.0, SEVERE, (ReasonCode.LEVEL_UP, ReasonCode.PERSISTENT)),
+    ]
+
+
 def test_since_is_when_the_level_began() -> None:
     judge = judge_with()
     assert judge.tick(BEGIN_S - 10.0, at(-10.0)).states[0].since == at(-10.0)
@@ -214,13 +258,19 @@ def test_stopping_at_any_point_changes_nothing_once_the_dwells_are_over(
         assert [episode.event_id for episode in restarted.episodes] == kept
 
 
+ORDER = list(WaterLevel)
+LIMITED = replace(RULES, update_every_s=200.0)
+
+
 class JudgedCamera(RuleBasedStateMachine):
     """A camera that shows anything, goes blind and restarts, at any time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ids = numbered_ids()
-        self.judge = judge_with(new_event_id=self.ids)
+        self.judge = judge_with(new_event_id=self.ids, rules=LIMITED)
+        self.suppressed = 0
+        self.run_began_at = 0
         self.t_s = 0.0
         self.epoch = 0
         self.events: list[WaterEvent] = []
@@ -229,6 +279,7 @@ class JudgedCamera(RuleBasedStateMachine):
     def take(self, judgement: Judgement) -> None:
         self.events += judgement.events
         self.level = judgement.states[0].level
+        self.suppressed += judgement.suppressed
 
     @rule(dt_s=gaps_s, share=shares)
     def usable_frame(self, dt_s: float, share: float) -> None:
@@ -257,7 +308,8 @@ class JudgedCamera(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         episodes = self.judge.episodes
-        self.judge = judge_with(episodes, new_event_id=self.ids)
+        self.judge = judge_with(episodes, new_event_id=self.ids, rules=LIMITED)
+        self.suppressed, self.run_began_at = 0, len(self.events)
         self.take(self.judge.tick(BEGIN_S + self.t_s, at(self.t_s)))
         assert self.judge.episodes == episodes
 
@@ -278,6 +330,26 @@ class JudgedCamera(RuleBasedStateMachine):
             assert (event.kind is EventKind.OPEN) == (not is_open)
             is_open = event.kind is not EventKind.CLOSE
         assert is_open == bool(self.judge.episodes)
+
+    @invariant()
+    def what_was_told_is_never_better_than_what_is(self) -> None:
+        if self.level in EPISODE_LEVELS:
+            (episode,) = self.judge.episodes
+            assert ORDER.index(episode.level) >= ORDER.index(self.level)
+
+    @invariant()
+    def good_news_inside_an_episode_comes_no_sooner_than_allowed(self) -> None:
+        for before, event in itertools.pairwise(self.events[self.run_began_at :]):
+            if ReasonCode.LEVEL_DOWN in event.reasons:
+                waited_s = (event.observed_at - before.observed_at).total_seconds()
+                assert waited_s >= LIMITED.update_every_s - 0.001
+
+    @invariant()
+    def what_was_held_back_is_counted_in_the_next_event(self) -> None:
+        counted = sum(event.suppressed for event in self.events[self.run_began_at :])
+        assert counted <= self.suppressed
+        if not self.judge.episodes:
+            assert counted == self.suppressed
 
     @invariant()
     def the_peak_is_never_below_what_was_told(self) -> None:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lsm_monitor.types import WaterMask, ZoneId
+from lsm_monitor.geometry import Ground
+from lsm_monitor.types import DepthInterval, WaterMask, ZoneId
+from lsm_monitor.water.gauges import Gauge, Mark
 from lsm_monitor.water.zones import WHOLE_PICTURE, Zone, ZoneReader, rasterise, zones_of
 from tests.unit.water.scenes import stamp_at
 
@@ -103,9 +105,42 @@ def test_a_flat_mask_reads_as_expected(
 
 def test_the_smoothed_mask_gives_the_water_fraction_and_the_raw_one_the_rest() -> None:
     raw, smoothed = np.full((2, 2), 0.9, np.float32), np.full((2, 2), 0.1, np.float32)
+    smoothed[0] = 1.0
     (reading,) = ZoneReader([WHOLE_PICTURE]).read(mask_of(raw), smoothed)
-    assert (reading.instant_fraction, reading.water_fraction) == (1.0, 0.0)
-    assert reading.confidence == pytest.approx(0.9)
+    assert (reading.instant_fraction, reading.water_fraction) == (1.0, 0.5)
+
+
+def test_a_frame_that_contradicts_those_before_it_is_worth_less() -> None:
+    raw, belief = np.full((2, 2), 0.9, np.float32), np.full((2, 2), 1.0, np.float32)
+    (agreeing,) = ZoneReader([WHOLE_PICTURE]).read(mask_of(raw), belief)
+    belief[0] = 0.0
+    (halfway,) = ZoneReader([WHOLE_PICTURE]).read(mask_of(raw), belief)
+    assert agreeing.confidence == pytest.approx(0.9)
+    assert halfway.confidence == pytest.approx(0.7)
+
+
+def test_a_gauge_is_read_in_its_own_zone_and_lowers_its_confidence_when_it_is_at_odds() -> None:
+    marks = (Mark(((0.2, 0.1),), 5.0), Mark(((0.2, 0.9),), 15.0))
+    right = Zone(ZoneId("right"), ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)))
+    reader = ZoneReader([LEFT, right], gauges=[Gauge("kerb", LEFT.zone_id, marks)])
+    raw = np.zeros((40, 40), np.float32)
+    raw[20:] = 1.0  # the higher mark is under water, the lower one is dry
+    left, other = reader.read(mask_of(raw), raw)
+    assert left.depth is None
+    assert (left.confidence, other.confidence) == (0.75, 1.0)
+    raw = 1 - raw
+    left, other = reader.read(mask_of(raw), raw)
+    assert left.depth == DepthInterval(5.0, 15.0, "gauge:kerb")
+    assert other.depth is None
+
+
+def test_area_is_that_of_the_smoothed_water_within_the_zone() -> None:
+    corners = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    ground = Ground(corners, [(10 * x, 20 * y) for x, y in corners])  # seen from above
+    raw, belief = np.zeros((40, 40), np.float32), np.ones((40, 40), np.float32)
+    (reading,) = ZoneReader([LEFT], ground=ground).read(mask_of(raw), belief)
+    # 20 of 40 columns, and the one that the outline touches.
+    assert reading.area_m2 == pytest.approx(200.0 * 21 / 40 if reading.area_m2 else 0, rel=0.03)
 
 
 def test_a_smoothed_mask_of_another_size_is_an_error() -> None:

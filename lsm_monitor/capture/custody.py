@@ -1,0 +1,255 @@
+"""Who holds which camera: the capture processes, and what happens when one goes wrong.
+
+No camera can hold up another. Inside a process each has its own thread; a thread that hangs in
+native code cannot be ended, so its process is: first a new one takes over the other cameras,
+the hanging one gets a process to itself, and only when the others deliver again, or had time
+enough, is the old process killed. A process that stops beating, or dies, is replaced at once;
+when it happens again, by two with half of the cameras each, until the culprit is alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lsm_monitor.capture import wire
+from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.capture.worker_link import WorkerLink
+from lsm_monitor.clock import Clock
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import CameraHealth, CameraId, HealthCode
+
+logger = logging.getLogger(__name__)
+
+_BEAT_PATIENCE_S = 15.0
+_START_PATIENCE_S = 60.0
+_HANDOVER_S = 20.0
+_TROUBLE_MEMORY_S = 600.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 300.0
+# A camera on visits costs a process next to nothing between them.
+_VISITED_LOAD = 0.1
+_STOP_S = 3.0
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A capture process and the cameras it was given; ``retires_at_s`` once it is replaced."""
+
+    link: WorkerLink
+    is_alone: bool
+    cameras: set[CameraId] = field(default_factory=set)
+    retires_at_s: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class HeldCamera:
+    """A camera as it is held now.
+
+    Attributes:
+        wanted: What is to be held.
+        worker: Who holds it; ``None`` while nobody does.
+        assignment: Number of the newest order to watch it.
+        former_assignment: The one before, while its pictures still count.
+        stream_epoch: Newest connection.
+        health: What was told last.
+        is_done: A file that is over.
+        not_before_s: When it may be assigned again.
+        troubles_at_s: When it, or its process, went wrong lately.
+    """
+
+    wanted: WatchedCamera
+    worker: Worker | None = None
+    assignment: int = 0
+    former_assignment: int | None = None
+    stream_epoch: int = -1
+    health: CameraHealth | None = None
+    is_done: bool = False
+    not_before_s: float = 0.0
+    troubles_at_s: list[float] = field(default_factory=list)
+
+    @property
+    def load(self) -> float:
+        """What it costs a process; a camera that stays connected is 1."""
+        return _VISITED_LOAD if self.wanted.on_patrol else 1.0
+
+
+class Custody:
+    """Cameras and processes. Owned by one thread.
+
+    Args:
+        command: Starts a capture process.
+        cameras_per_process: Most cameras of one process that stay connected.
+        selector: Gets the sockets of the processes, each with its :class:`Worker`.
+        on_assigned: Told after a camera was given to a process.
+        on_trouble: Told when a camera is off because of us, with the reason.
+        metrics: Counts processes and their ends.
+        clock: Monotonic time.
+    """
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        cameras_per_process: int,
+        selector: selectors.BaseSelector,
+        on_assigned: Callable[[CameraId], None],
+        on_trouble: Callable[[CameraId, HealthCode], None],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._command = command
+        self._cameras_per_process = cameras_per_process
+        self._selector = selector
+        self._on_assigned = on_assigned
+        self._on_trouble = on_trouble
+        self._metrics = metrics
+        self._clock = clock
+        self._workers: list[Worker] = []
+        self._assignments = 0
+        self.cameras: dict[CameraId, HeldCamera] = {}
+
+    def place_homeless(self) -> None:
+        """Give every camera that nobody holds to a process, when its time has come."""
+        now_s = self._clock.monotonic_s()
+        for camera_id, camera in self.cameras.items():
+            if camera.worker is None and not camera.is_done and now_s >= camera.not_before_s:
+                self._assign(camera_id, self._worker_for(camera))
+
+    def withdraw(self, camera_id: CameraId) -> None:
+        """Take a camera from its process; what that still says about it is not heard."""
+        camera = self.cameras[camera_id]
+        if camera.worker is not None:
+            camera.worker.cameras.discard(camera_id)
+            camera.worker.link.order(wire.Forget(camera_id))
+        camera.worker, camera.former_assignment = None, None
+        camera.assignment = 0
+
+    def give_up(self, camera_id: CameraId, code: HealthCode) -> None:
+        """Withdraw a camera because of a fault, to try it again after a while."""
+        self.withdraw(camera_id)
+        self._delay(camera_id)
+        self._on_trouble(camera_id, code)
+
+    def replace_around(self, worker: Worker, hung: Iterable[CameraId]) -> None:
+        """Move the other cameras of a process in which ``hung`` hang, and retire it."""
+        self._metrics.capture_process_ends.labels("hung").inc()
+        worker.retires_at_s = self._clock.monotonic_s() + _HANDOVER_S
+        for camera_id in hung:
+            logger.error("camera '%s' hangs in native code; replacing its process", camera_id)
+            camera = self.cameras[camera_id]
+            worker.cameras.discard(camera_id)
+            camera.worker, camera.assignment = None, 0
+            self._delay(camera_id)
+            self._on_trouble(camera_id, HealthCode.HUNG)
+        others, worker.cameras = sorted(worker.cameras), set()
+        substitute = self._start() if others else None
+        for camera_id in others:
+            camera = self.cameras[camera_id]
+            if not camera.wanted.on_patrol:
+                camera.former_assignment = camera.assignment
+            self._assign(camera_id, substitute or worker)
+
+    def mend(self) -> None:
+        """Replace processes that are gone or silent; end those that nobody needs."""
+        now_s = self._clock.monotonic_s()
+        for worker in list(self._workers):
+            patience_s = _BEAT_PATIENCE_S if worker.link.has_beaten else _START_PATIENCE_S
+            if worker.retires_at_s is not None:
+                if worker.link.is_gone or self._may_retire(worker.retires_at_s, now_s):
+                    self._end(worker)
+            elif worker.link.is_gone:
+                self._replace(worker, "died")
+            elif now_s - worker.link.heard_s > patience_s:
+                self._replace(worker, "silent")
+            elif not worker.cameras:
+                self._end(worker)
+
+    def end_all(self) -> None:
+        """Tell all processes to end, and end those that do not."""
+        for worker in self._workers:
+            worker.link.dismiss()
+        until_s = self._clock.monotonic_s() + _STOP_S
+        while self._workers:
+            self._end(self._workers[-1], wait_s=max(0.0, until_s - self._clock.monotonic_s()))
+
+    def _worker_for(self, camera: HeldCamera) -> Worker:
+        if camera.troubles_at_s:
+            return self._start(is_alone=True)
+        for worker in self._workers:
+            load = sum(self.cameras[n].load for n in worker.cameras)
+            is_open = worker.retires_at_s is None and not worker.link.is_gone
+            fits = load + camera.load <= self._cameras_per_process
+            if is_open and fits and not worker.is_alone:
+                return worker
+        return self._start()
+
+    def _assign(self, camera_id: CameraId, worker: Worker) -> None:
+        camera = self.cameras[camera_id]
+        self._assignments += 1
+        camera.assignment, camera.worker = self._assignments, worker
+        worker.cameras.add(camera_id)
+        if camera.stream_epoch < 0 or not camera.wanted.on_patrol:
+            camera.stream_epoch += 1
+        worker.link.order(
+            wire.Watch(
+                assignment=camera.assignment,
+                spec=camera.wanted.spec,
+                backoff_max_s=camera.wanted.backoff_max_s,
+                on_visits=camera.wanted.on_patrol,
+                stream_epoch=camera.stream_epoch,
+                health=camera.health,
+            ).sealed()
+        )
+        self._on_assigned(camera_id)
+
+    def _start(self, *, is_alone: bool = False) -> Worker:
+        worker = Worker(WorkerLink(self._command, clock=self._clock), is_alone)
+        self._selector.register(worker.link.end, selectors.EVENT_READ, worker)
+        self._workers.append(worker)
+        self._metrics.capture_processes.set(len(self._workers))
+        return worker
+
+    def _replace(self, worker: Worker, reason: str) -> None:
+        """A whole process went wrong: give its cameras to others."""
+        logger.error("a capture process of %d cameras %s", len(worker.cameras), reason)
+        self._metrics.capture_process_ends.labels(reason).inc()
+        now_s = self._clock.monotonic_s()
+        cameras = sorted(worker.cameras)
+        for camera_id in cameras:
+            camera = self.cameras[camera_id]
+            camera.troubles_at_s = [*self._recent_troubles(camera), now_s]
+        is_repeated = any(len(self.cameras[n].troubles_at_s) > 1 for n in cameras)
+        self._end(worker)
+        halves = [cameras[::2], cameras[1::2]] if is_repeated else [cameras]
+        for group in filter(None, halves):
+            substitute = self._start(is_alone=is_repeated and len(group) == 1)
+            for camera_id in group:
+                self._assign(camera_id, substitute)
+
+    def _may_retire(self, retires_at_s: float, now_s: float) -> bool:
+        """Whether the cameras that were moved deliver again, or had time enough to."""
+        moving = any(c.former_assignment is not None for c in self.cameras.values())
+        return now_s >= retires_at_s or not moving
+
+    def _end(self, worker: Worker, *, wait_s: float = 0.0) -> None:
+        self._workers.remove(worker)
+        self._selector.unregister(worker.link.end)
+        worker.link.kill(wait_s)
+        for camera in self.cameras.values():
+            if camera.worker is worker:
+                camera.worker = None
+        self._metrics.capture_processes.set(len(self._workers))
+
+    def _delay(self, camera_id: CameraId) -> None:
+        """Note a trouble of this very camera; each in a row doubles the wait after it."""
+        camera, now_s = self.cameras[camera_id], self._clock.monotonic_s()
+        recent = self._recent_troubles(camera)
+        camera.not_before_s = now_s + min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** len(recent))
+        camera.troubles_at_s = [*recent, now_s]
+
+    def _recent_troubles(self, camera: HeldCamera) -> list[float]:
+        """Return the troubles of the last minutes: a bounded list, as each costs a wait."""
+        now_s = self._clock.monotonic_s()
+        return [at_s for at_s in camera.troubles_at_s if now_s - at_s < _TROUBLE_MEMORY_S]

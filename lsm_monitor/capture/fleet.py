@@ -1,0 +1,251 @@
+"""All cameras: what is wanted of them, and what comes of them.
+
+What is wanted is a table, written by anybody at any time; what is, is made equal to it by one
+thread, the only one that touches a capture process. So nobody queues, and changing one camera
+touches no other. Who holds a camera is decided in ``capture/custody.py``, when a camera on
+patrol is visited in ``capture/patrol.py``.
+"""
+
+from __future__ import annotations
+
+import mmap
+import selectors
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from lsm_monitor.capture import wire
+from lsm_monitor.capture.custody import Custody, HeldCamera, Worker
+from lsm_monitor.capture.patrol import PatrolPlan
+from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.capture.worker import adopt_measured
+from lsm_monitor.clock import Clock
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import (
+    CameraHealth,
+    CameraId,
+    Frame,
+    FrameStamp,
+    HealthCode,
+    HealthState,
+)
+
+_TICK_S = 0.2
+_NEWS_IN_A_ROW = 20
+"""Then the next process is heard: one that floods must not drown the others."""
+_HUNG_MARGIN_S = 20.0
+"""Beyond the camera's own time-outs: looking up a name may take as long."""
+_TROUBLES: Mapping[HealthCode, str] = {
+    HealthCode.HUNG: "the video library hung on this camera; its process was replaced",
+    HealthCode.INTERNAL: "a fault of lsm-monitor itself; the log has it",
+}
+
+
+class CaptureFleet:
+    """Holds all cameras; ``put`` and ``remove`` may be called from any thread.
+
+    Args:
+        command: Starts a capture process; see ``runtime/capture_process.py``.
+        cameras_per_process: Most cameras of one process that stay connected.
+        patrol_parallel: Most visits at any time.
+        on_frame: Receives usable frames.
+        on_health: Told when a camera's health changes.
+        on_unusable: Told about each picture that cannot be judged, and why.
+        metrics: Counts what the processes count, and their ends.
+        clock: Monotonic time.
+
+    The callbacks run on the fleet's thread and must not block.
+    """
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        cameras_per_process: int,
+        patrol_parallel: int,
+        on_frame: Callable[[Frame], None],
+        on_health: Callable[[CameraHealth], None],
+        on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._on_frame = on_frame
+        self._on_health = on_health
+        self._on_unusable = on_unusable
+        self._metrics = metrics
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wanted: dict[CameraId, WatchedCamera] = {}
+        self._changed: set[CameraId] = set()
+        self._selector = selectors.DefaultSelector()
+        self._plan = PatrolPlan(patrol_parallel)
+        self._custody = Custody(
+            command=command,
+            cameras_per_process=cameras_per_process,
+            selector=self._selector,
+            on_assigned=self._on_assigned,
+            on_trouble=self._on_trouble,
+            metrics=metrics,
+            clock=clock,
+        )
+
+    def put(self, camera: WatchedCamera) -> None:
+        """Add a camera, or change it; others are not touched."""
+        with self._lock:
+            self._wanted[camera.spec.camera_id] = camera
+            self._changed.add(camera.spec.camera_id)
+
+    def remove(self, camera_id: CameraId) -> None:
+        """Let go of a camera."""
+        with self._lock:
+            self._wanted.pop(camera_id, None)
+            self._changed.add(camera_id)
+
+    def run(self, stop: threading.Event) -> None:
+        """Hold the cameras until ``stop`` is set."""
+        try:
+            while not stop.is_set():
+                self._adopt_changes()
+                self._custody.mend()
+                self._custody.place_homeless()
+                self._order_visits()
+                self._hear(min(_TICK_S, self._plan.wait_s(self._clock.monotonic_s())))
+        finally:
+            self._custody.end_all()
+
+    # What is wanted.
+
+    def _adopt_changes(self) -> None:
+        with self._lock:
+            changes = {camera_id: self._wanted.get(camera_id) for camera_id in self._changed}
+            self._changed.clear()
+        for camera_id, wanted in changes.items():
+            held = self._custody.cameras.get(camera_id)
+            if held is not None and wanted is not None and held.wanted.is_opened_like(wanted):
+                held.wanted = wanted
+                self._retime(camera_id, held)
+                continue
+            if held is not None:
+                self._custody.withdraw(camera_id)
+                self._plan.remove(camera_id)
+                del self._custody.cameras[camera_id]
+            if wanted is not None:
+                self._custody.cameras[camera_id] = HeldCamera(
+                    wanted, stream_epoch=-1 if held is None else held.stream_epoch
+                )
+
+    def _retime(self, camera_id: CameraId, held: HeldCamera) -> None:
+        if held.worker is None:
+            return
+        if held.wanted.on_patrol:
+            self._plan_visits(camera_id, held.wanted)
+        else:
+            held.worker.link.order(wire.Retime(camera_id, held.wanted.spec.interval_s))
+
+    def _on_assigned(self, camera_id: CameraId) -> None:
+        wanted = self._custody.cameras[camera_id].wanted
+        if wanted.on_patrol:
+            # Who held it before may have been visiting it: of that nothing will be heard.
+            self._plan.abandon_visit(camera_id)
+            self._plan_visits(camera_id, wanted)
+
+    def _plan_visits(self, camera_id: CameraId, wanted: WatchedCamera) -> None:
+        self._plan.put(
+            camera_id,
+            interval_s=wanted.spec.interval_s,
+            priority=wanted.priority,
+            now_s=self._clock.monotonic_s(),
+        )
+
+    def _order_visits(self) -> None:
+        for camera_id in self._plan.take_due(self._clock.monotonic_s()):
+            worker = self._custody.cameras[camera_id].worker
+            if worker is not None:
+                worker.link.order(wire.Visit(camera_id))
+
+    # What comes of it.
+
+    def _hear(self, wait_s: float) -> None:
+        for key, _ in self._selector.select(wait_s):
+            worker: Worker = key.data
+            for _ in range(_NEWS_IN_A_ROW):
+                received = worker.link.take()
+                if received is None:
+                    break
+                self._accept(worker, *received)
+
+    def _accept(self, worker: Worker, news: wire.News, memory: mmap.mmap | None) -> None:
+        match news:
+            case wire.Beat():
+                self._on_beat(worker, news)
+            case wire.Taken(assignment, stamp):
+                if memory is not None and self._is_heard(assignment, stamp):
+                    image = np.frombuffer(memory, np.uint8).reshape(news.shape)
+                    self._on_frame(Frame(stamp, image))
+            case wire.Unusable(assignment, stamp, codes):
+                if self._is_heard(assignment, stamp):
+                    self._on_unusable(stamp, codes)
+            case wire.Health(assignment, health):
+                if self._holder(assignment, health.camera_id):
+                    self._tell(health)
+            case wire.Finished(assignment, camera_id):
+                if held := self._holder(assignment, camera_id):
+                    self._on_finished(news, held)
+
+    def _holder(self, assignment: int, camera_id: CameraId) -> HeldCamera | None:
+        """Return the camera, if this is its newest assignment."""
+        held = self._custody.cameras.get(camera_id)
+        return held if held is not None and held.assignment == assignment else None
+
+    def _is_heard(self, assignment: int, stamp: FrameStamp) -> bool:
+        """Whether a picture comes from who holds the camera, or held it until it delivers."""
+        held = self._custody.cameras.get(stamp.camera_id)
+        if held is None:
+            return False
+        if held.assignment == assignment:
+            held.stream_epoch = max(held.stream_epoch, stamp.stream_epoch)
+            held.former_assignment = None
+            return True
+        return held.former_assignment == assignment
+
+    def _on_beat(self, worker: Worker, beat: wire.Beat) -> None:
+        adopt_measured(self._metrics, beat.measured)
+        hung = [
+            camera_id
+            for camera_id, silent_s in beat.silent_s.items()
+            if camera_id in worker.cameras and silent_s > self._patience_s(camera_id)
+        ]
+        if hung:
+            for camera_id in hung:
+                self._plan.remove(camera_id)
+            self._custody.replace_around(worker, hung)
+
+    def _patience_s(self, camera_id: CameraId) -> float:
+        spec = self._custody.cameras[camera_id].wanted.spec
+        return spec.open_timeout_s + spec.read_timeout_s + _HUNG_MARGIN_S
+
+    def _on_finished(self, news: wire.Finished, held: HeldCamera) -> None:
+        if news.crashed:
+            self._plan.remove(news.camera_id)
+            self._custody.give_up(news.camera_id, HealthCode.INTERNAL)
+        elif held.wanted.on_patrol:
+            now_s = self._clock.monotonic_s()
+            self._plan.finished(news.camera_id, delivered=news.delivered, now_s=now_s)
+        else:
+            self._custody.withdraw(news.camera_id)
+            held.is_done = True
+
+    def _on_trouble(self, camera_id: CameraId, code: HealthCode) -> None:
+        known = self._custody.cameras[camera_id].health
+        reconnects = 1 + (known.reconnects if known else 0)
+        self._metrics.reconnects.labels(camera_id, code).inc()
+        now = self._clock.now()
+        state = HealthState.OFFLINE
+        self._tell(CameraHealth(camera_id, state, (code,), _TROUBLES[code], now, reconnects))
+
+    def _tell(self, health: CameraHealth) -> None:
+        self._custody.cameras[health.camera_id].health = health
+        is_up = health.state is HealthState.USABLE
+        self._metrics.camera_up.labels(health.camera_id).set(is_up)
+        self._on_health(health)

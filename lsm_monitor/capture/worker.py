@@ -1,0 +1,237 @@
+"""A capture process: holds the cameras it is told to hold, and tells what comes of them.
+
+libav blocks in native code, and nothing inside a process can end a thread that hangs there.
+So cameras live in processes of their own, which the daemon can kill: ``capture/custody.py``.
+Each camera has a thread; the main thread takes orders and beats once a second. When the daemon
+is gone, however it went, the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import Counter, Gauge
+
+from lsm_monitor.capture import wire
+from lsm_monitor.capture.camera import CameraCapture
+from lsm_monitor.capture.pulse import Pulse
+from lsm_monitor.capture.quality import QualityRules
+from lsm_monitor.clock import Clock
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.types import CameraHealth, CameraId, Frame, FrameStamp, HealthCode
+
+logger = logging.getLogger(__name__)
+
+Measured = tuple[str, tuple[str, ...], float]
+BEAT_EVERY_S = 1.0
+_SILENCE_WORTH_TELLING_S = 3.0
+_STOP_S = 2.0
+
+
+@dataclass(slots=True)
+class _Held:
+    """A camera of this process."""
+
+    order: wire.Watch
+    capture: CameraCapture
+    pulse: Pulse
+    is_busy: bool = False
+    thread: threading.Thread | None = None
+
+
+class CaptureWorker:
+    """The life of a capture process.
+
+    Args:
+        end: This process's end of the pair.
+        on_secret: Told each password before it is used, so that no log can show it.
+        clock: Stamps frames.
+    """
+
+    def __init__(
+        self, end: socket.socket, *, on_secret: Callable[[str], None], clock: Clock
+    ) -> None:
+        self._end = end
+        self._on_secret = on_secret
+        self._clock = clock
+        self._metrics = Metrics()
+        self._told: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._cameras: dict[CameraId, _Held] = {}
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        """Obey until the daemon closes its end."""
+        threading.excepthook = _log_crash
+        next_beat_s = self._clock.monotonic_s()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._end, selectors.EVENT_READ)
+            while True:
+                wait_s = next_beat_s - self._clock.monotonic_s()
+                if selector.select(max(0.0, wait_s)) and not self._obey():
+                    break
+                if self._clock.monotonic_s() >= next_beat_s:
+                    next_beat_s = self._clock.monotonic_s() + BEAT_EVERY_S
+                    if not self._tell(self._beat()):
+                        break
+        self._stop_all()
+
+    def _obey(self) -> bool:
+        """Take one order; return whether there may be more."""
+        try:
+            received = wire.receive(self._end)
+        except OSError:
+            return False
+        match received and received[0]:
+            case wire.Watch() as order:
+                self._watch(order.unsealed())
+            case wire.Forget(camera_id):
+                self._forget(camera_id)
+            case wire.Retime(camera_id, interval_s):
+                if held := self._cameras.get(camera_id):
+                    held.capture.retime(interval_s)
+            case wire.Visit(camera_id):
+                if (held := self._cameras.get(camera_id)) and not held.is_busy:
+                    self._start(held, "visit")
+            case None:
+                return False
+            case other:
+                logger.error("not an order: %s", type(other).__name__)
+        return True
+
+    def _watch(self, order: wire.Watch) -> None:
+        spec = order.spec
+        if spec.password is not None:
+            self._on_secret(spec.password.get_secret_value())
+        self._forget(spec.camera_id)
+        capture = CameraCapture(
+            spec=spec,
+            backoff_max_s=order.backoff_max_s,
+            rules=QualityRules(),
+            stream_epoch=order.stream_epoch,
+            health=order.health,
+            metrics=self._metrics,
+            clock=self._clock,
+            on_frame=lambda frame: self._on_frame(order.assignment, frame),
+            on_health=lambda health: self._on_health(order.assignment, health),
+            on_unusable=lambda stamp, codes: self._on_unusable(order.assignment, stamp, codes),
+        )
+        held = _Held(order, capture, Pulse(self._clock))
+        self._cameras[spec.camera_id] = held
+        if not order.on_visits:
+            self._start(held, "camera")
+
+    def _start(self, held: _Held, what: str) -> None:
+        held.is_busy = True
+        held.thread = threading.Thread(
+            target=self._live,
+            args=(held,),
+            name=f"{what}[{held.order.spec.camera_id}]",
+            daemon=True,
+        )
+        held.thread.start()
+
+    def _live(self, held: _Held) -> None:
+        """Body of a camera's thread: for ever, or for one visit."""
+        delivered, crashed = False, True
+        try:
+            if held.order.on_visits:
+                delivered = held.capture.visit(held.pulse)
+            else:
+                held.capture.run(held.pulse)
+            crashed = False
+        finally:
+            held.is_busy = False  # before it is told: the next visit may follow at once
+            if not held.pulse.is_set():
+                self._tell(
+                    wire.Finished(
+                        assignment=held.order.assignment,
+                        camera_id=held.order.spec.camera_id,
+                        delivered=delivered,
+                        crashed=crashed,
+                    )
+                )
+
+    def _forget(self, camera_id: CameraId) -> None:
+        # Its thread ends with its read time-out; nobody waits, nobody listens to it any more.
+        if held := self._cameras.pop(camera_id, None):
+            held.pulse.set()
+
+    def _stop_all(self) -> None:
+        for held in self._cameras.values():
+            held.pulse.set()
+        until_s = self._clock.monotonic_s() + _STOP_S
+        for held in self._cameras.values():
+            if held.thread is not None:
+                held.thread.join(max(0.0, until_s - self._clock.monotonic_s()))
+
+    def _on_frame(self, assignment: int, frame: Frame) -> None:
+        height, width, channels = frame.image.shape
+        taken = wire.Taken(assignment, frame.stamp, (height, width, channels))
+        self._tell(taken, frame.image.data)
+
+    def _on_unusable(
+        self, assignment: int, stamp: FrameStamp, codes: tuple[HealthCode, ...]
+    ) -> None:
+        self._tell(wire.Unusable(assignment, stamp, codes))
+
+    def _on_health(self, assignment: int, health: CameraHealth) -> None:
+        self._tell(wire.Health(assignment, health))
+
+    def _tell(self, news: wire.News, memory: memoryview | None = None) -> bool:
+        """Tell the daemon; waits while it does not listen. Return whether it is there."""
+        try:
+            with self._sending:
+                wire.send(self._end, news, memory)
+        except OSError:
+            return False
+        return True
+
+    def _beat(self) -> wire.Beat:
+        silent_s = {
+            camera_id: silence_s
+            for camera_id, held in self._cameras.items()
+            if held.is_busy and (silence_s := held.pulse.silent_s()) > _SILENCE_WORTH_TELLING_S
+        }
+        return wire.Beat(silent_s, self._newly_measured())
+
+    def _newly_measured(self) -> list[Measured]:
+        news = []
+        for name, labels, value, is_counter in _measured(self._metrics):
+            before = self._told.get((name, labels), 0.0)
+            if value != before:
+                self._told[name, labels] = value
+                news.append((name, labels, value - before if is_counter else value))
+        return news
+
+
+def adopt_measured(metrics: Metrics, measured: Iterable[Measured]) -> None:
+    """Put into ``metrics`` what a capture process has measured; see :class:`wire.Beat`."""
+    for name, labels, value in measured:
+        metric = getattr(metrics, name)
+        labelled = metric.labels(*labels) if labels else metric
+        if isinstance(metric, Counter):
+            labelled.inc(value)
+        else:
+            labelled.set(value)
+
+
+def _measured(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...], float, bool]]:
+    """Yield counters and gauges: attribute's name, labels, value, whether it is a counter."""
+    for name, metric in vars(metrics).items():
+        if isinstance(metric, Counter | Gauge):
+            for family in metric.collect():
+                for sample in family.samples:
+                    if not sample.name.endswith("_created"):
+                        labels = tuple(sample.labels.values())
+                        yield name, labels, sample.value, isinstance(metric, Counter)
+
+
+def _log_crash(crash: threading.ExceptHookArgs) -> None:
+    name = crash.thread.name if crash.thread else "a thread"
+    error = (crash.exc_type, crash.exc_value or crash.exc_type(), crash.exc_traceback)
+    logger.error("%s failed", name, exc_info=error)

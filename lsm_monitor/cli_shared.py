@@ -1,0 +1,67 @@
+"""What the files of the command line share: exit codes, options, the configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import SecretStr
+
+from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.config.secrets import read_file, revealed
+
+EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+
+# Not `exists=True`: typer 0.29 then asks for a file called "-", whatever `allow_dash` says.
+PasswordFileOption = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="Password; - reads stdin.")
+]
+STDIN = Path("-")
+
+
+def read_password(path: Path) -> SecretStr:
+    """Return the password in ``path``, or on stdin for ``-``.
+
+    Raises:
+        typer.BadParameter: It cannot be read, or cannot be a password.
+    """
+    try:
+        return SecretStr(read_file(Path("/dev/stdin") if path == STDIN else path))
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+
+
+def load_config(path: Path, *, log: bool = False, needs_secrets: bool = True) -> LoadedConfig:
+    """Read the configuration and let the log filter know its secrets.
+
+    Args:
+        path: YAML file.
+        log: Log as the configuration says, and not only warnings.
+        needs_secrets: See :func:`lsm_monitor.config.loader.load`.
+
+    Raises:
+        ConfigError: See :func:`lsm_monitor.config.loader.load`.
+    """
+    loaded = load(path, os.environ, needs_secrets=needs_secrets)
+    logging_config = loaded.config.logging
+    configure_logs(
+        level=logging_config.level if log else "warning",
+        fmt=logging_config.format,
+        secrets=list(set(revealed(loaded.config))),  # thousands of cameras share one
+    )
+    return loaded
+
+
+def configure_logs(*, level: str, fmt: Literal["logfmt", "json"], secrets: list[str]) -> None:
+    """Send logs to stderr, cleaned of ``secrets`` and of credentials in addresses."""
+    from lsm_monitor.capture.redact import Redactor  # noqa: PLC0415 - it loads slow libraries
+    from lsm_monitor.runtime.logs import configure  # noqa: PLC0415
+
+    configure(level=level, fmt=fmt, redact=Redactor(secrets).redact)

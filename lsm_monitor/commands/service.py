@@ -1,0 +1,122 @@
+"""``lsm-monitor service install``: the systemd files, with the paths of this installation.
+
+The shipped units name ``/opt/lsm-monitor``, where the Debian package puts the program. An
+installation elsewhere needs other paths, and one in a home folder cannot be a service at all:
+the units hide homes.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import lsm_monitor
+from lsm_monitor.errors import StoreError
+
+PROGRAM_FOLDER = Path("/opt/lsm-monitor/.venv/bin")
+DEFAULT_CONFIG = Path("/etc/lsm-monitor/monitor.yaml")
+_HIDDEN_BY_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - not used
+_UNITS = Path("etc/systemd/system")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFile:
+    """One file of the service: its path on the machine, and what stands in it."""
+
+    path: Path
+    text: str
+
+
+def service_files(*, gpu: bool, programs: Path, config: Path) -> list[ServiceFile]:
+    """Return what ``install`` writes.
+
+    Args:
+        gpu: The unit for machines with a GPU, and not the one without.
+        programs: Folder of ``lsm-monitor`` and ``lsm-engines``.
+        config: The daemon's YAML file; absolute.
+
+    Raises:
+        ValueError: A path cannot be used by a service; says which and what to do.
+        StoreError: The shipped files are not there.
+    """
+    for what, path in (("the program", programs), ("--config", config)):
+        _check_path(what, path)
+    daemon = "lsm-monitor-gpu.service" if gpu else "lsm-monitor.service"
+    places = {
+        daemon: _UNITS / daemon,
+        "lsm-engine-build.service": _UNITS / "lsm-engine-build.service",
+        "lsm-monitor.sysusers.conf": Path("etc/sysusers.d/lsm-monitor.conf"),
+        "lsm-monitor.tmpfiles.conf": Path("etc/tmpfiles.d/lsm-monitor.conf"),
+    }
+    folder = _shipped_folder()
+    return [
+        ServiceFile(
+            place,
+            (folder / name)
+            .read_text(encoding="utf-8")
+            .replace(str(PROGRAM_FOLDER), str(programs))
+            .replace(str(DEFAULT_CONFIG), str(config)),
+        )
+        for name, place in places.items()
+    ]
+
+
+def install(files: list[ServiceFile], root: Path) -> list[Path]:
+    """Write ``files`` below ``root`` and return where.
+
+    Raises:
+        StoreError: A file cannot be written.
+    """
+    written: list[Path] = []
+    for file in files:
+        path = root / file.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text, encoding="utf-8")
+        except OSError as exc:
+            msg = f"{path}: cannot be written ({exc.strerror}); run as root, or see --print"
+            raise StoreError(msg) from None
+        written.append(path)
+    return written
+
+
+def next_steps(*, gpu: bool) -> str:
+    """Return the commands that make the files work."""
+    unit = "lsm-monitor-gpu" if gpu else "lsm-monitor"
+    return (
+        "now: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload\n"
+        f"     systemctl enable --now {unit}"
+    )
+
+
+def this_program_folder() -> Path:
+    """Return the folder of the ``lsm-monitor`` that runs now."""
+    return Path(sys.executable).parent.absolute()
+
+
+def _check_path(what: str, path: Path) -> None:
+    if not path.is_absolute():
+        msg = f"{what}: {path} is not an absolute path; a service starts in /"
+        raise ValueError(msg)
+    hidden = [folder for folder in _HIDDEN_BY_UNITS if path.is_relative_to(folder)]
+    if hidden:
+        msg = (
+            f"{what}: {path} lies in {hidden[0]}, which the units hide from the service; "
+            "install to /opt/lsm-monitor, as docs/operations.md shows"
+        )
+        raise ValueError(msg)
+    if any(character in str(path) for character in " \t\n%$\"'\\;"):
+        msg = f"{what}: {path}: systemd would read a blank or one of %$\"'\\; in it otherwise"
+        raise ValueError(msg)
+
+
+def _shipped_folder() -> Path:
+    """Return the folder of the shipped units: of a checkout, else of the installed wheel."""
+    checkout = Path(lsm_monitor.__file__).resolve().parent.parent / "systemd"
+    installed = Path(sys.prefix, "share", "lsm-monitor", "systemd")
+    for folder in (checkout, installed):
+        if (folder / "lsm-monitor.service").is_file():
+            return folder
+    msg = f"{installed}: the shipped units are not there; install lsm-monitor again"
+    raise StoreError(msg)

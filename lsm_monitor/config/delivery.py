@@ -1,0 +1,81 @@
+"""How events are kept and in which other form they are told: sections ``store`` and ``cap``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# What XML 1.0 cannot carry would make an alert that nobody can read.
+_Text = Annotated[
+    str,
+    Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f\ufffe\uffff]+$"),
+]
+_Latitude = Annotated[float, Field(ge=-90.0, le=90.0)]
+_Longitude = Annotated[float, Field(ge=-180.0, le=180.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreConfig(_Section):
+    """How much the outbox's file may hold; an alert is never dropped for its size."""
+
+    max_mb: int = Field(
+        default=512,
+        ge=16,
+        description="Beyond it history goes first, then the oldest updates that are no "
+        "escalation.",
+    )
+    history_days: int = Field(
+        default=400, ge=1, description="Events, verdicts and dead letters are kept so long."
+    )
+    history_events: int = Field(default=100_000, ge=100, description="Most events kept.")
+
+
+class CapAreaConfig(_Section):
+    """Where a camera's road lies."""
+
+    description: _Text = Field(description="For people: 'Wensan Road underpass'.")
+    circle: tuple[_Latitude, _Longitude, Annotated[float, Field(ge=0.0)]] | None = Field(
+        default=None, description="[latitude, longitude, radius in km], WGS 84."
+    )
+    polygon: tuple[tuple[_Latitude, _Longitude], ...] = Field(
+        default=(), description="Corners as [latitude, longitude], WGS 84; closes by itself."
+    )
+
+    @model_validator(mode="after")
+    def _is_one_shape(self) -> Self:
+        if self.circle is not None and self.polygon:
+            msg = "give either 'circle' or 'polygon', not both"
+            raise ValueError(msg)
+        if self.polygon and len(set(self.polygon)) < 3:  # noqa: PLR2004 - a triangle
+            msg = f"a polygon needs at least 3 corners, got {len(set(self.polygon))}"
+            raise ValueError(msg)
+        return self
+
+
+class CapConfig(_Section):
+    """Also tell every event as a CAP 1.2 alert, on <base>/cap."""
+
+    sender: str = Field(
+        pattern=r"^[^\s,<&\x00-\x1f\x7f\ufffe\uffff]+$",
+        max_length=200,
+        description="Who warns, unique in the world: 'flood@city.example'.",
+    )
+    status: Literal["Test", "Actual"] = Field(
+        default="Test", description="'Actual' makes receivers act on it."
+    )
+    language: str = Field(default="en-US", pattern=r"^[a-zA-Z]{1,8}(-[a-zA-Z0-9]{1,8})*$")
+    event: _Text = Field(default="Road waterlogging", description="In 'language'.")
+    restriction: _Text = Field(
+        default="For the services of the city only.",
+        description="Whom it is for; the scope is always Restricted.",
+    )
+    expires_s: Annotated[float, Field(gt=0.0)] = Field(
+        default=86400.0, description="An alert that nobody updates ends by itself after this."
+    )
+    areas: dict[str, CapAreaConfig] = Field(
+        default={}, description="By camera; one that is missing goes by its name only."
+    )

@@ -1,0 +1,163 @@
+"""The cameras that are watched now, kept alike in every part that knows them by name.
+
+A change of the configuration touches only what it is about: capture when the address changes,
+the judge when zones or levels change, the interval when somebody wants to look more often.
+The interval also follows what is seen: a camera whose level is about to change is looked at
+faster, and so is a group whose trigger is on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+
+from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.clock import Clock
+from lsm_monitor.config.changes import Changes, changes
+from lsm_monitor.config.intervals import interval_s, usual_interval_s
+from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.inference.scheduler import FrameScheduler
+from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.judging import judge_of
+from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.types import CameraId, Episode
+from lsm_monitor.water.judge import CameraJudge
+
+logger = logging.getLogger(__name__)
+
+_MAX_AGE_INTERVALS = 3.0
+"""The newest frame of a live camera is at most one interval old; an older one is history."""
+_WORTH_TELLING = 1.25
+
+
+class Cameras:
+    """Adds, removes and changes cameras while the daemon runs. Thread-safe.
+
+    Args:
+        config: Says which cameras there are; none is watched before :meth:`start`.
+        fleet: Captures them.
+        scheduler: Where their frames wait.
+        decisions: Judges them.
+        overview: Knows how they are.
+        clock: Wall clock.
+    """
+
+    def __init__(
+        self,
+        config: MonitorConfig,
+        *,
+        fleet: CaptureFleet,
+        scheduler: FrameScheduler,
+        decisions: Decisions,
+        overview: Overview,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._fleet = fleet
+        self._scheduler = scheduler
+        self._decisions = decisions
+        self._overview = overview
+        self._clock = clock
+        # Reentrant: to judge by new rules may call for another interval.
+        self._lock = threading.RLock()
+        self._stretch = 1.0
+        self._triggers: frozenset[str] = frozenset()
+        self._attention: dict[CameraId, tuple[bool, bool]] = {}
+
+    def start(self) -> None:
+        """Watch every enabled camera, and close the episodes of those that are gone."""
+        with self._lock:
+            self._show()
+            for camera_id in self._enabled():
+                self._judge(camera_id)
+                self._capture(camera_id)
+        self._decisions.close_unclaimed()
+
+    def adopt(self, config: MonitorConfig) -> Changes:
+        """Go over to ``config``; a camera for which nothing changes is not touched."""
+        with self._lock:
+            found = changes(self._config, config)
+            for camera_id in found.removed:
+                self._fleet.remove(camera_id)
+                self._scheduler.forget(camera_id)
+                self._decisions.forget(camera_id)
+                self._attention.pop(camera_id, None)
+            self._config = config
+            self._show()
+            for camera_id in found.added | found.rejudged:
+                self._judge(camera_id)
+            for camera_id in found.added | found.reopened | found.retimed:
+                self._capture(camera_id)
+        return found
+
+    def on_attention(self, camera_id: CameraId, pending: bool, episode_open: bool) -> None:  # noqa: FBT001 - a callback
+        """Note whether a level is about to change, and whether an episode is open."""
+        with self._lock:
+            if self._attention.get(camera_id, (False, False)) != (pending, episode_open):
+                self._attention[camera_id] = (pending, episode_open)
+                if camera_id in self._enabled():
+                    self._capture(camera_id)
+
+    def set_trigger(self, name: str, *, on: bool) -> None:
+        """Move the groups with this trigger to their fast interval, or back."""
+        with self._lock:
+            self._triggers = self._triggers | {name} if on else self._triggers - {name}
+            for camera_id, camera in self._enabled().items():
+                if self._config.trigger_of(camera) == name:
+                    self._capture(camera_id)
+
+    def stretch(self, factor: float) -> None:
+        """Look at every camera ``factor`` times less often than configured."""
+        with self._lock:
+            before, self._stretch = self._stretch, factor
+            for camera_id in self._enabled():
+                self._capture(camera_id)
+        if factor > _WORTH_TELLING >= before:
+            logger.warning(
+                "the machine does not keep up: every camera's interval is %.1f times what is "
+                "configured; raise 'interval_s' or watch fewer cameras",
+                factor,
+            )
+        elif before > _WORTH_TELLING >= factor:
+            logger.info("the machine keeps up again")
+
+    def _enabled(self) -> dict[CameraId, CameraConfig]:
+        return {CameraId(n): c for n, c in self._config.cameras.items() if c.enabled}
+
+    def _show(self) -> None:
+        intervals_s = {n: usual_interval_s(camera) for n, camera in self._enabled().items()}
+        self._overview.watch(intervals_s, self._clock.now())
+
+    def _judge(self, camera_id: CameraId) -> None:
+        camera = self._config.cameras[camera_id]
+
+        def make(episodes: Iterable[Episode]) -> CameraJudge:
+            return judge_of(camera_id, camera, episodes=episodes)
+
+        self._decisions.watch(camera_id, make)
+
+    def _capture(self, camera_id: CameraId) -> None:
+        camera = self._config.cameras[camera_id]
+        pending, episode_open = self._attention.get(camera_id, (False, False))
+        configured_s = interval_s(
+            camera,
+            pending=pending,
+            triggered=self._config.trigger_of(camera) in self._triggers,
+            episode_open=episode_open,
+        )
+        stretched_s = configured_s * self._stretch
+        self._scheduler.watch(camera_id, max_age_s=_MAX_AGE_INTERVALS * stretched_s)
+        spec = SourceSpec.from_config(camera_id, camera)
+        self._fleet.put(
+            WatchedCamera(
+                spec=replace(spec, interval_s=stretched_s),
+                backoff_max_s=camera.backoff_max_s,
+                on_patrol=camera.mode != "continuous",
+                # 0 to 9 in the file; 5 is one, and every step counts a quarter.
+                priority=1.25 ** (camera.priority - 5),
+            )
+        )

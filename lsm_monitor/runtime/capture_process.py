@@ -1,0 +1,66 @@
+"""What runs in a capture process: ``python -m lsm_monitor.runtime.capture_process``.
+
+Not for people: the daemon starts it. Arguments are level and format of the log, and the
+descriptor of one end of a pair of sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+from lsm_monitor.capture.redact import Redactor
+from lsm_monitor.capture.worker import CaptureWorker
+from lsm_monitor.clock import SystemClock
+from lsm_monitor.runtime import logs
+
+
+def command(level: str, fmt: Literal["logfmt", "json"]) -> tuple[str, ...]:
+    """Return the command line that starts a capture process, but for the descriptor.
+
+    Args:
+        level: Level of its log.
+        fmt: Format of its log, which goes to the daemon's stderr.
+    """
+    return (sys.executable, "-m", __name__, level, fmt)
+
+
+class _Secrets:
+    """Cleans text of all passwords that became known so far."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._redactor = Redactor(())
+
+    def add(self, secret: str) -> None:
+        if secret not in self._secrets:
+            self._secrets.add(secret)
+            self._redactor = Redactor(self._secrets)
+
+    def redact(self, text: str) -> str:
+        return self._redactor.redact(text)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Live as a capture process until the daemon is gone."""
+    level, fmt, descriptor = arguments
+    # A Ctrl-C goes to the whole group; when to stop is the daemon's decision.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    secrets = _Secrets()
+    logs.configure(
+        level=level, fmt="json" if fmt == "json" else "logfmt", redact=secrets.redact
+    )
+    end = socket.socket(fileno=int(descriptor))
+    CaptureWorker(end, on_secret=secrets.add, clock=SystemClock()).run()
+    # Threads may still hang in native code, which is why this is a process.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,157 @@
+"""The HTTP port as a service of the daemon: binds, serves, stops.
+
+The server runs on the daemon's own event loop on purpose: an answer from ``/healthz`` proves
+that the loop turns. A port that cannot be had costs the port, never the watch over the
+streets: the supervisor tries again for as long as the daemon runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+
+import psutil
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from lsm_monitor.config.models import HttpConfig
+from lsm_monitor.errors import HttpPortError
+
+logger = logging.getLogger(__name__)
+
+_MAX_CONNECTIONS = 64
+_MAX_HEADER_BYTES = 16 * 1024
+_IDLE_TIMEOUT_S = 10
+_STOP_TIMEOUT_S = 2
+
+
+class HttpService:
+    """Serves ``app`` until cancelled.
+
+    Args:
+        app: What to answer.
+        config: Where to listen.
+        on_listening: Told the port once it is open: for a configured port 0, the one that the
+            system chose.
+    """
+
+    name = "http"
+
+    def __init__(
+        self,
+        app: FastAPI,
+        config: HttpConfig,
+        *,
+        on_listening: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._on_listening = on_listening
+
+    async def run(self) -> None:
+        """Serve; cancelling closes the port and every connection.
+
+        Raises:
+            HttpPortError: The port cannot be had; the text names the key and the remedy.
+        """
+        with contextlib.closing(_bound(self._config)) as listener:
+            port = listener.getsockname()[1]
+            logger.info("http: listening on %s port %d", self._config.host, port)
+            self._on_listening(port)
+            server = _Server(_server_config(self._app))
+            serving = asyncio.create_task(server.serve([listener]), name="http-server")
+            try:
+                await asyncio.shield(serving)
+            finally:
+                server.should_exit = True
+                await serving
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the daemon has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Protocol(H11Protocol):
+    """One connection whose client may neither stay silent nor stop reading.
+
+    uvicorn limits the time between two requests only: clients that send half a header, or do
+    not take their answer, would keep their connections for ever, and ``_MAX_CONNECTIONS`` of
+    them would keep everybody else out.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(_IDLE_TIMEOUT_S, self._end_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_idle(self) -> None:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation forgets None
+        is_answering = cycle is not None and not cycle.response_complete
+        is_between_requests = self.timeout_keep_alive_task is not None  # uvicorn's own limit
+        if self.flow.write_paused or not (is_answering or is_between_requests):
+            self.transport.abort()
+        else:
+            self._deadline = self.loop.call_later(_IDLE_TIMEOUT_S, self._end_if_idle)
+
+
+def _server_config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        timeout_keep_alive=_IDLE_TIMEOUT_S,
+        timeout_graceful_shutdown=_STOP_TIMEOUT_S,
+    )
+
+
+def _bound(config: HttpConfig) -> socket.socket:
+    """Return a socket that is bound to the configured address."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((config.host, config.port))
+        listener.listen(_MAX_CONNECTIONS)
+    except OSError as exc:
+        listener.close()
+        who = _owner_of(config.port)
+        msg = (
+            f"http: cannot listen on {config.host} port {config.port} ({exc.strerror}"
+            f"{f'; {who} has it' if who else ''}); set 'http.port' to a free one, or "
+            "'http.enabled: false'"
+        )
+        raise HttpPortError(msg) from None
+    return listener
+
+
+def _owner_of(port: int) -> str | None:
+    """Return name and id of the process that listens on ``port``, when it can be known."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.pid is not None
+            if listens and connection.laddr[1:2] == (port,):
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, OSError):
+        return None  # other users' sockets are not ours to see
+    return None

@@ -1,0 +1,75 @@
+"""The JSON of the HTTP port, as types: FastAPI makes its OpenAPI document of them.
+
+``lsm-monitor status`` reads answers back through the same types, so that what some other
+program says on that port is a clear error.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lsm_monitor.runtime.connections import ConnectionQuality
+from lsm_monitor.types import HealthState, WaterLevel
+
+
+class _Answer(BaseModel):
+    """Base of the answers; keys of a newer daemon are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Alive(_Answer):
+    """Answer of ``/healthz``."""
+
+    alive: bool
+    standing_still: list[str] = Field(description="Parts without progress; empty when alive.")
+
+
+class Ready(_Answer):
+    """Answer of ``/readyz``."""
+
+    ready: bool
+    cameras: int = Field(ge=0, description="How many are watched.")
+    deciding: int = Field(ge=0, description="How many of them are judged now.")
+
+
+class ZoneStats(_Answer):
+    """One zone now."""
+
+    level: WaterLevel
+    water_fraction: float | None = Field(description="Smoothed, [0, 1]; null: not seen.")
+    since: datetime
+    observed_at: datetime | None
+
+
+class CameraStats(_Answer):
+    """One camera now, and its connection in the last hour."""
+
+    state: HealthState
+    codes: list[str]
+    detail: str
+    since: datetime
+    last_frame_at: datetime | None = Field(description="When the newest usable one was taken.")
+    expected_fps: float
+    fps: float | None = Field(description="Over five minutes; null: not known yet.")
+    reconnects_last_hour: int = Field(ge=0)
+    stalls_last_hour: int = Field(ge=0)
+    connection_quality: ConnectionQuality | None
+    zones: dict[str, ZoneStats]
+
+
+class Stats(_Answer):
+    """Answer of ``/api/stats``: what the MQTT topic ``stats`` has, and every camera."""
+
+    schema_: Literal["lsm.stats/1"] = Field(default="lsm.stats/1", alias="schema")
+    site: str
+    sent_at: datetime
+    version: str
+    model: str
+    started_at: datetime
+    ready: bool
+    cameras: dict[str, CameraStats]
+    metrics: dict[str, float | None] = Field(description="Null: not a number.")

@@ -1,0 +1,56 @@
+"""The services that tell others how the daemon is; none of them may end the watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import lsm_monitor
+from lsm_monitor.clock import Clock
+from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.runtime.connections import Connections
+from lsm_monitor.runtime.http import HttpService
+from lsm_monitor.runtime.http_app import Status, http_app
+from lsm_monitor.runtime.memory import watch_memory
+from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.runtime.supervisor import Service
+from lsm_monitor.types import ModelIdentity
+
+
+def status_services(
+    config: MonitorConfig,
+    *,
+    model: ModelIdentity,
+    overview: Overview,
+    standing_still: Callable[[], list[str]],
+    metrics: Metrics,
+    clock: Clock,
+) -> Iterator[Service]:
+    """Yield the services, and fill the gauges that never change.
+
+    Args:
+        config: What was loaded just now.
+        model: What judges.
+        overview: Told by capture and inference.
+        standing_still: Returns the hops without progress.
+        metrics: What ``/metrics`` shows.
+        clock: Time of the answers.
+    """
+    metrics.build_info.labels(lsm_monitor.__version__, model.name, model.backend).set(1)
+    metrics.config_reloaded_at.set(clock.now().timestamp())
+    metrics.config_reload_ok.set(1)
+    watch_memory(metrics)
+    connections = Connections(metrics=metrics, clock=clock)
+    yield connections
+    if config.http.enabled:
+        status = Status(
+            site=config.site,
+            model=f"{model.name} {model.version} on {model.backend}",
+            started_at=clock.now(),
+            overview=overview,
+            metrics=metrics,
+            standing_still=standing_still,
+            connection=connections.connection,
+            clock=clock,
+        )
+        yield HttpService(http_app(status), config.http)

@@ -1,0 +1,274 @@
+"""Cameras in processes of their own: nothing that one of them does is felt by another."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from lsm_monitor.capture import custody, fleet
+from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.clock import SystemClock
+from lsm_monitor.demo.clip import Clip, encode_clip
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.runtime import capture_process
+from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthState
+from tests import rtsp_faults
+from tests.rtsp_faults import FaultyCamera
+
+pytestmark = [pytest.mark.slow]
+
+TIMEOUT_S = 40.0
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    pattern = np.random.default_rng(0).integers(0, 2, (96, 128, 3)) * 200
+    coarse = cv2.resize(pattern[::8, ::8].astype(np.uint8), (128, 96))
+    return encode_clip([np.roll(coarse, 4 * i, axis=1) for i in range(20)], fps=10, gop_s=0.2)
+
+
+def camera(name: str, url: str, interval_s: float = 0.2, **changes: object) -> WatchedCamera:
+    spec = SourceSpec(
+        camera_id=CameraId(name),
+        url=url,
+        username="admin",
+        password=SecretStr("s3cret"),
+        transport="tcp",
+        decode="keyframes",
+        interval_s=interval_s,
+        open_timeout_s=2.0,
+        read_timeout_s=2.0,
+    )
+    watched = WatchedCamera(spec, backoff_max_s=0.2)
+    return dataclasses.replace(watched, **changes)  # type: ignore[arg-type]
+
+
+class Told:
+    """A fleet that runs, and everything it told, by camera."""
+
+    def __init__(self, *, cameras_per_process: int = 25) -> None:
+        self.metrics = Metrics()
+        self.frames: dict[str, queue.SimpleQueue[Frame]] = {}
+        self.health: dict[str, queue.SimpleQueue[CameraHealth]] = {}
+        self._lock = threading.Lock()
+        self.fleet = CaptureFleet(
+            command=capture_process.command("info", "logfmt"),
+            cameras_per_process=cameras_per_process,
+            patrol_parallel=4,
+            on_frame=lambda f: self._of(self.frames, f.stamp.camera_id).put(f),
+            on_health=lambda h: self._of(self.health, h.camera_id).put(h),
+            on_unusable=lambda _stamp, _codes: None,
+            metrics=self.metrics,
+            clock=SystemClock(),
+        )
+
+    def _of(self, queues: dict[str, queue.SimpleQueue[T]], name: str) -> queue.SimpleQueue[T]:
+        with self._lock:
+            return queues.setdefault(name, queue.SimpleQueue())
+
+    @contextmanager
+    def running(self) -> Iterator[Told]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self.fleet.run, args=(stop,))
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join(TIMEOUT_S)
+            assert not thread.is_alive()
+            assert self.pids() == []
+
+    def next_frame(self, name: str) -> Frame:
+        return self._of(self.frames, name).get(timeout=TIMEOUT_S)
+
+    def fresh_frame(self, name: str) -> Frame:
+        """Return a frame that was taken after this call."""
+        now_s = SystemClock().monotonic_s()
+        while (frame := self.next_frame(name)).stamp.decoded_mono_s < now_s:
+            pass
+        return frame
+
+    def wait_for(self, name: str, done: Callable[[CameraHealth], bool]) -> CameraHealth:
+        while not done(health := self._of(self.health, name).get(timeout=TIMEOUT_S)):
+            pass
+        return health
+
+    def pids(self) -> list[int]:
+        """Return the processes that hold cameras."""
+        found = {
+            int(pid)
+            for task in Path("/proc/self/task").iterdir()
+            for pid in (task / "children").read_text().split()
+        }
+        return sorted(pid for pid in found if b"capture_process" in _command_line(pid))
+
+    def count(self, name: str) -> float:
+        return self.metrics.snapshot().get(name, 0.0)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_frames_health_and_counts_come_out_of_the_process(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        first, second = told.next_frame("bridge"), told.next_frame("bridge")
+        told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+        assert first.image.shape == (96, 128, 3)
+        assert first.image.std() > 20
+        assert first.stamp.decoded_mono_s < second.stamp.decoded_mono_s
+        while not told.count('lsm_camera_frames_total{camera="bridge",stage="decoded"}'):
+            told.next_frame("bridge")
+        assert told.count('lsm_camera_up{camera="bridge"}') == 1
+        assert len(told.pids()) == 1
+
+
+def test_a_camera_that_is_removed_falls_silent_and_the_others_go_on(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.fleet.put(camera("station", street.url))
+        told.next_frame("bridge")
+        epoch = told.next_frame("station").stamp.stream_epoch
+        told.fleet.remove(CameraId("bridge"))
+        for _ in range(5):
+            told.fresh_frame("station")
+        while not told.frames["bridge"].empty():
+            told.frames["bridge"].get()
+        assert told.fresh_frame("station").stamp.stream_epoch == epoch
+        assert told.frames["bridge"].empty()
+
+
+def test_a_new_interval_needs_no_new_connection(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url, interval_s=3600.0))
+        epoch = told.next_frame("bridge").stamp.stream_epoch
+        told.fleet.put(camera("bridge", street.url, interval_s=0.2))
+        frames = [told.next_frame("bridge") for _ in range(3)]
+        assert {frame.stamp.stream_epoch for frame in frames} == {epoch}
+        assert street.connections == 1
+
+
+def test_a_new_address_opens_a_new_connection(clip: Clip) -> None:
+    with FaultyCamera(clip) as old, FaultyCamera(clip) as new, Told().running() as told:
+        told.fleet.put(camera("bridge", old.url))
+        epoch = told.next_frame("bridge").stamp.stream_epoch
+        told.fleet.put(camera("bridge", new.url))
+        new.wait_for_connections(1, timeout_s=TIMEOUT_S)
+        while told.next_frame("bridge").stamp.stream_epoch == epoch:
+            pass
+
+
+def test_a_process_that_dies_is_replaced_and_its_cameras_go_on(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.fleet.put(camera("station", street.url))
+        epoch = told.next_frame("bridge").stamp.stream_epoch
+        told.next_frame("station")
+        os.kill(told.pids()[0], signal.SIGKILL)
+        while told.next_frame("bridge").stamp.stream_epoch == epoch:
+            pass
+        told.fresh_frame("station")
+        assert told.count('lsm_capture_process_ends_total{reason="died"}') == 1
+
+
+def test_a_process_that_stands_still_is_replaced(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custody, "_BEAT_PATIENCE_S", 3.0)
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        epoch = told.next_frame("bridge").stamp.stream_epoch
+        while not told.count('lsm_camera_frames_total{camera="bridge",stage="decoded"}'):
+            told.next_frame("bridge")  # it has beaten
+        (pid,) = told.pids()
+        os.kill(pid, signal.SIGSTOP)
+        while told.next_frame("bridge").stamp.stream_epoch == epoch:
+            pass
+        assert pid not in told.pids()
+        assert told.count('lsm_capture_process_ends_total{reason="silent"}') == 1
+
+
+def test_a_camera_that_hangs_in_native_code_costs_the_others_nothing(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "_HUNG_MARGIN_S", 1.0)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(
+        pipe
+    )  # opening it blocks until somebody writes: nothing in the process can end it
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.fleet.put(camera("stuck", str(pipe)))
+        epoch = told.next_frame("bridge").stamp.stream_epoch
+        hung = told.wait_for("stuck", lambda h: h.state is HealthState.OFFLINE)
+        assert hung.codes == (HealthCode.HUNG,)
+        last_s = told.fresh_frame("bridge").stamp.decoded_mono_s
+        while (frame := told.next_frame("bridge")).stamp.stream_epoch == epoch:
+            # From the old process, until the new one delivers.
+            assert frame.stamp.decoded_mono_s - last_s < 2.0
+            last_s = frame.stamp.decoded_mono_s
+        assert frame.stamp.decoded_mono_s - last_s < 2.0
+        # It hangs again, in a process of its own this time, and nobody notices.
+        epoch = frame.stamp.stream_epoch
+        told.wait_for("stuck", lambda h: h.reconnects > hung.reconnects)
+        assert told.fresh_frame("bridge").stamp.stream_epoch == epoch
+
+
+def test_cameras_are_spread_over_processes(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told(cameras_per_process=2).running() as told:
+        for n in range(5):
+            told.fleet.put(camera(f"camera-{n}", street.url))
+        for n in range(5):
+            told.next_frame(f"camera-{n}")
+        assert len(told.pids()) == 3
+
+
+def test_a_camera_on_patrol_is_connected_only_while_it_is_visited(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url, interval_s=1.0, on_patrol=True))
+        frames = [told.next_frame("bridge") for _ in range(3)]
+        assert street.connections in {3, 4}
+    assert {frame.stamp.stream_epoch for frame in frames} == {0}
+    assert [frame.stamp.sequence for frame in frames] == [0, 1, 2]
+
+
+def test_a_patrol_that_finds_a_camera_dead_says_so_and_comes_back(clip: Clip) -> None:
+    behaviours = [rtsp_faults.stall_after(0), rtsp_faults.healthy]
+    with FaultyCamera(clip, behaviours) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url, interval_s=0.5, on_patrol=True))
+        told.wait_for("bridge", lambda health: health.state is HealthState.OFFLINE)
+        told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+
+
+def test_every_process_ends_when_the_fleet_does_and_nothing_is_left_open(clip: Clip) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with FaultyCamera(clip) as street:
+        told = Told(cameras_per_process=1)
+        with told.running(), ExitStack():
+            for n in range(3):
+                told.fleet.put(camera(f"camera-{n}", street.url))
+            for n in range(3):
+                told.next_frame(f"camera-{n}")
+            assert len(told.pids()) == 3
+        told.frames.clear()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1  # the selector stays

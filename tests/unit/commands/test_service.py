@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsm_monitor.commands.service import DEFAULT_CONFIG, install, service_files
+from lsm_monitor.errors import StoreError
+
+PROGRAMS = Path("/srv/lsm/bin")
+
+
+def test_the_files_name_this_installation_and_no_other() -> None:
+    files = service_files(gpu=False, programs=PROGRAMS, config=Path("/srv/lsm/my.yaml"))
+    by_name = {str(file.path): file.text for file in files}
+    unit = by_name["etc/systemd/system/lsm-monitor.service"]
+    assert "ExecStart=/srv/lsm/bin/lsm-monitor run --config /srv/lsm/my.yaml\n" in unit
+    assert "ExecReload=/srv/lsm/bin/lsm-monitor check /srv/lsm/my.yaml\n" in unit
+    assert all("/opt/lsm-monitor/.venv" not in text for text in by_name.values())
+    assert "etc/sysusers.d/lsm-monitor.conf" in by_name
+    assert "etc/tmpfiles.d/lsm-monitor.conf" in by_name
+    assert "etc/systemd/system/lsm-engine-build.service" in by_name
+
+
+def test_a_machine_gets_one_daemon_unit() -> None:
+    for gpu, unit in ((True, "lsm-monitor-gpu.service"), (False, "lsm-monitor.service")):
+        names = {
+            f.path.name
+            for f in service_files(gpu=gpu, programs=PROGRAMS, config=DEFAULT_CONFIG)
+        }
+        assert names & {"lsm-monitor.service", "lsm-monitor-gpu.service"} == {unit}
+
+
+def test_install_writes_what_print_shows(tmp_path: Path) -> None:
+    files = service_files(gpu=True, programs=PROGRAMS, config=DEFAULT_CONFIG)
+    written = install(files, tmp_path)
+    assert [path.read_text() for path in written] == [file.text for file in files]
+    assert written[0] == tmp_path / "etc/systemd/system/lsm-monitor-gpu.service"
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("a file")
+    files = service_files(gpu=False, programs=PROGRAMS, config=DEFAULT_CONFIG)
+    with pytest.raises(StoreError, match="run as root"):
+        install(files, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("programs", "config", "why"),
+    [
+        ("/home/ann/.venv/bin", "/etc/x.yaml", "hide from the service"),
+        ("/opt/x/bin", "/root/x.yaml", "hide from the service"),
+        ("/opt/x/bin", "x.yaml", "not an absolute path"),
+        ("/opt/my app/bin", "/etc/x.yaml", "systemd would read"),
+        ("/opt/x/bin", "/etc/100%.yaml", "systemd would read"),
+    ],
+)
+def test_a_path_that_a_service_cannot_use_is_refused(
+    programs: str, config: str, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        service_files(gpu=False, programs=Path(programs), config=Path(config))

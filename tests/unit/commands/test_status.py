@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from lsm_monitor.commands.status import as_json_line, describe, fetch_status
+from lsm_monitor.errors import DaemonUnreachableError
+from lsm_monitor.types import CameraHealth, HealthCode, HealthState, WaterLevel
+from tests.http_daemon import BRIDGE, STARTED_AT, HttpDaemon
+
+
+@pytest.fixture
+def daemon() -> Iterator[HttpDaemon]:
+    with HttpDaemon() as running:
+        yield running
+
+
+def test_a_person_sees_the_daemon_and_a_row_for_each_camera(daemon: HttpDaemon) -> None:
+    daemon.see(WaterLevel.FLOODED, 0.256)
+    daemon.metrics.mqtt_connected.set(1)
+    stats, _ = fetch_status("127.0.0.1", daemon.port)
+    first, broker, header, row = describe(stats, STARTED_AT + timedelta(hours=5))
+    assert first.startswith("west: lsm-monitor ")
+    assert first.endswith(", compact 1.0 on torch-fp32, up 5 h, ready")
+    assert broker == "broker connected, 0 messages wait"
+    assert header.split() == ["CAMERA", "STATE", "LEVEL", "WATER", "QUALITY", "PICTURE", "WHY"]
+    assert row.split() == ["bridge", "starting", "flooded", "25.6%", "-", "5", "h", "ago"]
+
+
+def test_the_cameras_with_most_water_come_first(daemon: HttpDaemon) -> None:
+    daemon.see(WaterLevel.WET, 0.03)
+    stats, _ = fetch_status("127.0.0.1", daemon.port)
+    bridge = stats.cameras["bridge"]
+    dry = bridge.model_copy(update={"zones": {}})
+    more = stats.model_copy(update={"cameras": {"a-dry": dry, "bridge": bridge}})
+    rows = list(describe(more, STARTED_AT))[3:]
+    assert [row.split()[0] for row in rows] == ["bridge", "a-dry"]
+
+
+def test_a_cameras_fault_is_shown_without_control_characters(daemon: HttpDaemon) -> None:
+    health = CameraHealth(
+        BRIDGE, HealthState.OFFLINE, (HealthCode.NOT_FOUND,), "no\x1b[31m path", STARTED_AT, 1
+    )
+    daemon.overview.on_health(health)
+    stats, _ = fetch_status("127.0.0.1", daemon.port)
+    row = list(describe(stats, STARTED_AT))[-1]
+    assert row.endswith("unusable  never    NOT_FOUND no?[31m path")
+
+
+def test_json_is_one_line_and_what_the_daemon_sent(daemon: HttpDaemon) -> None:
+    _, body = fetch_status("127.0.0.1", daemon.port)
+    line = as_json_line(body)
+    assert "\n" not in line
+    assert json.loads(line) == json.loads(body)
+
+
+def test_without_a_daemon_the_error_says_where_to_look() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(DaemonUnreachableError, match="systemctl status lsm-monitor"):
+            fetch_status("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{",
+    ],
+)
+def test_another_programs_answer_is_a_clear_error(answer: bytes) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        def serve() -> None:
+            client, _ = other.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(DaemonUnreachableError):
+            fetch_status("127.0.0.1", other.getsockname()[1])
+        thread.join()
