@@ -32,6 +32,7 @@ from lsm_monitor.types import (
     WaterState,
     ZoneId,
 )
+from lsm_monitor.water.corroboration import Corroboration
 from lsm_monitor.water.episodes import abandon
 from lsm_monitor.water.judge import CameraJudge, Judgement
 
@@ -65,6 +66,7 @@ class Decisions:
         state_every_s: A zone's state is published at least this often while frames come.
         metrics: Counts events.
         clock: Time of ticks and of ``sent_at``.
+        corroboration: Who vouches for whom.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class Decisions:
         state_every_s: float,
         metrics: Metrics,
         clock: Clock,
+        corroboration: Corroboration | None = None,
     ) -> None:
+        self._corroboration = corroboration or Corroboration()
         self._judges = dict(judges)
         self._outbox = outbox
         self._messages = messages
@@ -141,6 +145,8 @@ class Decisions:
                 self._accept(judge.tick(now_s, self._clock.now()))
 
     def _accept(self, judgement: Judgement) -> None:
+        judgement = self._corroboration.of(judgement)
+        self._metrics.alerts_suppressed.labels("rate").inc(judgement.suppressed)
         if judgement.events:
             self._unsaved += judgement.events
             self._save()
