@@ -75,6 +75,13 @@ class Metrics:
             ["camera", "type", "level"],
             registry=self.registry,
         )
+        self.alerts_suppressed = Counter(
+            "lsm_alerts_suppressed",
+            "Changes of a level inside an episode that were not told, by reason: rate (good "
+            "news too soon after the event before).",
+            ["reason"],
+            registry=self.registry,
+        )
         self.mqtt_connected = Gauge(
             "lsm_mqtt_connected",
             "1 while the broker has accepted the connection.",

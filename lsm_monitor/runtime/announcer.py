@@ -1,4 +1,4 @@
-"""Tells the broker what there is: settings, contexts, Home Assistant's view; and what is gone."""
+"""Tells the broker what there is, for people and Home Assistant, and what is gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lsm_monitor.publish.topics import Topics
 from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, retained_topics
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.types import CameraId, OutboundMessage, ZoneId
-from lsm_monitor.water.zones import FULL_ZONE
+from lsm_monitor.water.zones import WHOLE_PICTURE
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,9 @@ class Announcer:
 
 
 def _watched(name: str, camera: CameraConfig) -> WatchedCamera:
-    deep = {gauge.zone for gauge in camera.gauges.values()}
+    deep = {camera.zone_of(gauge_name, gauge) for gauge_name, gauge in camera.gauges.items()}
     zones = [
-        WatchedZone(ZoneId(zone), has_depth=zone in deep) for zone in camera.zones or [FULL_ZONE]
+        WatchedZone(ZoneId(zone), has_depth=zone in deep)
+        for zone in camera.zones or [WHOLE_PICTURE.zone_id]
     ]
     return WatchedCamera(CameraId(name), zones, enabled=camera.enabled)
