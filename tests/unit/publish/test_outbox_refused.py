@@ -45,8 +45,8 @@ def outbox(path: Path, metrics: Metrics) -> Iterator[Outbox]:
 
 def refuse(outbox: Outbox, *, on: bool = True) -> None:
     """Let SQLite itself refuse every write, or not."""
-    assert outbox._file is not None
-    outbox._file._connection.execute(f"PRAGMA query_only = {int(on)}")
+    assert outbox._shelf.file is not None
+    outbox._shelf.file._connection.execute(f"PRAGMA query_only = {int(on)}")
 
 
 def tell(outbox: Outbox, *seqs: int, kind: EventKind = EventKind.UPDATE) -> list[bytes]:
@@ -123,8 +123,8 @@ def test_late_subscribers_are_served_while_the_disk_refuses(outbox: Outbox) -> N
 
 def test_a_really_full_file_refuses_and_recovers(outbox: Outbox) -> None:
     tell(outbox, 1)
-    assert outbox._file is not None
-    connection = outbox._file._connection
+    assert outbox._shelf.file is not None
+    connection = outbox._shelf.file._connection
     connection.execute("PRAGMA max_page_count = 1")
     event = event_of(seq=2)
     outbox.record(event, [OutboundMessage(ACTIVE_TOPIC, bytes(10**6), 1, retain=True)], now=NOW)
@@ -141,12 +141,12 @@ def test_a_file_that_is_damaged_while_we_run_is_set_aside_and_what_is_open_goes_
 ) -> None:
     tell(outbox, 1)
     refuse(outbox, on=False)
-    assert outbox._file is not None
-    outbox._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert outbox._shelf.file is not None
+    outbox._shelf.file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     descriptor = os.open(path, os.O_WRONLY)
     os.pwrite(descriptor, b"\xff" * (path.stat().st_size - 100), 100)
     os.close(descriptor)
-    outbox._file._connection.execute("PRAGMA shrink_memory")
+    outbox._shelf.file._connection.execute("PRAGMA shrink_memory")
     late = tell(outbox, 2)
     assert late[0] in waiting(outbox)
     outbox.settle(LATER)

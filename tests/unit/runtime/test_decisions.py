@@ -207,8 +207,8 @@ def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(
     tmp_path: Path, clock: FakeClock, street: Street, caplog: pytest.LogCaptureFixture
 ) -> None:
     street.see(0.0)
-    assert street.outbox._file is not None
-    connection = street.outbox._file._connection
+    assert street.outbox._shelf.file is not None
+    connection = street.outbox._shelf.file._connection
     connection.execute("PRAGMA query_only = 1")
     street.see(0.3, seconds=6)
     street.see(0.6, seconds=6)
