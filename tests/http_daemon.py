@@ -67,11 +67,18 @@ class HttpDaemon:
         finally:
             connection.close()
 
-    def send(self, data: bytes, *, timeout_s: float = 30.0) -> bytes:
-        """Return everything the server answers to ``data`` before it hangs up."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout_s) as client:
+    def send(self, data: bytes, *, and_hang_up: bool = True) -> bytes:
+        """Return everything the server answers to ``data`` before it closes the connection.
+
+        Args:
+            data: Sent as it is.
+            and_hang_up: Say that nothing more will come; without it, ``data`` must ask for
+                the connection to be closed.
+        """
+        with socket.create_connection(("127.0.0.1", self.port), 30.0) as client:
             client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
+            if and_hang_up:
+                client.shutdown(socket.SHUT_WR)
             answer = b""
             while part := client.recv(65536):
                 answer += part

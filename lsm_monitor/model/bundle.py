@@ -39,6 +39,9 @@ WEIGHTS_FILE = "weights.safetensors"
 SHIPPED = Path(__file__).resolve().parent.parent / "bundles"
 
 _IMAGE_ENCODER = "encoder.image_encoder."
+_NUMBERS = frozenset(
+    {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32}
+)
 _REINSTALL = "the bundle is damaged; copy or export it again, or reinstall lsm-monitor"
 
 
@@ -223,7 +226,7 @@ def _find(name_or_path: str | Path) -> Path:
 def _read_manifest(path: Path) -> Manifest:
     try:
         content = json.loads(_read_file(path))
-    except ValueError as exc:  # broken JSON, or not UTF-8
+    except (ValueError, RecursionError) as exc:  # broken, not UTF-8, or nested without end
         msg = f"{path}: is not JSON ({exc}); {_REINSTALL}"
         raise BundleError(msg) from exc
     version = content.get("format_version") if isinstance(content, dict) else None
@@ -283,6 +286,8 @@ def _check_tensors(
         is_shape, must_shape = tuple(found[name].shape), tuple(expected[name].shape)
         if is_shape != must_shape:
             problems.append(f"{name} is {is_shape} instead of {must_shape}")
+        elif found[name].dtype not in _NUMBERS:
+            problems.append(f"{name} holds {str(found[name].dtype).removeprefix('torch.')}")
         elif not torch.isfinite(found[name]).all():
             problems.append(f"{name} has values that are not finite")
     if problems:

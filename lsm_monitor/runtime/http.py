@@ -98,6 +98,19 @@ class _Protocol(H11Protocol):
             self._deadline.cancel()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer nonsense; in the middle of a request, hang up instead.
+
+        uvicorn would answer twice there, and log the second answer's failure as a fault.
+        """
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            super().send_400_response(msg)
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self.transport.abort()
+
     def _end_if_idle(self) -> None:
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation forgets None
         is_answering = cycle is not None and not cycle.response_complete

@@ -93,6 +93,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / MANIFEST_FILE).write_bytes(b"\xff\xfe\x00"),
         r"manifest\.json: is not JSON",
     ),
+    "manifest-nested-without-end": (
+        lambda f: (f / MANIFEST_FILE).write_text("[" * 100_000),
+        r"manifest\.json: is not JSON",
+    ),
     "other-format": (
         lambda f: edit_manifest(f, format_version=1),
         r"format version 1, this lsm-monitor reads 2; export",
@@ -142,6 +146,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "mis-shaped-tensor": (
         lambda f: change_tensors(f, lambda t: t.update({ANY_TENSOR: torch.ones(1, 2, 1, 1)})),
         rf"{ANY_TENSOR} is \(1, 2, 1, 1\) instead of \(1, 64, 1, 1\)",
+    ),
+    "numbers-of-a-kind-that-cannot-be-checked": (
+        lambda f: change_tensors(
+            f, lambda t: t.update({ANY_TENSOR: t[ANY_TENSOR].to(torch.float8_e4m3fn)})
+        ),
+        rf"{ANY_TENSOR} holds float8_e4m3fn",
     ),
     "nan": (
         lambda f: change_tensors(f, lambda t: t[f"{ANY_TENSOR}.scale"].fill_(torch.nan)),

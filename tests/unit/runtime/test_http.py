@@ -111,6 +111,16 @@ def test_a_wrong_request_gets_an_answer_and_not_a_traceback(
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
+def test_a_body_that_breaks_the_protocol_ends_the_connection_and_makes_no_traceback(
+    daemon: HttpDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with contextlib.suppress(ConnectionResetError):
+        daemon.send(head + b"2\r\nab\r\n0\n\r\n")
+    assert daemon.get("/healthz")[0] == 200
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
 def test_a_client_that_says_half_a_request_is_cut_off(
     daemon: HttpDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

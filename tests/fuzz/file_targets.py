@@ -1,0 +1,225 @@
+"""What hostile bytes can reach through files: configuration, bundle, outbox, video, log."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import shutil
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import safetensors.torch
+import torch
+
+from lsm_monitor.capture.open_source import open_source
+from lsm_monitor.capture.redact import Redactor
+from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.clock import SystemClock
+from lsm_monitor.config.loader import load
+from lsm_monitor.errors import BundleError, ConfigError, SourceError, StoreError
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.model import bundle
+from lsm_monitor.model.storage import pack
+from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.runtime.logs import RedactingFormatter
+from lsm_monitor.types import CameraId, EventKind
+from tests.fuzz.harness import BrokenPromiseError, Target
+from tests.unit.publish.scenes import event_of, messages_of
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+SECRET = "hunter2"
+
+
+def yaml_target(folder: Path) -> Target:
+    """The configuration file."""
+    path = folder / "monitor.yaml"
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        load(path, {"LSM_MQTT_PASSWORD": SECRET, "LSM_CAMERA_PASSWORD": SECRET})
+
+    example = (ROOT / "config/monitor.example.yaml").read_bytes()
+    compact = b"\n".join(
+        line for line in example.splitlines() if b"#" not in line[:1] and line.strip()
+    )
+    words = (
+        b"&a ", b"*a", b"<<: *a", b"!!python/object/apply:os.system ['id']", b"!!binary aa",
+        b"? ", b"- ", b"|\n", b">\n", b"---\n", b"%YAML 9.9\n", b"${env:X}", b"${file:x}",
+        b"${cred:../../x}", b"2001-99-99", b"1:2:3", b"!!timestamp x", b"\t", b"&a [*a]",
+    )  # fmt: skip
+    minimal = (ROOT / "config/monitor.minimal.yaml").read_bytes()
+    tiny = b"version: 1\nsite: a\nmqtt: {host: b}\ncameras:\n  c: {url: rtsp://192.0.2.1/1}\n"
+    return Target("yaml", (minimal, tiny, tiny, tiny, compact), run, (ConfigError,), words)
+
+
+def manifest_target(folder: Path) -> Target:
+    """A bundle's manifest."""
+    path = folder / "manifest.json"
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        bundle._read_manifest(path)
+
+    shipped = (bundle.SHIPPED / "compact" / "manifest.json").read_bytes()
+    words = (b'"format_version": 2', b'"parts": {}', b'"__class__"', b"\\ud800", b"1e400")
+    return Target("manifest", (shipped,), run, (BundleError,), words)
+
+
+def weights_target(folder: Path) -> Target:
+    """A bundle's weights, by someone who also wrote the hash in the manifest."""
+    path = folder / "weights.safetensors"
+    state = {
+        "conv.weight": torch.arange(24.0).view(2, 3, 2, 2),
+        "conv.bias": torch.ones(2),
+        "norm.weight": torch.ones(4),
+        "steps": torch.tensor(7),
+    }
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        section = bundle.WeightsSection(sha256=digest, bytes=max(1, len(data)))
+        bundle._check_tensors(path, bundle._read_weights(path, section), state)
+
+    dtypes = [
+        "F64",
+        "F32",
+        "F16",
+        "BF16",
+        "I64",
+        "I32",
+        "I16",
+        "I8",
+        "U8",
+        "U16",
+        "U32",
+        "U64",
+        "BOOL",
+        "F8_E4M3",
+        "F8_E5M2",
+        "F4",
+        "C64",
+    ]
+    words = [f'"dtype":"{name}"'.encode() for name in dtypes]
+    words += [b'"data_offsets":[0,0]', b'"shape":[]', b'"shape":[0]', b"conv.weight.scale"]
+    seeds = [safetensors.torch.save(pack(state))]
+    seeds += [
+        safetensors.torch.save({"conv.bias": torch.ones(2).to(dtype)})
+        for dtype in (torch.float64, torch.int64, torch.bool, torch.float8_e4m3fn)
+    ]
+    return Target("weights", seeds, run, (BundleError,), words)
+
+
+def bundle_target(folder: Path) -> Target:
+    """A whole bundle, its manifest changed and its weights real."""
+    place = folder / "bundle"
+    shutil.copytree(bundle.SHIPPED / "compact", place)
+
+    def run(data: bytes) -> None:
+        (place / "manifest.json").write_bytes(data)
+        bundle.load_bundle(place)
+
+    shipped = json.loads((bundle.SHIPPED / "compact" / "manifest.json").read_bytes())
+    seeds = [json.dumps(shipped).encode()]
+    names = [
+        b'"small_lite"',
+        b'"u2netp"',
+        b'"sinet_v2"',
+        b'"sam_vit_b"',
+        b'"efficientnet_lite0"',
+    ]
+    return Target("bundle", seeds, run, (BundleError,), names, limit_s=60.0)
+
+
+def outbox_target(folder: Path) -> Target:
+    """The outbox's file, damaged while the daemon was off."""
+    path = folder / "outbox" / "outbox.sqlite3"
+    path.parent.mkdir()
+    with closing(Outbox.open(folder / "seed.sqlite3", now=NOW)) as outbox:
+        for seq, kind in enumerate(
+            (EventKind.OPEN, EventKind.UPDATE, EventKind.STALE), start=1
+        ):
+            event = event_of(kind, seq=seq)
+            outbox.record(event, messages_of(event), now=NOW)
+    seed = (folder / "seed.sqlite3").read_bytes()
+
+    def run(data: bytes) -> None:
+        for stale in path.parent.iterdir():
+            stale.unlink()
+        path.write_bytes(data)
+        with closing(Outbox.open(path, now=NOW)) as outbox:
+            outbox.episodes()
+            outbox.kept()
+            outbox.delete(row.row_id for row in outbox.pending(100))
+            outbox.count()
+            outbox.oldest_at()
+
+    words = (
+        b"SQLite format 3\x00",
+        b"outbox",
+        b"episode",
+        b"CREATE TABLE",
+        b"flooded",
+        b"2026-",
+    )
+    return Target("outbox", (seed,), run, (StoreError,), words)
+
+
+def log_target(_folder: Path) -> Target:
+    """Texts of third parties on their way to the log: no credential, one line."""
+    formatter = RedactingFormatter("logfmt", Redactor([SECRET]).redact)
+
+    def run(data: bytes) -> None:
+        text = data.decode("utf-8", "surrogateescape")
+        record = logging.LogRecord("x", logging.INFO, "f", 1, "failed: %s", (text,), None)
+        line = formatter.format(record)
+        if SECRET in line or "\n" in line:
+            raise BrokenPromiseError(line[:100])
+
+    seeds = (
+        b"cannot open rtsp://monitor:hunter2@192.0.2.1:554/stream1?token=hunter2",
+        b"Invalid data: 'rtsp://u:hunter2@[2001:db8::1]/a' and http://h/p?x=1",
+        b"\xff\xfe rtsp://u@h\n",
+    )
+    return Target("log", seeds, run, (), (b"://", b"@", b"hunter2", b"%68unter2", b"[", b"]"))
+
+
+def video_target(folder: Path) -> Target:
+    """Coded video, damaged: what a camera, or somebody in its place, can send."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in range(6):
+            image = np.full((48, 64, 3), 40 * level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    path = folder / "clip.ts"
+    spec = SourceSpec(
+        CameraId("c"), str(path), None, None, "tcp", "all", 0.1, open_timeout_s=5.0,
+        read_timeout_s=5.0,
+    )  # fmt: skip
+    metrics, clock = Metrics(), SystemClock()
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        source = open_source(spec, metrics=metrics, clock=clock, replay=True)
+        with closing(source):
+            for picture in source.pictures(threading.Event()):
+                assert picture.image.ndim == 3
+
+    words = (
+        b"\x47\x40\x00\x10",
+        b"\x00\x00\x01\x67",
+        b"\x00\x00\x01\x65",
+        b"#EXTM3U\n",
+        b"RIFF",
+    )
+    return Target("video", (buffer.getvalue(),), run, (SourceError,), words, limit_s=60.0)

@@ -1,0 +1,111 @@
+"""What hostile bytes can reach through sockets: the HTTP port, and the command that asks it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from lsm_monitor.commands.status import describe, fetch_status
+from lsm_monitor.errors import DaemonUnreachableError
+from tests.fuzz.harness import BrokenPromiseError, Target
+from tests.http_daemon import HttpDaemon
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+_HTTP_WORDS = (
+    b"Content-Length: -1\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Accept: application/openmetrics-text\r\n",
+    b"HTTP/2.0",
+    b"OPTIONS * ",
+    b"CONNECT a:1 ",
+    b"HEAD ",
+    b"%00",
+    b"%2e%2e/",
+)
+
+
+@contextmanager
+def http_target() -> Iterator[Target]:
+    """The HTTP port: raw bytes to the real server, which must go on answering."""
+    errors = _Errors()
+    logging.getLogger("asyncio").addHandler(errors)
+    logging.getLogger("uvicorn").addHandler(errors)
+    with HttpDaemon() as daemon:
+        served = 0
+
+        def run(data: bytes) -> None:
+            nonlocal served
+            with contextlib.suppress(ConnectionError):  # it may hang up, not fall silent
+                daemon.send(data)
+            served += 1
+            if errors.texts:
+                raise BrokenPromiseError(errors.texts.pop())
+            if served % 500 == 0 and daemon.get("/healthz")[0] != http.client.OK:
+                msg = "the server does not answer any more"
+                raise BrokenPromiseError(msg)
+
+        get = b"GET /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        seeds = [get % path for path in (b"healthz", b"readyz", b"metrics", b"openapi.json")]
+        post = b"POST /api/stats HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+        put = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        put += b"2\r\nab\r\n0\r\n\r\n"
+        yield Target("http", (*seeds, post, put, seeds[0] * 3), run, (), _HTTP_WORDS)
+    logging.getLogger("asyncio").removeHandler(errors)
+    logging.getLogger("uvicorn").removeHandler(errors)
+
+
+class _Errors(logging.Handler):
+    """Keeps what the server's libraries report as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage() + repr(record.exc_info))
+
+
+@contextmanager
+def status_target() -> Iterator[Target]:
+    """What ``lsm-monitor status`` is told by whoever listens on the port."""
+    with HttpDaemon() as daemon:
+        request = b"GET /api/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        answer = daemon.send(request, and_hang_up=False)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        port = listener.getsockname()[1]
+        current = [b""]
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    try:
+                        client.recv(65536)
+                        client.sendall(current[0])
+                    except OSError:
+                        continue
+
+        threading.Thread(target=serve, daemon=True).start()
+
+        def run(data: bytes) -> None:
+            current[0] = data
+            stats, _ = fetch_status("127.0.0.1", port)
+            for line in describe(stats, NOW):
+                assert line.isprintable()
+
+        allowed = (DaemonUnreachableError,)
+        yield Target("status", (answer,), run, allowed, (b"chunked", b"HTTP/1.0 200 ", b"[]"))
+        listener.shutdown(socket.SHUT_RDWR)

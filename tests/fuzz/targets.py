@@ -1,0 +1,44 @@
+"""The list of everything that hostile bytes can reach; a new input gets its entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from tests.fuzz.file_targets import (
+    bundle_target,
+    log_target,
+    manifest_target,
+    outbox_target,
+    video_target,
+    weights_target,
+    yaml_target,
+)
+from tests.fuzz.harness import Target
+from tests.fuzz.network_targets import http_target, status_target
+
+IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
+    "yaml": yaml_target,
+    "manifest": manifest_target,
+    "weights": weights_target,
+    "bundle": bundle_target,
+    "outbox": outbox_target,
+    "log": log_target,
+    "video": video_target,
+}
+SERVED: Mapping[str, Callable[[], AbstractContextManager[Target]]] = {
+    "http": http_target,
+    "status": status_target,
+}
+NAMES = (*IN_A_FOLDER, *SERVED)
+
+
+@contextmanager
+def target(name: str, folder: Path) -> Iterator[Target]:
+    """Yield the target called ``name``; its files are in ``folder``."""
+    if name in SERVED:
+        with SERVED[name]() as served:
+            yield served
+    else:
+        yield IN_A_FOLDER[name](folder)
