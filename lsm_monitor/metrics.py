@@ -25,7 +25,8 @@ class Metrics:
         )
         self.packets_skipped = Counter(
             "lsm_camera_packets_skipped",
-            "Packets not used, by reason: not_key, not_due, no_timestamp, not_rising, corrupt.",
+            "Packets not used, by reason: not_key, not_due, no_timestamp, not_rising, corrupt, "
+            "not_modified (the same snapshot again).",
             ["camera", "reason"],
             registry=self.registry,
         )
