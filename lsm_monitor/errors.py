@@ -11,8 +11,10 @@ LsmMonitorError
 │   └── SourceEndedError
 ├── InferenceError            one batch: counted and skipped
 ├── StoreError                the state folder cannot be read or written
+├── CameraMemoryError         what a camera had learnt is refused; it learns anew
 ├── PictureError              a picture file cannot be read or written; the text names it
 ├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
+├── CommandError              a command that came by MQTT cannot be obeyed now; answered
 ├── HttpPortError             the port cannot be had; retried, the watch goes on without
 ├── DaemonUnreachableError    `status` got no answer from a running daemon
 └── RestartLimitExceededError the process exits; systemd starts it again
@@ -77,6 +79,10 @@ class StoreError(LsmMonitorError):
     """The state folder cannot be read or written; the text names the path and the remedy."""
 
 
+class CameraMemoryError(LsmMonitorError):
+    """What a camera had learnt about its view is damaged, foreign or of another version."""
+
+
 class PictureError(LsmMonitorError):
     """A picture file cannot be read or written; the text names the file."""
 
@@ -92,6 +98,10 @@ class BrokerError(LsmMonitorError):
     def __init__(self, message: str, reason: str = "failed") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class CommandError(LsmMonitorError):
+    """A command cannot be obeyed; the text is the answer and free of credentials."""
 
 
 class HttpPortError(LsmMonitorError):

@@ -54,6 +54,7 @@ __all__ = [  # the whole configuration can be had from here
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
 DEVICE_PREFIX = "v4l2:"
+HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
 
 
 class CameraDefaults(WatchSettings):
@@ -62,7 +63,7 @@ class CameraDefaults(WatchSettings):
     interval_s: Seconds = Field(default=10.0, description="Time between two judged pictures.")
     decode: Literal["keyframes", "all"] = Field(
         default="keyframes",
-        description="'keyframes' decodes only those, about 13 times cheaper; 'all' is for "
+        description="'keyframes' decodes only those, about 11 times cheaper; 'all' is for "
         "cameras whose key frames are further apart than 'interval_s'.",
     )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP transport.")
@@ -74,7 +75,7 @@ class CameraDefaults(WatchSettings):
     tls_ca_file: FilePath | None = Field(
         default=None, description="Own authority of cameras; needs 'tls_verify: true'."
     )
-    hwaccel: Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"] = Field(
+    hwaccel: HwAccel = Field(
         default="none",
         description="Decode on this device; falls back to software and says why. Does not pay "
         "with 'decode: keyframes'.",

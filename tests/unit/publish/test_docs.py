@@ -16,7 +16,7 @@ from lsm_monitor.types import ReasonCode
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "mqtt.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```json\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
-GOLDEN = ["event_update", "state_flooded", "health_offline", "info", "stats"]
+GOLDEN = ["event_update", "state_flooded", "health_offline", "reply_refused", "info", "stats"]
 
 
 @pytest.mark.parametrize(
