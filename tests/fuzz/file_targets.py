@@ -59,6 +59,29 @@ def yaml_target(folder: Path) -> Target:
     return Target("yaml", (minimal, tiny, tiny, tiny, compact), run, (ConfigError,), words)
 
 
+def table_target(folder: Path) -> Target:
+    """A table of cameras."""
+    (folder / "cameras.csv").touch()
+    main = folder / "monitor.yaml"
+    main.write_text(
+        "version: 1\nsite: a\nmqtt: {host: b}\ngroups: {underpasses: {}}\n"
+        "inventory: [cameras.csv]\n"
+    )
+
+    def run(data: bytes) -> None:
+        (folder / "cameras.csv").write_bytes(data)
+        load(main, {"LSM_CAMERA_PASSWORD": SECRET})
+
+    shipped = (ROOT / "config/cameras.example.csv").read_bytes()
+    tiny = b"id;url;levels.wet.enter\r\na;rtsp://192.0.2.1/1;0,01\r\n"
+    words = (
+        b'"', b'""', b";", b"\t", b"sep=;\n", b"\r", b"\xef\xbb\xbf", b"[[", b'{"a":', b".",
+        b"${env:X}", b"${file:x}", b"zones.", b"NaN", b"1e999", b"id,", b"\x00", b"\xc2\x85",
+        b"\\ud800",
+    )  # fmt: skip
+    return Target("table", (shipped, tiny, tiny), run, (ConfigError,), words)
+
+
 def manifest_target(folder: Path) -> Target:
     """A bundle's manifest."""
     path = folder / "manifest.json"

@@ -11,6 +11,7 @@ from tests.fuzz.file_targets import (
     log_target,
     manifest_target,
     outbox_target,
+    table_target,
     video_target,
     weights_target,
     yaml_target,
@@ -20,6 +21,7 @@ from tests.fuzz.network_targets import http_target, status_target
 
 IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
     "yaml": yaml_target,
+    "table": table_target,
     "manifest": manifest_target,
     "weights": weights_target,
     "bundle": bundle_target,
