@@ -64,3 +64,12 @@ def test_a_heartbeat_repeats_everything_in_the_order_of_arrival() -> None:
 def test_what_is_not_retained_cannot_be_repeated() -> None:
     with pytest.raises(ValueError, match="event is not retained"):
         RetainedBoard().put(OutboundMessage("event", b"x", qos=1, retain=False))
+
+
+def test_what_waits_is_what_the_broker_has_not_seen() -> None:
+    board = RetainedBoard()
+    for topic in "aab":
+        board.put(message(topic))
+    assert board.changed() == 2
+    board.take_changed(1)
+    assert board.changed() == 1
