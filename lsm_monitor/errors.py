@@ -13,6 +13,7 @@ LsmMonitorError
 ├── StoreError                the state folder cannot be read or written
 ├── PictureError              a picture file cannot be read or written; the text names it
 ├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
+├── CommandError              a command that came by MQTT cannot be obeyed now; answered
 ├── HttpPortError             the port cannot be had; retried, the watch goes on without
 ├── DaemonUnreachableError    `status` got no answer from a running daemon
 └── RestartLimitExceededError the process exits; systemd starts it again
@@ -92,6 +93,10 @@ class BrokerError(LsmMonitorError):
     def __init__(self, message: str, reason: str = "failed") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class CommandError(LsmMonitorError):
+    """A command cannot be obeyed; the text is the answer and free of credentials."""
 
 
 class HttpPortError(LsmMonitorError):

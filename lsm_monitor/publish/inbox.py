@@ -6,6 +6,8 @@ counted: who sends faster than commands are obeyed does not get to push out the 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 MAX_PAYLOAD_BYTES = 4096
 """The longest command that is read."""
 _MAX_TOPIC_CHARACTERS = 512
-_CAPACITY = 1000
+CAPACITY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,18 @@ class Ears:
 
 
 class Inbox:
-    """The queue ``commands``. Thread-safe.
+    """The queue ``commands``. Thread-safe; one task takes.
 
     Args:
-        on_put: Called after every message that fits.
-        on_drop: Called for every message that does not.
+        on_drop: Called for every message that does not fit.
     """
 
-    def __init__(self, *, on_put: Callable[[], None], on_drop: Callable[[], None]) -> None:
-        self._on_put = on_put
+    def __init__(self, on_drop: Callable[[], None]) -> None:
         self._on_drop = on_drop
         self._lock = threading.Lock()
         self._messages: deque[InboundMessage] = deque()
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, message: InboundMessage) -> None:
         """Add ``message``, shortened to little more than what is read; never blocks."""
@@ -72,15 +74,24 @@ class Inbox:
             None if message.correlation is None else message.correlation[:MAX_PAYLOAD_BYTES],
         )
         with self._lock:
-            fits = len(self._messages) < _CAPACITY
+            was_empty = not self._messages
+            fits = len(self._messages) < CAPACITY
             if fits:
                 self._messages.append(kept)
-        if fits:
-            self._on_put()
-        else:
+        if not fits:
             self._on_drop()
+        elif was_empty and self._loop is not None:
+            # RuntimeError: the event loop is closed, so there is nobody to wake.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._woken.set)
 
-    def take(self) -> InboundMessage | None:
-        """Return the oldest message, or ``None`` when there is none."""
-        with self._lock:
-            return self._messages.popleft() if self._messages else None
+    async def next(self) -> InboundMessage:
+        """Return the oldest message; wait for one."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            # Cleared before looking: what comes after the look sets it again.
+            self._woken.clear()
+            with self._lock:
+                if self._messages:
+                    return self._messages.popleft()
+            await self._woken.wait()

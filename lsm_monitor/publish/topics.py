@@ -52,6 +52,30 @@ class Topics:
         """Where every event is told in CAP, too."""
         return f"{self._base}/cap"
 
+    @property
+    def command_reply(self) -> str:
+        """Where commands are answered."""
+        return f"{self._base}/cmd/reply"
+
+    @property
+    def command_filters(self) -> tuple[str, ...]:
+        """What to subscribe to for commands and feedback; see ``commands.parse``."""
+        below = (
+            "cmd/reload",
+            "cmd/snapshot",
+            "camera/+/enabled/set",
+            "camera/+/mode/set",
+            "camera/+/profile/set",
+            "context/+/set",
+            "event/+/feedback",
+        )
+        return tuple(f"{self._base}/{topic}" for topic in below)
+
+    def levels_below(self, topic: str) -> list[str]:
+        """Return the levels of ``topic`` below ours; none when it is not below ours."""
+        prefix, _, rest = topic.partition(f"{self._base}/")
+        return [] if prefix or not rest else rest.split("/")
+
     def camera_availability(self, camera_id: CameraId) -> str:
         """Return where it stands whether decisions are made for a camera."""
         return f"{self._camera(camera_id)}/availability"
@@ -67,6 +91,18 @@ class Topics:
     def camera_event(self, camera_id: CameraId) -> str:
         """Return where a camera's events are told."""
         return f"{self._camera(camera_id)}/event"
+
+    def camera_snapshot(self, camera_id: CameraId) -> str:
+        """Return where a camera's newest picture is shown."""
+        return f"{self._camera(camera_id)}/snapshot"
+
+    def camera_setting(self, camera_id: CameraId, setting: str) -> str:
+        """Return where ``enabled``, ``mode`` or ``profile`` stands, as set by command."""
+        return f"{self._camera(camera_id)}/{_checked(setting)}/state"
+
+    def context(self, name: str) -> str:
+        """Return where it stands whether a context holds, such as a rain warning."""
+        return f"{self._base}/context/{_checked(name)}/state"
 
     def zone_state(self, camera_id: CameraId, zone_id: ZoneId) -> str:
         """Return where the belief about a zone stands."""

@@ -13,6 +13,8 @@ from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.models import MqttConfig
 from lsm_monitor.demo.loop_thread import LoopThread
 from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.announced import AnnouncedTopics
+from lsm_monitor.publish.inbox import Inbox
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.types import EventKind, OutboundMessage, WaterLevel
@@ -45,6 +47,9 @@ def publisher_for(
     *,
     metrics: Metrics | None = None,
     clock: ImpatientClock | None = None,
+    announced: AnnouncedTopics | None = None,
+    inbox: Inbox | None = None,
+    topic_filters: Sequence[str] = (),
     **settings: object,
 ) -> Publisher:
     # amqtt knows 3.1.1 only, and misreads 5; see test_mqtt5.py for that.
@@ -64,6 +69,9 @@ def publisher_for(
         stats=lambda: MESSAGES.stats(counted.snapshot(), sent_at=NOW),
         metrics=counted,
         clock=clock or ImpatientClock(),
+        announced=announced,
+        inbox=inbox,
+        topic_filters=topic_filters,
     )
 
 

@@ -40,6 +40,7 @@ class Script:
         acknowledges: How many messages are acknowledged on each connection; the last number
             holds for all later connections.
         when_quiet: Acknowledge only when the client has nothing more to send.
+        suback: Reason code of every SUBACK.
         puback: Reason code of a message's PUBACK on MQTT 5.
         disconnect: Reason code with which a message ends an MQTT 5 connection, or ``None``.
     """
@@ -52,6 +53,7 @@ class Script:
     connack_properties: bytes = b""
     acknowledges: tuple[int, ...] = (0,)
     when_quiet: bool = False
+    suback: int = 1
     puback: Callable[[OutboundMessage], int] = lambda _: 0
     disconnect: Callable[[OutboundMessage], int | None] = lambda _: None
 
@@ -156,7 +158,7 @@ class _Talk:
 
     def _confirm(self, body: bytes) -> None:
         """Answer a SUBSCRIBE as if it had one topic filter: paho reads no more of it."""
-        answer = body[:2] + (b"\0" if self._level == V5 else b"") + b"\x01"
+        answer = body[:2] + (b"\0" if self._level == V5 else b"") + bytes([self._script.suback])
         self._client.sendall(bytes([0x90, len(answer)]) + answer)
 
     def _take(self, flags: int, body: bytes) -> bool:
