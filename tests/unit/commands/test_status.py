@@ -13,6 +13,12 @@ from lsm_monitor.errors import DaemonUnreachableError
 from lsm_monitor.types import CameraHealth, HealthCode, HealthState, WaterLevel
 from tests.http_daemon import BRIDGE, STARTED_AT, HttpDaemon
 
+WITHOUT_TIME_ZONES = (
+    b"HTTP/1.1 200 OK\r\n\r\n"
+    b'{"schema":"lsm.stats/1","site":"a","sent_at":"2026-07-01T00:00:00","version":"1",'
+    b'"model":"m","started_at":"2026-07-01T00:00:00","ready":true,"cameras":{},"metrics":{}}'
+)
+
 
 @pytest.fixture
 def daemon() -> Iterator[HttpDaemon]:
@@ -76,6 +82,7 @@ def test_without_a_daemon_the_error_says_where_to_look() -> None:
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{",
+        WITHOUT_TIME_ZONES,
     ],
 )
 def test_another_programs_answer_is_a_clear_error(answer: bytes) -> None:
