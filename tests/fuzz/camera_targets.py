@@ -104,7 +104,7 @@ def web_camera_target() -> Iterator[Target]:
             server.script = data
             for kind in ("snapshot", "mjpeg"):
                 with contextlib.suppress(SourceError):
-                    _look(f"http://127.0.0.1:{server.port}/picture", kind=kind)  # type: ignore[arg-type]  # one of its values
+                    _look(f"http://127.0.0.1:{server.port}/picture", kind=kind)
 
         words = (b"--b\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Encoding: gzip\r\n")
         yield Target("web-camera", seeds, run, (SourceError,), words, limit_s=60.0)

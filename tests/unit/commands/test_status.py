@@ -58,6 +58,15 @@ def test_a_cameras_fault_is_shown_without_control_characters(daemon: HttpDaemon)
     assert row.endswith("unusable  never    NOT_FOUND no?[31m path")
 
 
+def test_nothing_that_a_stranger_says_reaches_the_terminal_as_a_command(
+    daemon: HttpDaemon,
+) -> None:
+    stats, _ = fetch_status("127.0.0.1", daemon.port)
+    hostile = {"site": "\x1b]0;x\x07", "version": "1\n2", "model": "\x9b2J"}
+    for line in describe(stats.model_copy(update=hostile), STARTED_AT):
+        assert line.isprintable()
+
+
 def test_json_is_one_line_and_what_the_daemon_sent(daemon: HttpDaemon) -> None:
     _, body = fetch_status("127.0.0.1", daemon.port)
     line = as_json_line(body)
