@@ -205,7 +205,7 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "lsm_queue_depth",
-            "What waits between two hops: unsaved_events (the disk refuses them).",
+            "What waits: frames (for the model), states and notices (for the broker).",
             ["queue"],
             registry=self.registry,
         )

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from tests.fuzz.camera_targets import rtsp_target, video_target, web_camera_target
 from tests.fuzz.file_targets import (
     bundle_target,
+    commands_target,
     log_target,
     manifest_target,
     outbox_target,
@@ -22,6 +24,7 @@ from tests.fuzz.network_targets import http_target, status_target
 IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
     "yaml": yaml_target,
     "table": table_target,
+    "commands": commands_target,
     "manifest": manifest_target,
     "weights": weights_target,
     "bundle": bundle_target,
@@ -32,6 +35,8 @@ IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
 SERVED: Mapping[str, Callable[[], AbstractContextManager[Target]]] = {
     "http": http_target,
     "status": status_target,
+    "rtsp": rtsp_target,
+    "web-camera": web_camera_target,
 }
 NAMES = (*IN_A_FOLDER, *SERVED)
 
