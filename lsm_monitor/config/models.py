@@ -87,7 +87,7 @@ class CameraDefaults(WatchSettings):
         default=60.0, description="Longest wait between two attempts to reconnect."
     )
     smoothing_s: Seconds = Field(
-        default=20.0,
+        default=15.0,
         description="Time scale of the filter over each pixel; never below 'interval_s'.",
     )
     open_for_s: Seconds = Field(

@@ -14,7 +14,6 @@ from tests.fuzz.file_targets import (
     manifest_target,
     outbox_target,
     table_target,
-    video_target,
     weights_target,
     yaml_target,
 )
