@@ -204,6 +204,44 @@ def test_a_file_that_could_not_be_read_at_the_start_is_taken_in_when_it_can(
     again.close()
 
 
+def test_what_waits_comes_after_a_late_file_even_when_the_clock_was_set_back(
+    outbox: Outbox, path: Path, tmp_path: Path
+) -> None:
+    early = tell(outbox, 1, 2)
+    outbox.close()
+    path.rename(tmp_path / "away")
+    path.mkdir()
+    last_year = NOW - timedelta(days=365)
+    again = Outbox.open(path, now=last_year)
+    other = event_of(EventKind.OPEN, seq=1, event_id=OTHER_ID)
+    again.record(other, messages_of(other), now=last_year)
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    again.settle(last_year + timedelta(seconds=30))
+    assert again.is_durable
+    assert waiting(again) == [*early, messages_of(other)[0].payload]
+    again.close()
+
+
+def test_the_file_of_a_later_version_that_appears_while_we_run_is_not_touched(
+    path: Path,
+) -> None:
+    path.mkdir(parents=True)
+    outbox = Outbox.open(path, now=NOW)
+    path.rmdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE later (x)")
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    told = tell(outbox, 1)
+    assert outbox.settle(LATER) == []
+    assert waiting(outbox) == told
+    assert not outbox.is_durable
+    outbox.close()
+    assert path.read_bytes() == before
+
+
 def test_a_verdict_is_refused_while_the_disk_is_away(tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir()
     outbox = Outbox.open(tmp_path / "outbox", now=NOW)
