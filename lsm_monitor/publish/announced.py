@@ -11,6 +11,7 @@ harm. Only when the broker has the removal, the topic is struck out.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Collection
 from datetime import datetime
@@ -19,6 +20,8 @@ from pathlib import Path
 from lsm_monitor import json_file
 
 _VERSION = 1
+# What is not a topic of ours cannot be removed: publishing on it would raise.
+_TOPIC = re.compile(r"[A-Za-z0-9_/-]+")
 
 
 class AnnouncedTopics:
@@ -41,7 +44,7 @@ class AnnouncedTopics:
             return cls(path, frozenset())
         match content:
             case {"version": 1, "topics": list(topics)} if all(
-                isinstance(topic, str) for topic in topics
+                isinstance(topic, str) and _TOPIC.fullmatch(topic) for topic in topics
             ):
                 return cls(path, frozenset(topics))
             case _:

@@ -41,7 +41,9 @@ def test_what_the_disk_refuses_changes_nothing(tmp_path: Path) -> None:
     assert announced.topics == {"a"}
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version":1,"topics":[1]}'])
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"version":1,"topics":[1]}', b'{"version":1,"topics":["a/#"]}']
+)
 def test_a_damaged_list_is_set_aside(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "announced.json").write_bytes(content)
     assert open_in(tmp_path).topics == set()
