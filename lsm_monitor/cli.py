@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal
@@ -23,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import outbox_cli
+from lsm_monitor import outbox_cli, service_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -69,8 +68,8 @@ weights_app = typer.Typer(
     no_args_is_help=True, help="The official SAM checkpoints on this machine."
 )
 app.add_typer(weights_app, name="weights")
-service_app = typer.Typer(no_args_is_help=True, help="The daemon as a systemd service.")
-app.add_typer(service_app, name="service")
+app.add_typer(service_cli.service_app, name="service")
+app.command()(service_cli.status)
 app.add_typer(cameras_app, name="cameras")
 outbox_cli.add_to(app)
 
@@ -287,65 +286,6 @@ def weights_list(as_json: JsonOption = False) -> None:
 
     for status in list_weights(os.environ):
         typer.echo(json.dumps(asdict(status)) if as_json else status.describe())
-
-
-@app.command()
-def status(
-    host: Annotated[
-        str, typer.Option(help="As 'http.host' in the daemon's file.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="As 'http.port'.")] = 9109,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the running daemon how it and its cameras are."""
-    from lsm_monitor.commands.status import (  # noqa: PLC0415
-        as_json_line,
-        describe,
-        fetch_status,
-    )
-
-    stats, body = fetch_status(host, port)
-    if as_json:
-        typer.echo(as_json_line(body))
-        return
-    for line in describe(stats, datetime.now(UTC)):
-        typer.echo(line)
-
-
-@service_app.command("install")
-def service_install(
-    config: Annotated[
-        Path, typer.Option(metavar="FILE", help="The YAML file that the service runs on.")
-    ] = Path("/etc/lsm-monitor/monitor.yaml"),
-    gpu: Annotated[
-        bool, typer.Option("--gpu", help="The unit for a machine with a GPU.")
-    ] = False,
-    only_print: Annotated[
-        bool, typer.Option("--print", help="Print the files; write nothing.")
-    ] = False,
-    root: Annotated[
-        Path, typer.Option(metavar="DIR", help="Write below this folder, as for an image.")
-    ] = Path("/"),
-) -> None:
-    """Write the systemd files, with the paths of this installation."""
-    from lsm_monitor.commands.service import (  # noqa: PLC0415
-        install,
-        next_steps,
-        service_files,
-        this_program_folder,
-    )
-
-    try:
-        files = service_files(gpu=gpu, programs=this_program_folder(), config=config)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
-    if only_print:
-        for file in files:
-            typer.echo(f"# /{file.path}\n{file.text}")
-        return
-    for path in install(files, root):
-        typer.echo(str(path))
-    typer.echo(next_steps(gpu=gpu), err=True)
 
 
 @app.command()

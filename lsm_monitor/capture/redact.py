@@ -62,10 +62,12 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """Return ``text`` without credentials."""
-        # Secrets first: one with a blank in it would hide the rest of its address.
-        if self._secrets is not None:
-            text = self._secrets.sub(REDACTED, text)
-        return redact_url(text)
+        # Secrets first: one with a blank in it would hide the rest of its address. And last:
+        # a host's name is written in lower case, which may be what a secret looks like.
+        return self._without_secrets(redact_url(self._without_secrets(text)))
+
+    def _without_secrets(self, text: str) -> str:
+        return text if self._secrets is None else self._secrets.sub(REDACTED, text)
 
 
 def _pattern(secret: str) -> str:

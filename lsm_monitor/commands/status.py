@@ -47,7 +47,12 @@ def fetch_status(host: str, port: int) -> tuple[Stats, bytes]:
 
 
 def describe(stats: Stats, now: datetime) -> Iterator[str]:
-    """Yield lines for a person: the daemon, then a row for each camera, worst first."""
+    """Return lines for a person: the daemon, then a row for each camera, worst first."""
+    # Whoever has the port wrote this: nothing in it may be a terminal's command.
+    return map(_printable, _lines(stats, now))
+
+
+def _lines(stats: Stats, now: datetime) -> Iterator[str]:
     yield (
         f"{stats.site}: lsm-monitor {stats.version}, {stats.model}, up "
         f"{_duration(now, stats.started_at)}, {'ready' if stats.ready else 'not ready'}"
@@ -95,7 +100,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(_printable(cell) for cell in cells).rstrip()
+        yield "  ".join(cells).rstrip()
 
 
 def _printable(text: str) -> str:

@@ -52,6 +52,7 @@ class FrameScheduler:
         # In the order of their turn: the longest unserved first.
         self._max_age_s: dict[CameraId, float] = {}
         self._waiting: dict[CameraId, Frame] = {}
+        metrics.queue_depth.labels("frames").set_function(lambda: len(self._waiting))
 
     def watch(self, camera_id: CameraId, *, max_age_s: float) -> None:
         """Expect frames of a camera, and drop those older than ``max_age_s``."""

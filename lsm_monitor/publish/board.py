@@ -51,6 +51,10 @@ class RetainedBoard:
                 del self._messages[message.topic]
                 self._changed.pop(message.topic, None)
 
+    def changed(self) -> int:
+        """Return how many messages are new to the broker."""
+        return len(self._changed)
+
     def take_changed(self, limit: int) -> list[OutboundMessage]:
         """Return up to ``limit`` messages new to the broker, oldest first."""
         with self._lock:

@@ -24,6 +24,7 @@ class Notices:
         self._lock = threading.Lock()
         self._messages: deque[OutboundMessage] = deque()
         self._bytes = 0
+        metrics.queue_depth.labels("notices").set_function(lambda: len(self._messages))
 
     def put(self, message: OutboundMessage) -> None:
         """Add ``message``; what no longer fits goes, oldest first."""

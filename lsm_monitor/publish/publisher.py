@@ -95,6 +95,7 @@ class Publisher:
         self._ears = Ears(topic_filters, inbox.put, self._log.deaf) if inbox else None
         self._notices = Notices(metrics)
         self._board = RetainedBoard()
+        metrics.queue_depth.labels("states").set_function(self._board.changed)
         # First on the board, so first on every connection and in every heartbeat.
         self._board.put(birth)
         self._woken = asyncio.Event()

@@ -6,10 +6,9 @@ program says on that port is a clear error.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lsm_monitor.runtime.connections import ConnectionQuality
 from lsm_monitor.types import HealthState, WaterLevel
@@ -41,8 +40,8 @@ class ZoneStats(_Answer):
 
     level: WaterLevel
     water_fraction: float | None = Field(description="Smoothed, [0, 1]; null: not seen.")
-    since: datetime
-    observed_at: datetime | None
+    since: AwareDatetime
+    observed_at: AwareDatetime | None
 
 
 class CameraStats(_Answer):
@@ -51,8 +50,10 @@ class CameraStats(_Answer):
     state: HealthState
     codes: list[str]
     detail: str
-    since: datetime
-    last_frame_at: datetime | None = Field(description="When the newest usable one was taken.")
+    since: AwareDatetime
+    last_frame_at: AwareDatetime | None = Field(
+        description="When the newest usable one was taken."
+    )
     expected_fps: float
     fps: float | None = Field(description="Over five minutes; null: not known yet.")
     reconnects_last_hour: int = Field(ge=0)
@@ -66,10 +67,10 @@ class Stats(_Answer):
 
     schema_: Literal["lsm.stats/1"] = Field(default="lsm.stats/1", alias="schema")
     site: str
-    sent_at: datetime
+    sent_at: AwareDatetime
     version: str
     model: str
-    started_at: datetime
+    started_at: AwareDatetime
     ready: bool
     cameras: dict[str, CameraStats]
     metrics: dict[str, float | None] = Field(description="Null: not a number.")

@@ -1,34 +1,30 @@
-"""What hostile bytes can reach through files: configuration, bundle, outbox, video, log."""
+"""What hostile bytes can reach through files: configuration, bundle, outbox, log; and MQTT."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import shutil
-import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-import av
-import numpy as np
 import safetensors.torch
 import torch
 
-from lsm_monitor.capture.open_source import open_source
 from lsm_monitor.capture.redact import Redactor
-from lsm_monitor.capture.source import SourceSpec
-from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.loader import load
-from lsm_monitor.errors import BundleError, ConfigError, SourceError, StoreError
-from lsm_monitor.metrics import Metrics
+from lsm_monitor.errors import BundleError, ConfigError, StoreError
 from lsm_monitor.model import bundle
 from lsm_monitor.model.storage import pack
+from lsm_monitor.publish.command_parser import parse
+from lsm_monitor.publish.commands import Known
+from lsm_monitor.publish.inbox import InboundMessage
 from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime.logs import RedactingFormatter
-from lsm_monitor.types import CameraId, EventKind
+from lsm_monitor.types import EventKind
 from tests.fuzz.harness import BrokenPromiseError, Target
 from tests.unit.publish.scenes import event_of, messages_of
 
@@ -57,6 +53,70 @@ def yaml_target(folder: Path) -> Target:
     minimal = (ROOT / "config/monitor.minimal.yaml").read_bytes()
     tiny = b"version: 1\nsite: a\nmqtt: {host: b}\ncameras:\n  c: {url: rtsp://192.0.2.1/1}\n"
     return Target("yaml", (minimal, tiny, tiny, tiny, compact), run, (ConfigError,), words)
+
+
+def table_target(folder: Path) -> Target:
+    """A table of cameras."""
+    (folder / "cameras.csv").touch()
+    main = folder / "monitor.yaml"
+    main.write_text(
+        "version: 1\nsite: a\nmqtt: {host: b}\ngroups: {underpasses: {}}\n"
+        "inventory: [cameras.csv]\n"
+    )
+
+    def run(data: bytes) -> None:
+        (folder / "cameras.csv").write_bytes(data)
+        load(main, {"LSM_CAMERA_PASSWORD": SECRET})
+
+    shipped = (ROOT / "config/cameras.example.csv").read_bytes()
+    tiny = b"id;url;levels.wet.enter\r\na;rtsp://192.0.2.1/1;0,01\r\n"
+    words = (
+        b'"', b'""', b";", b"\t", b"sep=;\n", b"\r", b"\xef\xbb\xbf", b"[[", b'{"a":', b".",
+        b"${env:X}", b"${file:x}", b"zones.", b"NaN", b"1e999", b"id,", b"\x00", b"\xc2\x85",
+        b"\\ud800",
+    )  # fmt: skip
+    return Target("table", (shipped, tiny, tiny), run, (ConfigError,), words)
+
+
+def commands_target(_folder: Path) -> Target:
+    """What anybody may publish to us: a line with the topic, then the payload."""
+    topics = Topics("lsm/v1", "west")
+    known = Known(frozenset({"bridge"}), frozenset({"night"}), frozenset({"rain"}))
+
+    def run(data: bytes) -> None:
+        topic, _, payload = data.partition(b"\n")
+        text = topic.decode("utf-8", "replace")
+        retain = len(data) % 17 == 0
+        message = InboundMessage(text, payload, retain, correlation=payload[-8:])
+        request = parse(message, topics=topics, known=known, now=NOW)
+        if retain and request.command is not None:
+            msg = "a retained command was obeyed"
+            raise BrokenPromiseError(msg)
+        if request.command is None and not request.refusal.isprintable():
+            raise BrokenPromiseError(request.refusal)
+
+    event_id = b"019816a2-7c1e-7b60-9f0e-2b1f6a1d9c55"
+    seeds = (
+        b"lsm/v1/west/cmd/reload\n{}",
+        b'lsm/v1/west/cmd/snapshot\n{"camera": "bridge", "correlation_id": "7"}',
+        b"lsm/v1/west/camera/bridge/enabled/set\nOFF",
+        b"lsm/v1/west/camera/bridge/mode/set\npatrol",
+        b'lsm/v1/west/context/rain/set\n{"value": "ON", "for_s": 3600}',
+        b'lsm/v1/west/event/%s/feedback\n{"verdict": "other", "note": "deep", "by": "ann"}'
+        % event_id,
+    )
+    words = (
+        b"/",
+        b"+",
+        b"#",
+        b"$share/x/",
+        b"null",
+        b'{"value": ',
+        b"\\u0000",
+        b"\\ud800",
+        event_id,
+    )
+    return Target("commands", seeds, run, (), words)
 
 
 def manifest_target(folder: Path) -> Target:
@@ -189,37 +249,3 @@ def log_target(_folder: Path) -> Target:
         b"\xff\xfe rtsp://u@h\n",
     )
     return Target("log", seeds, run, (), (b"://", b"@", b"hunter2", b"%68unter2", b"[", b"]"))
-
-
-def video_target(folder: Path) -> Target:
-    """Coded video, damaged: what a camera, or somebody in its place, can send."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mpegts") as container:
-        stream = container.add_stream("libx264", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for level in range(6):
-            image = np.full((48, 64, 3), 40 * level, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
-    path = folder / "clip.ts"
-    spec = SourceSpec(
-        CameraId("c"), str(path), None, None, "tcp", "all", 0.1, open_timeout_s=5.0,
-        read_timeout_s=5.0,
-    )  # fmt: skip
-    metrics, clock = Metrics(), SystemClock()
-
-    def run(data: bytes) -> None:
-        path.write_bytes(data)
-        source = open_source(spec, metrics=metrics, clock=clock, replay=True)
-        with closing(source):
-            for picture in source.pictures(threading.Event()):
-                assert picture.image.ndim == 3
-
-    words = (
-        b"\x47\x40\x00\x10",
-        b"\x00\x00\x01\x67",
-        b"\x00\x00\x01\x65",
-        b"#EXTM3U\n",
-        b"RIFF",
-    )
-    return Target("video", (buffer.getvalue(),), run, (SourceError,), words, limit_s=60.0)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import logging
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from lsm_monitor.commands.status import describe, fetch_status
 from lsm_monitor.errors import DaemonUnreachableError
+from tests.fuzz.canned import CannedServer
 from tests.fuzz.harness import BrokenPromiseError, Target
 from tests.http_daemon import HttpDaemon
 
@@ -79,33 +78,13 @@ def status_target() -> Iterator[Target]:
     with HttpDaemon() as daemon:
         request = b"GET /api/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         answer = daemon.send(request, and_hang_up=False)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        port = listener.getsockname()[1]
-        current = [b""]
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                with client:
-                    try:
-                        client.recv(65536)
-                        client.sendall(current[0])
-                    except OSError:
-                        continue
-
-        threading.Thread(target=serve, daemon=True).start()
+    with CannedServer() as server:
 
         def run(data: bytes) -> None:
-            current[0] = data
-            stats, _ = fetch_status("127.0.0.1", port)
+            server.script = data
+            stats, _ = fetch_status("127.0.0.1", server.port)
             for line in describe(stats, NOW):
                 assert line.isprintable()
 
         allowed = (DaemonUnreachableError,)
         yield Target("status", (answer,), run, allowed, (b"chunked", b"HTTP/1.0 200 ", b"[]"))
-        listener.shutdown(socket.SHUT_RDWR)

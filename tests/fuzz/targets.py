@@ -7,34 +7,39 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.fuzz.broker_target import broker_target
+from tests.fuzz.camera_targets import rtsp_target, video_target, web_camera_target
 from tests.fuzz.file_targets import (
     bundle_target,
+    commands_target,
     log_target,
     manifest_target,
     outbox_target,
-    video_target,
+    table_target,
     weights_target,
     yaml_target,
 )
 from tests.fuzz.harness import Target
-from tests.fuzz.mqtt_targets import command_target, memory_target
+from tests.fuzz.memory_target import memory_target
 from tests.fuzz.network_targets import http_target, status_target
 
 IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
     "yaml": yaml_target,
+    "table": table_target,
+    "commands": commands_target,
     "manifest": manifest_target,
     "weights": weights_target,
     "bundle": bundle_target,
     "outbox": outbox_target,
     "log": log_target,
     "video": video_target,
-    "command": command_target,
     "memory": memory_target,
 }
 SERVED: Mapping[str, Callable[[], AbstractContextManager[Target]]] = {
     "http": http_target,
     "status": status_target,
     "broker": broker_target,
+    "rtsp": rtsp_target,
+    "web-camera": web_camera_target,
 }
 NAMES = (*IN_A_FOLDER, *SERVED)
 

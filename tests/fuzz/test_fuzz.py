@@ -18,7 +18,16 @@ from tests.fuzz.harness import Target, fuzz
 from tests.fuzz.mutate import MAX_BYTES, mutate
 from tests.fuzz.targets import NAMES, target
 
-CASES = {"bundle": 3, "video": 40, "outbox": 100, "http": 150, "status": 150, "broker": 150}
+CASES = {
+    "bundle": 3,
+    "video": 40,
+    "outbox": 100,
+    "http": 150,
+    "status": 150,
+    "rtsp": 15,
+    "web-camera": 3,
+    "broker": 150,
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import urllib.error
 import urllib.request
@@ -133,3 +134,26 @@ def test_a_taken_http_port_costs_the_port_and_not_the_watch(
             manager.until("STATUS=watching 1 cameras, 1 of them judged")
             daemon.wait_for_log(f"cannot listen on 127.0.0.1 port {port}")
             assert daemon.terminate() == 0
+
+
+def test_systemd_hears_of_every_reload_and_a_wrong_file_changes_nothing(
+    tmp_path: Path, manager: Manager
+) -> None:
+    text = config_text("rtsp://127.0.0.1:1/none")
+    with DaemonProcess(tmp_path, text, {"NOTIFY_SOCKET": str(manager.path)}) as daemon:
+        manager.until("STATUS=watching 1 cameras, 0 of them judged")
+        port = port_of(daemon)
+        (tmp_path / "monitor.yaml").write_text(
+            text + "  school: {url: rtsp://127.0.0.1:1/two}\n"
+        )
+        daemon.running.send_signal(signal.SIGHUP)
+        heard = manager.until("READY=1")
+        assert any(re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", text) for text in heard)
+        assert set(json.loads(get(port, "/api/stats")[1])["cameras"]) == {"bridge", "school"}
+
+        (tmp_path / "monitor.yaml").write_text(text + "nonsense: 1\n")
+        daemon.running.send_signal(signal.SIGHUP)
+        manager.until("READY=1")
+        assert "lsm_config_last_reload_successful 0.0" in get(port, "/metrics")[1]
+        assert set(json.loads(get(port, "/api/stats")[1])["cameras"]) == {"bridge", "school"}
+        assert daemon.terminate() == 0

@@ -77,3 +77,8 @@ def test_a_secret_that_contains_another_goes_as_a_whole() -> None:
 
 def test_without_secrets_addresses_are_still_cleaned() -> None:
     assert Redactor([""]).redact("rtsp://u:p@cam/x") == "rtsp://cam/x"
+
+
+@pytest.mark.parametrize("text", ["rtsp://HUNTER2/x", "rtsp://hun@ter2", "a://u@hunt://v@er2"])
+def test_cleaning_an_address_cannot_make_a_secret_of_what_was_none(text: str) -> None:
+    assert "hunter2" not in Redactor(["hunter2"]).redact(text)

@@ -13,6 +13,12 @@ from lsm_monitor.errors import DaemonUnreachableError
 from lsm_monitor.types import CameraHealth, HealthCode, HealthState, WaterLevel
 from tests.http_daemon import BRIDGE, STARTED_AT, HttpDaemon
 
+WITHOUT_TIME_ZONES = (
+    b"HTTP/1.1 200 OK\r\n\r\n"
+    b'{"schema":"lsm.stats/1","site":"a","sent_at":"2026-07-01T00:00:00","version":"1",'
+    b'"model":"m","started_at":"2026-07-01T00:00:00","ready":true,"cameras":{},"metrics":{}}'
+)
+
 
 @pytest.fixture
 def daemon() -> Iterator[HttpDaemon]:
@@ -52,6 +58,15 @@ def test_a_cameras_fault_is_shown_without_control_characters(daemon: HttpDaemon)
     assert row.endswith("unusable  never    NOT_FOUND no?[31m path")
 
 
+def test_nothing_that_a_stranger_says_reaches_the_terminal_as_a_command(
+    daemon: HttpDaemon,
+) -> None:
+    stats, _ = fetch_status("127.0.0.1", daemon.port)
+    hostile = {"site": "\x1b]0;x\x07", "version": "1\n2", "model": "\x9b2J"}
+    for line in describe(stats.model_copy(update=hostile), STARTED_AT):
+        assert line.isprintable()
+
+
 def test_json_is_one_line_and_what_the_daemon_sent(daemon: HttpDaemon) -> None:
     _, body = fetch_status("127.0.0.1", daemon.port)
     line = as_json_line(body)
@@ -76,6 +91,7 @@ def test_without_a_daemon_the_error_says_where_to_look() -> None:
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{",
+        WITHOUT_TIME_ZONES,
     ],
 )
 def test_another_programs_answer_is_a_clear_error(answer: bytes) -> None:

@@ -147,6 +147,21 @@ def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> N
             id="recursive-alias",
         ),
         pytest.param(
+            ONE_CAMERA + "    interval_s: !!timestamp x\n",
+            "monitor.yaml:7: cameras.bridge.interval_s: is not what !!timestamp stands for",
+            id="no-timestamp",
+        ),
+        pytest.param(
+            ONE_CAMERA + "    enabled: !!bool x\n",
+            "monitor.yaml:7: cameras.bridge.enabled: is not what !!bool stands for",
+            id="no-bool",
+        ),
+        pytest.param(
+            ONE_CAMERA + "    min_frames: !!int ''\n",
+            "monitor.yaml:7: cameras.bridge.min_frames: is not what !!int stands for",
+            id="no-int",
+        ),
+        pytest.param(
             ONE_CAMERA + "    <<: {interval_s: 3}\n",
             "monitor.yaml:7: cameras.bridge: keys must be plain words; merge keys (<<)",
             id="merge-key",

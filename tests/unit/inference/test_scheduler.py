@@ -197,3 +197,12 @@ def test_no_camera_waits_longer_than_one_round(deliveries: list[set[str]]) -> No
         served = names(scheduler.take_batch(0))
         waiting = {name: n + 1 for name, n in waiting.items() if name not in served}
         assert max(waiting.values(), default=0) < 3  # 6 cameras, batches of 2
+
+
+def test_how_many_frames_wait_is_a_gauge(clock: FakeClock) -> None:
+    scheduler, cameras, metrics = build("abc", clock)
+    for camera in cameras.values():
+        camera.deliver()
+    assert metrics.snapshot()['lsm_queue_depth{queue="frames"}'] == 3
+    scheduler.take_batch(0)
+    assert metrics.snapshot()['lsm_queue_depth{queue="frames"}'] == 1
