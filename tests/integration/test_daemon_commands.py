@@ -135,6 +135,9 @@ def test_commands_are_obeyed_answered_and_survive_a_restart(
         connections = street.connections
         with DaemonProcess(tmp_path, text) as daemon:
             daemon.wait_for_log("watching 0 cameras")
+            notes.wait_until(
+                lambda _: notes.on(f"{BASE}/status")[-1:] == [b"online"], timeout_s=TIMEOUT_S
+            )
             assert operator.ask("camera/bridge/enabled/set", value="default")["outcome"] == (
                 "done"
             )
