@@ -34,14 +34,15 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if settings.amqtt or MOSQUITTO is None:
-            broker, port = "amqtt", stack.enter_context(RealBroker()).port
+            protocol, broker, port = "3.1.1", "amqtt", stack.enter_context(RealBroker()).port
         else:
-            broker, port = "mosquitto", free_port()
+            protocol, broker, port = "5", "mosquitto", free_port()
             stack.enter_context(mosquitto(port))
         started_s = time.monotonic()
         report = kill_at_random(
             folder,
             port,
+            protocol=protocol,
             cameras=settings.cameras,
             cycles=settings.cycles,
             kills=settings.kills,

@@ -1,6 +1,6 @@
 """A daemon in small whose street is a script: judges, outbox and publisher, made to be killed.
 
-    killed_daemon.py FOLDER PORT CAMERAS CYCLES
+    killed_daemon.py FOLDER PORT PROTOCOL CAMERAS CYCLES
 
 Started once, it forks a daemon for each line on stdin, so that a new life costs milliseconds;
 it answers with the process id, and with the exit status when that life is over.
@@ -137,7 +137,7 @@ def judge_of(camera: int, episodes: Iterable[Episode]) -> CameraJudge:
     )
 
 
-async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
+async def live(folder: Path, port: int, protocol: str, cameras: int, cycles: int) -> None:
     clock, metrics = ScriptClock(), Metrics()
     with (folder / "step").open("r+b") as file:
         step_to_come = mmap.mmap(file.fileno(), 8)
@@ -146,7 +146,9 @@ async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
         TOPICS, Provenance("kill", "0", "0", ModelIdentity("m", "1", "0" * 64, "torch"))
     )
     publisher = Publisher(
-        config=MqttConfig(host="127.0.0.1", port=port),
+        config=MqttConfig.model_validate(
+            {"host": "127.0.0.1", "port": port, "protocol": protocol}
+        ),
         client_id="lsm-kill",
         birth=messages.status(online=True),
         last_will=messages.status(online=False),
@@ -178,13 +180,14 @@ async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
 
 
 def main() -> None:
-    folder, port, cameras, cycles = Path(sys.argv[1]), *map(int, sys.argv[2:])
-    (folder / "step").write_bytes(_STEP.pack(0))
+    folder, port, protocol, cameras, cycles = sys.argv[1:]
+    state = Path(folder)
+    (state / "step").write_bytes(_STEP.pack(0))
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
-            with locked(folder):
-                asyncio.run(live(folder, port, cameras, cycles))
+            with locked(state):
+                asyncio.run(live(state, int(port), protocol, int(cameras), int(cycles)))
             os._exit(0)
         sys.stdout.write(f"{child}\n")
         sys.stdout.flush()

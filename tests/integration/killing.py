@@ -52,6 +52,7 @@ def kill_at_random(
     folder: Path,
     port: int,
     *,
+    protocol: str,
     cameras: int,
     cycles: int,
     kills: int,
@@ -63,7 +64,8 @@ def kill_at_random(
         AssertionError: The law is broken.
     """
     moments = random.Random(seed)  # noqa: S311 - no secret
-    command = [sys.executable, str(DAEMON), str(folder), *map(str, (port, cameras, cycles))]
+    settings = (port, protocol, cameras, cycles)
+    command = [sys.executable, str(DAEMON), str(folder), *map(str, settings)]
     done = 0
     with (
         subscribed(port, EVENTS) as heard,
