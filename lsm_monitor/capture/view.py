@@ -66,8 +66,11 @@ class ViewCheck:
 
     def usual_stillness(self, light: Light) -> Usual | None:
         """Return how still successive pictures in this light are, where that is known."""
-        look = self._looks.get(light)
-        return look.usual if look is not None and look.is_established else None
+        for each in (light, light.brighter(1), light.brighter(-1)):
+            look = self._looks.get(each)
+            if look is not None and look.is_established:
+                return look.usual
+        return None
 
     def learn_stillness(self, light: Light, share: float) -> None:
         """Note which share of a picture in this light stood still since the one before."""
