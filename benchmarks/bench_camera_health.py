@@ -5,8 +5,9 @@
 Each street is rendered through a day and a night in 450 pictures, coded as H.264 with groups
 of 3 pictures, and its key frames, as if 10 s apart, go through the checks and the reporter of
 the daemon. Then each fault is put on five moments of it, and water over its road. Frozen
-pictures keep their running clock and are coded in groups of 50. Street by street the encoder
-changes: constant quality (CRF 28, CRF 35) and a tight bit rate (400 kbit/s).
+pictures keep their running clock and are coded in groups of 50, at 25 pictures a second.
+Street by street the encoder changes: constant quality (CRF 28, CRF 35) and a tight bit rate
+(400 kbit/s).
 
 """
 
@@ -43,8 +44,9 @@ CODINGS = (
     Coding("400 kbit/s", {"b": "400k", "maxrate": "400k", "bufsize": "800k"}, 3),
     Coding("CRF 35", {"crf": "35"}, 3),
 )
-WATCHED_PICTURES, FROZEN_PICTURES, DIRTY_PICTURES = 6, 16, 50
+WATCHED_PICTURES, FROZEN_PICTURES, DIRTY_PICTURES = 6, 6, 50
 _WARM_UP_PICTURES = 2
+_GROUPS_PER_PICTURE = 5
 # A picture of each of these parts of the story gets the faults, near the part's end.
 _PARTS = ("day", "night", "rain at night", "quiet infra-red", "second day")
 # These also get what takes many pictures to tell.
@@ -174,9 +176,8 @@ def break_camera(
             tally.recovered.append(broken.until(HealthState.USABLE, good))
     if part not in _LONG_PARTS:
         return
-    whole = replace(coding, gop_pictures=50)
-    frozen = faulty(street, moment, FROZEN, whole, FROZEN_PICTURES)
     name = f"frozen under a clock, {coding.name}"
+    frozen = stuck(street, moment, coding)
     tally.found[name, part].append(camera.fork().until(HealthState.UNUSABLE, frozen))
     wet = camera.fork()
     noted = (
@@ -204,6 +205,20 @@ def faulty(
         for index in range(_WARM_UP_PICTURES + pictures)
     )
     return islice(delivered(sensor, coding, seed=moment.number), _WARM_UP_PICTURES, None)
+
+
+def stuck(street: Street, moment: Moment, coding: Coding) -> Iterator[Image]:
+    """Yield a key frame each 10 s of video at 25 pictures a second, in groups of 50."""
+    images = (
+        (FROZEN if index >= _WARM_UP_PICTURES else _nothing)(
+            street, replace(moment, number=moment.number + index)
+        )
+        for index in range(_WARM_UP_PICTURES + FROZEN_PICTURES)
+    )
+    groups = (image for image in images for _ in range(_GROUPS_PER_PICTURE))
+    frames = delivered(groups, replace(coding, gop_pictures=50), seed=moment.number)
+    first = _WARM_UP_PICTURES * _GROUPS_PER_PICTURE
+    return islice(frames, first, None, _GROUPS_PER_PICTURE)
 
 
 def flood(

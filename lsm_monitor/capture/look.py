@@ -23,6 +23,7 @@ ESTABLISHED_PICTURES: Final = 30
 LEARNT_PICTURES: Final = 8640
 _LOSS_LEARNT_PICTURES: Final = 1000
 _STILL_PICTURES: Final = 500
+_USUAL_SURPRISE: Final = 0.1
 
 
 class Light(NamedTuple):
@@ -110,8 +111,10 @@ class Look:
 
     def with_still_share(self, share: float) -> Look:
         """Return the look after one more picture of which ``share`` stood still."""
-        weight = 1 / min(self.pictures + 1, _STILL_PICTURES)
-        off = share - self.still_mean
+        weight = 1 / min(self.pictures, _STILL_PICTURES)
+        # Cut off, or the first pictures of a frozen camera would pass for its habit.
+        largest = _USUAL_SURPRISE if self.is_established else 1.0
+        off = min(share - self.still_mean, largest)
         return replace(
             self,
             still_mean=self.still_mean + weight * off,
