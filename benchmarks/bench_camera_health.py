@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import copy
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+import cv2
 import numpy as np
 
 from benchmarks.health_faults import FAULTS, FROZEN, Fault, drops
@@ -47,6 +49,7 @@ CODINGS = (
 WATCHED_PICTURES, FROZEN_PICTURES, DIRTY_PICTURES = 6, 6, 50
 _WARM_UP_PICTURES = 2
 _GROUPS_PER_PICTURE = 5
+_COST_PICTURES = 40
 # A picture of each of these parts of the story gets the faults, near the part's end.
 _PARTS = ("day", "night", "rain at night", "quiet infra-red", "second day")
 # These also get what takes many pictures to tell.
@@ -135,6 +138,7 @@ def main() -> None:
         )
     print_ordinary(tally)
     print_faults(tally)
+    print_cost(Street(arguments.first_seed))
 
 
 def watch_street(street: Street, coding: Coding, tally: Tally) -> None:
@@ -267,6 +271,20 @@ def print_faults(tally: Tally) -> None:
         f"\nUsable again with picture {int(np.median(good))} to {max(good)} after the fault, "
         f"{len(good)} of {len(tally.recovered)}."
     )
+
+
+def print_cost(street: Street) -> None:
+    """Print what judging a 1080p picture costs."""
+    check, costs_ms = QualityCheck(QualityRules()), []
+    story = a_day_and_a_night()[:_COST_PICTURES]
+    images = delivered(((street.picture(m), noise_sigma(m)) for m in story), CODINGS[0])
+    large = [np.asarray(cv2.resize(image, (1920, 1080)), np.uint8) for image in images]
+    for index in range(4 * len(large)):
+        began_s = time.thread_time()
+        check.assess(large[index % len(large)], index * INTERVAL_S)
+        costs_ms.append(1000 * (time.thread_time() - began_s))
+    median, slow = np.percentile(costs_ms, [50, 95])
+    print(f"\nJudging a 1080p picture: {median:.1f} ms of a core, {slow:.1f} ms (p95).")
 
 
 if __name__ == "__main__":
