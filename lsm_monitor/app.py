@@ -15,6 +15,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 
 from lsm_monitor.assembly import (
+    STATE_HEARTBEATS,
     Speech,
     Stores,
     Watch,
@@ -168,7 +169,11 @@ class Daemon:
             segmenter.identity.version,
         )
         snapshots = Snapshots(
-            settings, topics=speech.topics, retain=speech.publisher.retain, clock=clock
+            settings,
+            topics=speech.topics,
+            publish=speech.publisher.tell,
+            expires_s=STATE_HEARTBEATS * config.mqtt.heartbeat_s,
+            clock=clock,
         )
         self._reloader = Reloader(
             self._loaded,
