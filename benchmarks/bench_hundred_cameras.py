@@ -41,7 +41,7 @@ START_LIMIT_S = 600.0  # with the choice of a backend, once per machine
 HEAD = (
     "| | cameras | judged / expected | pictures/s | gap p50 / p99 / max, s "
     "| age p50 / p99 / max, s | late | unread, s | dropped | cores "
-    "| RSS watching / starting, MB | threads | cores of the others | start, s |\n"
+    "| memory watching / starting, MB | threads | cores of the others | start, s |\n"
     + "|---" * 14
     + "|"
 )
@@ -78,18 +78,17 @@ class Bench:
     ) -> Result:
         """Wait until every camera was judged once, then watch for ``seconds``."""
         begun_s = time.time()
-        _wait_for_all(cameras, judged, watched)
+        start_memory_mb = _wait_for_all(cameras, judged, watched)
         helpers = {"cameras": self._farm, **helpers}
         started_s, dropped = time.time(), self._dropped()
         cpu_s = {name: process.cpu_s() for name, process in helpers.items()}
         own_cpu_s = watched.cpu_s()
-        start_rss_mb = watched.peak_rss_mb()
-        watched.forget_peak_rss()
-        unread_s, pause = 0.0, threading.Event()
+        memory_mb, unread_s, pause = 0.0, 0.0, threading.Event()
         while time.time() - started_s < seconds:
             pause.wait(1.0)
             waiting = unread_bytes(int(self.url.rpartition(":")[2]))
             unread_s = max(unread_s, waiting / BYTES_PER_S)
+            memory_mb = max(memory_mb, watched.memory_mb())
         ended_s = time.time()
         watched_s = ended_s - started_s
         gaps_s = judged.gaps_s(started_s, ended_s)
@@ -110,9 +109,9 @@ class Bench:
             unread_max_s=unread_s,
             dropped=self._dropped() - dropped,
             cores=(watched.cpu_s() - own_cpu_s) / watched_s,
-            rss_peak_mb=watched.peak_rss_mb(),
-            start_rss_peak_mb=start_rss_mb,
-            threads=watched.status("Threads"),
+            memory_peak_mb=memory_mb,
+            start_memory_peak_mb=start_memory_mb,
+            threads=watched.threads(),
             others_cores={
                 name: (process.cpu_s() - cpu_s[name]) / watched_s
                 for name, process in helpers.items()
@@ -123,13 +122,17 @@ class Bench:
         return int(json.loads(self._farm.ask())["dropped"])
 
 
-def _wait_for_all(cameras: int, judged: Judged, watched: Process) -> None:
+def _wait_for_all(cameras: int, judged: Judged, watched: Process) -> float:
+    """Return the most memory in use until every camera was judged, in MB."""
+    memory_mb = 0.0
     deadline_s, pause = time.monotonic() + START_LIMIT_S, threading.Event()
     while judged.cameras() < cameras and time.monotonic() < deadline_s:
         if watched.child.poll() is not None:
             msg = f"{watched.child.args!r} ended with {watched.child.returncode}"
             raise SystemExit(msg)
-        pause.wait(0.1)
+        pause.wait(0.5)
+        memory_mb = max(memory_mb, watched.memory_mb())
+    return memory_mb
 
 
 def run_daemon(bench: Bench, folder: Path) -> tuple[Result, Judged]:
@@ -247,7 +250,7 @@ def row(result: Result) -> str:
         f"{result.unread_max_s:.1f}",
         f"{result.dropped}",
         f"{result.cores:.2f}",
-        f"{result.rss_peak_mb:.0f} / {result.start_rss_peak_mb:.0f}",
+        f"{result.memory_peak_mb:.0f} / {result.start_memory_peak_mb:.0f}",
         f"{result.threads}",
         ", ".join(f"{name} {cores:.2f}" for name, cores in result.others_cores.items()),
         f"{result.start_s:.0f}",

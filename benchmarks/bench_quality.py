@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lsm_monitor.capture.quality import QualityRules, luma_tiles
+from lsm_monitor.capture.quality import QualityRules
+from lsm_monitor.capture.thumbnail import thumbnail
 from lsm_monitor.commands import pictures
 
 
@@ -26,7 +27,7 @@ def main() -> None:
         shares = []
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in pictures.SUFFIXES:
-                tiles = luma_tiles(pictures.read_rgb(path))
+                tiles = thumbnail(pictures.read_rgb(path)).tiles()
                 means = tiles.mean(axis=1)
                 dark = np.mean(means < rules.dark_luma)
                 bright = np.mean(means > rules.bright_luma)

@@ -1,9 +1,17 @@
 """A hundred street cameras in one cheap process: 1080p25, H.264, 4 Mbit/s each, RTSP over TCP.
 
     python -m benchmarks.camera_farm [--cameras 100] [--clips 2]
+    python -m benchmarks.camera_farm --cameras 200 --faulty-share 0.3 --seed 0
 
 Prints ``rtsp://127.0.0.1:PORT`` when it is ready; camera ``k`` is ``/camera-k`` below it. Each
 further line on stdin is answered with what was sent so far, as JSON; the end of stdin ends it.
+
+With ``--faulty-share`` every camera has a port of its own (one of the faults is that it is
+closed), and the first line is the list of their addresses, as JSON. That share of the cameras
+is broken at any time, always others, by all faults of the tests; the line ``health`` on stdin
+is answered with a list per camera of ``{"start_s", "end_s", "fault"}``, on the monotonic clock
+that all processes of a machine share: judge a camera only while its ``fault`` is null, and give
+it the time of its own waits to come back.
 
 The farm shares the cores with what it measures, so it must cost next to nothing: RTP packets
 are made once per picture and shared by all cameras that show the clip, and a picture is one
@@ -34,6 +42,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.fault_plan import FaultPlan
+from benchmarks.faulty_cameras import ALL_FAULTS, open_cameras, report
 from lsm_monitor.demo.clip import TICKS_PER_S, AccessUnit, Clip, split_annex_b
 from lsm_monitor.demo.rtp import RtpCounter, interleave, packetize, payloads
 from lsm_monitor.demo.rtsp_wire import Request, Response, parse_request, sdp
@@ -158,7 +168,7 @@ class Farm:
             while self._due and self._due[0][0] <= now_s:
                 due_s, _, viewer = heapq.heappop(self._due)
                 self.sent.latest_by_s = max(self.sent.latest_by_s, now_s - due_s)
-                if viewer.is_gone:
+                if viewer.gone.is_set() or viewer.is_frozen:
                     continue
                 if viewer.send(self.clips[viewer.camera % len(self.clips)]):
                     self.sent.pictures += 1
@@ -183,7 +193,8 @@ class Viewer(asyncio.Protocol):
         self._is_playing = False
         self.camera = 0
         self.index = 0
-        self.is_gone = False
+        self.gone = asyncio.Event()
+        self.is_frozen = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the kernel's buffer small: a camera has little memory."""
@@ -195,7 +206,7 @@ class Viewer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the viewer at its next picture."""
         del exc
-        self.is_gone = True
+        self.gone.set()
         self._farm.sent.viewers -= 1
 
     def data_received(self, data: bytes) -> None:
@@ -248,23 +259,34 @@ class Viewer(asyncio.Protocol):
         return Response(200, {"Session": "1", "Public": "DESCRIBE, SETUP, PLAY, GET_PARAMETER"})
 
 
-async def serve(clips: Sequence[SharedClip], cameras: int) -> None:
+async def serve(clips: Sequence[SharedClip], cameras: int, plan: FaultPlan | None) -> None:
     """Run the farm until stdin ends."""
     loop = asyncio.get_running_loop()
     farm = Farm(clips, cameras)
+    started_s = loop.time()
     ended = asyncio.Event()
+    running = [asyncio.create_task(farm.pace())]
 
     def answer() -> None:
-        for _ in sys.stdin:
-            print(json.dumps(asdict(farm.sent)), flush=True)
+        for line in sys.stdin:
+            if plan is not None and line.strip() == "health":
+                print(json.dumps(report(plan, cameras, started_s, loop.time())), flush=True)
+            else:
+                print(json.dumps(asdict(farm.sent)), flush=True)
         loop.call_soon_threadsafe(ended.set)
 
-    server = await loop.create_server(lambda: Viewer(farm), "127.0.0.1", 0, backlog=512)
-    print(f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    if plan is None:
+        server = await loop.create_server(lambda: Viewer(farm), "127.0.0.1", 0, backlog=512)
+        print(f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    else:
+        opened = await open_cameras(cameras, lambda: Viewer(farm))
+        print(json.dumps([camera.url for camera in opened]), flush=True)
+        started_s = loop.time()
+        follow = (camera.follow(plan, k, started_s) for k, camera in enumerate(opened))
+        running += [asyncio.create_task(each) for each in follow]
     threading.Thread(target=answer, daemon=True).start()
-    pacing = asyncio.create_task(farm.pace())
     ending = asyncio.create_task(ended.wait())
-    done, _ = await asyncio.wait({pacing, ending}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({*running, ending}, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
 
@@ -274,7 +296,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cameras", type=int, default=100)
     parser.add_argument("--clips", type=int, default=2)
+    parser.add_argument("--faulty-share", type=float, default=0.0)
+    parser.add_argument("--fault-period-s", type=float, default=240.0)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    plan = None
+    if arguments.faulty_share > 0:
+        plan = FaultPlan(
+            arguments.cameras,
+            share=arguments.faulty_share,
+            period_s=arguments.fault_period_s,
+            faults=ALL_FAULTS,
+            seed=arguments.seed,
+        )
     clips = []
     for number in range(arguments.clips):
         clip = encode(pictures(random_style(number), LEVELS[number % len(LEVELS)]))
@@ -282,7 +316,7 @@ def main() -> None:
         rate = size_bits * FPS / len(clip.access_units)
         print(f"street {number}: {rate / 1e6:.1f} Mbit/s", file=sys.stderr, flush=True)
         clips.append(SharedClip(clip))
-    asyncio.run(serve(clips, arguments.cameras))
+    asyncio.run(serve(clips, arguments.cameras, plan))
 
 
 if __name__ == "__main__":

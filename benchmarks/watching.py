@@ -26,7 +26,9 @@ _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Process:
-    """A child, its CPU time and its memory; a context manager that ends it.
+    """A child, and the CPU time and memory of it and its own children.
+
+    A context manager that ends it.
 
     Args:
         command: What it runs.
@@ -73,24 +75,44 @@ class Process:
         return self.child.stdout.readline().strip()
 
     def cpu_s(self) -> float:
-        """Return the CPU time so far."""
-        text = Path(f"/proc/{self.child.pid}/stat").read_text(encoding="ascii")
-        fields = text.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS_PER_S
+        """Return the CPU time so far, that of children that have ended included."""
+        ticks = 0
+        for process in self._tree():
+            fields = _read(process / "stat").rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+        return ticks / _CLOCK_TICKS_PER_S
 
-    def peak_rss_mb(self) -> float:
-        """Return the most memory since the start, or since the peak was forgotten."""
-        return self.status("VmHWM") / 1024
+    def memory_mb(self) -> float:
+        """Return the memory in use; what several share counts once."""
+        return self._sum("smaps_rollup", "Pss") / 1024
 
-    def forget_peak_rss(self) -> None:
-        """Let the kernel begin anew with the peak."""
-        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5", encoding="ascii")
+    def threads(self) -> int:
+        """Return the number of threads."""
+        return self._sum("status", "Threads")
 
-    def status(self, name: str) -> int:
-        """Return a figure of /proc/PID/status, such as ``Threads``; memory in KiB."""
-        text = Path(f"/proc/{self.child.pid}/status").read_text(encoding="utf-8")
-        line = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
-        return int(line.split()[1])
+    def descriptors(self) -> int:
+        """Return the number of open files."""
+        return sum(len(os.listdir(process / "fd")) for process in self._tree())  # noqa: PTH208 - counted only
+
+    def _tree(self) -> list[Path]:
+        """Return the folders in /proc of the child and of all that it has started."""
+        tree = [Path(f"/proc/{self.child.pid}")]
+        for process in tree:  # it grows while it is walked
+            for task in (process / "task").iterdir():
+                tree += [Path(f"/proc/{pid}") for pid in _read(task / "children").split()]
+        return tree
+
+    def _sum(self, file: str, name: str) -> int:
+        lines = [line for each in self._tree() for line in _read(each / file).splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file in /proc; empty when its process has just ended."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 class Judged:
@@ -180,8 +202,8 @@ class Result:
         unread_max_s: Most video that waited in the sockets of one camera.
         dropped: Pictures that cameras dropped because nobody read them.
         cores: CPU that it used, in cores.
-        rss_peak_mb: Its memory, the most while it was watched.
-        start_rss_peak_mb: The most before that: choosing a backend loads several.
+        memory_peak_mb: Its memory, the most while it was watched.
+        start_memory_peak_mb: The most before that: choosing a backend loads several.
         threads: Its threads.
         others_cores: What cameras and broker used.
     """
@@ -198,8 +220,8 @@ class Result:
     unread_max_s: float
     dropped: int
     cores: float
-    rss_peak_mb: float
-    start_rss_peak_mb: float
+    memory_peak_mb: float
+    start_memory_peak_mb: float
     threads: int
     others_cores: dict[str, float]
 

@@ -29,6 +29,8 @@ from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.outbox_open import OUTBOX_FILE
+from lsm_monitor.publish.outbox_rows import StoreLimits
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
@@ -48,7 +50,6 @@ from lsm_monitor.runtime.threads import ThreadService
 
 logger = logging.getLogger(__name__)
 
-OUTBOX_FILE = "outbox.sqlite3"
 _INFERENCE_DEADLINE_S = 10.0
 """A batch that takes longer than this is stuck; the watchdog is then no longer fed."""
 _NEVER_GIVE_UP = RestartPolicy(limit=None)
@@ -124,7 +125,9 @@ class Daemon:
             )
             stack.callback(segmenter.close)
             now = self._clock.now()
-            outbox = Outbox.open(folder / OUTBOX_FILE, now=now)
+            outbox = Outbox.open(
+                folder / OUTBOX_FILE, now=now, limits=store_limits(config), metrics=self.metrics
+            )
             stack.callback(outbox.close)
             await self._serve(segmenter, outbox, stop)
         self._notifier.status("stopped")
@@ -287,6 +290,16 @@ class Daemon:
 def client_id_of(config: MonitorConfig) -> str:
     """Return who we are at the broker: configured, or the site on this host."""
     return config.mqtt.client_id or f"lsm-{config.site}-{socket.gethostname()}"
+
+
+def store_limits(config: MonitorConfig) -> StoreLimits:
+    """Return how much the outbox may hold."""
+    return StoreLimits(
+        max_bytes=config.store.max_mb * 1024 * 1024,
+        event_expiry_s=config.mqtt.event_expiry_s,
+        history_days=config.store.history_days,
+        history_events=config.store.history_events,
+    )
 
 
 def _ready_segmenter(model: ModelConfig, on_progress: Callable[[str], None]) -> Segmenter:

@@ -119,7 +119,9 @@ def rm(
 def try_cameras(
     *,
     config: ConfigOption,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Their names in the file.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every enabled camera.")] = False,
     parallel: ParallelOption = PARALLEL,
     watch_s: WatchOption = WATCH_S,

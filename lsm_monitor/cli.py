@@ -22,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import service_cli
+from lsm_monitor import outbox_cli, service_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -42,7 +42,7 @@ from lsm_monitor.cli_shared import (
 )
 from lsm_monitor.cli_shared import configure_logs as _configure_logs
 from lsm_monitor.cli_shared import load_config as _load
-from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.config.models import HwAccel, MonitorConfig
 from lsm_monitor.errors import (
     BrokerError,
     BundleError,
@@ -71,6 +71,7 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(service_cli.service_app, name="service")
 app.command()(service_cli.status)
 app.add_typer(cameras_app, name="cameras")
+outbox_cli.add_to(app)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
@@ -139,11 +140,14 @@ def check(
 
 
 @app.command()
-def probe(
-    url: Annotated[str, typer.Argument(help="rtsp:// address, video file or picture folder.")],
+def probe(  # noqa: PLR0917 - options are named on the command line
+    url: Annotated[
+        str, typer.Argument(help="Address, v4l2: device, video file or picture folder.")
+    ],
     username: Annotated[str | None, typer.Option(help="User at the camera.")] = None,
     password_file: PasswordFileOption = None,
     transport: Annotated[Literal["tcp", "udp"], typer.Option()] = "tcp",
+    hwaccel: Annotated[HwAccel, typer.Option(help="Device to decode on.")] = "none",
     as_json: JsonOption = False,
 ) -> None:
     """Open one source and say what it sends: codec, size, key-frame interval, time-outs."""
@@ -155,7 +159,9 @@ def probe(
         fmt="logfmt",
         secrets=[password.get_secret_value()] if password else [],
     )
-    report = probe_url(url, username=username, password=password, transport=transport)
+    report = probe_url(
+        url, username=username, password=password, transport=transport, hwaccel=hwaccel
+    )
     typer.echo(json.dumps(as_json_object(report)) if as_json else describe(report))
 
 

@@ -11,6 +11,7 @@ LsmMonitorError
 │   └── SourceEndedError
 ├── InferenceError            one batch: counted and skipped
 ├── StoreError                the state folder cannot be read or written
+├── CameraMemoryError         what a camera had learnt is refused; it learns anew
 ├── PictureError              a picture file cannot be read or written; the text names it
 ├── BrokerError               the MQTT broker cannot be reached or refuses us; retried
 ├── CommandError              a command that came by MQTT cannot be obeyed now; answered
@@ -76,6 +77,10 @@ class InferenceError(LsmMonitorError):
 
 class StoreError(LsmMonitorError):
     """The state folder cannot be read or written; the text names the path and the remedy."""
+
+
+class CameraMemoryError(LsmMonitorError):
+    """What a camera had learnt about its view is damaged, foreign or of another version."""
 
 
 class PictureError(LsmMonitorError):

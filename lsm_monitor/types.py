@@ -85,6 +85,12 @@ class HealthCode(StrEnum):
     OVEREXPOSED = "OVEREXPOSED"
     BLANK = "BLANK"
     FROZEN = "FROZEN"
+    BLURRED = "BLURRED"
+    OBSTRUCTED = "OBSTRUCTED"
+    MOVED = "MOVED"
+    # The picture can be judged, and there is something to say about it.
+    LENS_DIRTY = "LENS_DIRTY"
+    INFRARED = "INFRARED"
     # Ourselves.
     HUNG = "HUNG"
     INTERNAL = "INTERNAL"
@@ -101,6 +107,7 @@ class CameraHealth:
         detail: One sentence for a person, free of credentials; empty when all is well.
         since: When ``state`` began, timezone-aware UTC.
         reconnects: Times the camera had to be opened again since the daemon started.
+        notes: What is worth knowing about pictures that are judged all the same; sorted.
     """
 
     camera_id: CameraId
@@ -109,6 +116,7 @@ class CameraHealth:
     detail: str
     since: datetime
     reconnects: int
+    notes: tuple[HealthCode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ was asked, in order. Only what real cameras do is here, and each fault in a few 
 from __future__ import annotations
 
 import http.server
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -191,11 +192,25 @@ def hang(handler: Handler) -> None:
 
 def folder(path: Path) -> dict[str, Route]:
     """Return routes for every file in ``path``, as an HLS camera serves them."""
-    types = {".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t"}
+    types = {
+        ".m3u8": "application/vnd.apple.mpegurl",
+        ".ts": "video/mp2t",
+        ".m4s": "video/mp4",
+        ".mp4": "video/mp4",
+    }
 
     def serve(file: Path) -> Route:
         headers = {"Content-Type": types[file.suffix]}
-        return lambda handler: handler.answer(200, file.read_bytes(), headers)
+
+        def route(handler: Handler) -> None:
+            data = file.read_bytes()
+            part = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers["Range"] or "")
+            if part is None:
+                handler.answer(200, data, headers)
+            else:
+                handler.answer(206, data[int(part[1]) : int(part[2]) + 1], headers)
+
+        return route
 
     return {f"/{file.name}": serve(file) for file in path.iterdir()}
 

@@ -1,4 +1,6 @@
-"""A street camera on loopback that fails in the ways real cameras fail.
+"""A street camera on loopback that fails in the ways real cameras fail; how it answers.
+
+What can be wrong with the pictures themselves is in :mod:`tests.rtsp_stream_faults`.
 
     with FaultyCamera(clip, [hang_up_after(5), stall_after(3), healthy]) as camera:
         ...open camera.url...
@@ -130,6 +132,81 @@ def silent() -> Behaviour:
     return Silent
 
 
+def clock_starts_at(ticks: int) -> Behaviour:
+    """Begin the RTP clock there and not somewhere."""
+
+    class Starting(RtspConnection):
+        def __init__(
+            self,
+            server: RtspServer,
+            reader: asyncio.StreamReader,
+            writer: asyncio.StreamWriter,
+        ) -> None:
+            super().__init__(server, reader, writer)
+            self._clock_base_ticks = ticks
+
+    return Starting
+
+
+def wrong_sdp() -> Behaviour:
+    """Describe the stream in words that are no session description."""
+
+    class Babbling(RtspConnection):
+        def description(self) -> bytes:
+            return b"v=0\r\nm=video\r\na=rtpmap:\r\n\x00\xff not SDP at all\r\n"
+
+    return Babbling
+
+
+def redirect(to: str | None = None) -> Behaviour:
+    """Answer DESCRIBE with "moved": to another address, or here again, for ever."""
+
+    class Moving(RtspConnection):
+        async def answer(self, request: Request) -> Response:
+            if request.method == "DESCRIBE":
+                return Response(301, {"Location": to or self._server.url})
+            return await super().answer(request)
+
+    return Moving
+
+
+def slow_loris(every_s: float = 1.0) -> Behaviour:
+    """Answer, but one byte at a time."""
+
+    class SlowLoris(RtspConnection):
+        async def run(self) -> None:
+            try:
+                for byte in b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DESCRIBE\r\n\r\n":
+                    self._writer.write(bytes([byte]))
+                    await self._writer.drain()
+                    await asyncio.sleep(every_s)
+            except OSError:
+                pass  # the client is gone, as it should be
+            finally:
+                await self._hang_up()
+
+    return SlowLoris
+
+
+def endless_headers() -> Behaviour:
+    """Answer with header after header."""
+
+    class Endless(RtspConnection):
+        async def run(self) -> None:
+            try:
+                self._writer.write(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n")
+                while True:
+                    self._writer.write(b"X-More: and more\r\n" * 10)
+                    await self._writer.drain()
+                    await asyncio.sleep(0.01)
+            except OSError:
+                pass  # the client is gone, as it should be
+            finally:
+                await self._hang_up()
+
+    return Endless
+
+
 class FaultyCamera(RtspServer):
     """An :class:`RtspServer` whose n-th connection behaves as the n-th entry says.
 
@@ -149,6 +226,7 @@ class FaultyCamera(RtspServer):
         super().__init__(clip, login=login, pace=pace, certificate=certificate)
         self._behaviours = list(behaviours)
         self._count = 0
+        self._first = 0
         self._changed = threading.Condition()
 
     @property
@@ -156,6 +234,13 @@ class FaultyCamera(RtspServer):
         """Number of connections so far."""
         with self._changed:
             return self._count
+
+    def become(self, *behaviours: Behaviour) -> None:
+        """Behave like this from now on: connections end, and the next ones are the first."""
+        with self._changed:
+            self._behaviours = list(behaviours)
+            self._first = self._count
+        self.drop_connections()
 
     def wait_for_connections(self, count: int, *, timeout_s: float) -> None:
         """Return once there have been ``count`` connections; fails the test otherwise."""
@@ -168,7 +253,8 @@ class FaultyCamera(RtspServer):
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> RtspConnection:
         with self._changed:
-            behaviour = self._behaviours[min(self._count, len(self._behaviours) - 1)]
+            index = min(self._count - self._first, len(self._behaviours) - 1)
+            behaviour = self._behaviours[index]
             self._count += 1
             self._changed.notify_all()
         return behaviour(self, reader, writer)

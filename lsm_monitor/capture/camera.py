@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lsm_monitor.capture.backoff import Backoff
+from lsm_monitor.capture.camera_memory import CameraMemory
 from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.health import HealthReporter
 from lsm_monitor.capture.open_source import open_source
@@ -27,6 +28,10 @@ from lsm_monitor.types import CameraHealth, Frame, FrameStamp, HealthCode, Healt
 
 logger = logging.getLogger(__name__)
 
+_FIRST_MEMORY_AFTER_S = 60.0
+_MEMORY_EVERY_S = 600.0
+"""What a crash takes is learnt again in minutes."""
+
 
 class CameraCapture:
     """Hands out a camera's usable frames.
@@ -35,6 +40,7 @@ class CameraCapture:
         spec: How to open the camera.
         backoff_max_s: Longest wait between two attempts.
         rules: When a picture is unusable.
+        memory: What the camera has learnt about its view before.
         stream_epoch: Number of the first connection.
         health: What was told about the camera before, by another process; ``None`` when
             nothing was: then ``starting`` is.
@@ -43,6 +49,7 @@ class CameraCapture:
         on_frame: Receives usable frames.
         on_health: Told when the camera's health changes.
         on_unusable: Told about each picture that cannot be judged, and why.
+        on_memory: Told every few minutes what the camera has learnt about its view.
 
     The callbacks run on the camera's thread and must not block.
     """
@@ -53,6 +60,7 @@ class CameraCapture:
         spec: SourceSpec,
         backoff_max_s: float,
         rules: QualityRules,
+        memory: CameraMemory | None = None,
         stream_epoch: int = 0,
         health: CameraHealth | None = None,
         metrics: Metrics,
@@ -60,6 +68,7 @@ class CameraCapture:
         on_frame: Callable[[Frame], None],
         on_health: Callable[[CameraHealth], None],
         on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
+        on_memory: Callable[[CameraMemory], None] = lambda _: None,
     ) -> None:
         self._spec = spec
         self._metrics = metrics
@@ -67,11 +76,14 @@ class CameraCapture:
         self._on_frame = on_frame
         self._on_health = on_health
         self._on_unusable = on_unusable
+        self._on_memory = on_memory
+        self._remember_at_s = clock.monotonic_s() + _FIRST_MEMORY_AFTER_S
+        self._learns_anew = False
         self._backoff = Backoff(backoff_max_s)
         self._reporter = HealthReporter(
             spec.camera_id, clock=clock, on_health=self._tell, told=health
         )
-        self._quality_check = QualityCheck(rules)
+        self._quality_check = QualityCheck(rules, memory)
         self._interval_s = spec.interval_s
         self._source: Source | None = None
         self._visits = 0
@@ -121,6 +133,10 @@ class CameraCapture:
         self._visits += 1
         return True
 
+    def learn_anew(self) -> None:
+        """Take the next picture's view for the right one; may be called from any thread."""
+        self._learns_anew = True
+
     def retime(self, interval_s: float) -> None:
         """Keep one picture per ``interval_s`` from now on; may be called from any thread."""
         self._interval_s = interval_s
@@ -157,6 +173,9 @@ class CameraCapture:
             decoded_at=self._clock.now(),
             decoded_mono_s=decoded_mono_s,
         )
+        if self._learns_anew:
+            self._learns_anew = False
+            self._quality_check.forget()
         quality = self._quality_check.assess(picture.image, decoded_mono_s)
         if quality.usable:
             self._on_frame(Frame(stamp, picture.image))
@@ -164,6 +183,9 @@ class CameraCapture:
             self._count("unusable")
             self._on_unusable(stamp, quality.codes)
         self._reporter.picture(quality)
+        if decoded_mono_s >= self._remember_at_s:
+            self._remember_at_s = decoded_mono_s + _MEMORY_EVERY_S
+            self._on_memory(self._quality_check.memory())
 
     def _wait_before_reconnect(self, failure: SourceError, stop: threading.Event) -> None:
         self._note_failure(failure)

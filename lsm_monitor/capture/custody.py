@@ -81,6 +81,7 @@ class Custody:
     Args:
         command: Starts a capture process.
         cameras_per_process: Most cameras of one process that stay connected.
+        memory_of: Returns what a camera has learnt about its view, if anything is known.
         selector: Gets the sockets of the processes, each with its :class:`Worker`.
         on_assigned: Told after a camera was given to a process.
         on_trouble: Told when a camera is off because of us, with the reason.
@@ -93,6 +94,7 @@ class Custody:
         *,
         command: Sequence[str],
         cameras_per_process: int,
+        memory_of: Callable[[CameraId], bytes | None],
         selector: selectors.BaseSelector,
         on_assigned: Callable[[CameraId], None],
         on_trouble: Callable[[CameraId, HealthCode], None],
@@ -101,6 +103,7 @@ class Custody:
     ) -> None:
         self._command = command
         self._cameras_per_process = cameras_per_process
+        self._memory_of = memory_of
         self._selector = selector
         self._on_assigned = on_assigned
         self._on_trouble = on_trouble
@@ -200,7 +203,8 @@ class Custody:
                 on_visits=camera.wanted.on_patrol,
                 stream_epoch=camera.stream_epoch,
                 health=camera.health,
-            ).sealed()
+            ).sealed(),
+            self._memory_of(camera_id),
         )
         self._on_assigned(camera_id)
 

@@ -12,6 +12,7 @@ import mmap
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -42,6 +43,22 @@ _TROUBLES: Mapping[HealthCode, str] = {
 }
 
 
+class Memories(Protocol):
+    """What cameras have learnt about their views. A disk that refuses is no reason to fail."""
+
+    def load(self, camera_id: CameraId) -> bytes | None:
+        """Return what was saved, or ``None``."""
+        ...
+
+    def save(self, camera_id: CameraId, data: bytes) -> None:
+        """Keep ``data`` instead of what was there."""
+        ...
+
+    def forget(self, camera_id: CameraId) -> None:
+        """Keep nothing of this camera."""
+        ...
+
+
 class CaptureFleet:
     """Holds all cameras; ``put`` and ``remove`` may be called from any thread.
 
@@ -52,6 +69,7 @@ class CaptureFleet:
         on_frame: Receives usable frames.
         on_health: Told when a camera's health changes.
         on_unusable: Told about each picture that cannot be judged, and why.
+        memories: Where it is kept what cameras have learnt about their views.
         metrics: Counts what the processes count, and their ends.
         clock: Monotonic time.
 
@@ -67,22 +85,26 @@ class CaptureFleet:
         on_frame: Callable[[Frame], None],
         on_health: Callable[[CameraHealth], None],
         on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
+        memories: Memories,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._on_frame = on_frame
         self._on_health = on_health
         self._on_unusable = on_unusable
+        self._memories = memories
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
         self._wanted: dict[CameraId, WatchedCamera] = {}
         self._changed: set[CameraId] = set()
+        self._aimed_anew: set[CameraId] = set()
         self._selector = selectors.DefaultSelector()
         self._plan = PatrolPlan(patrol_parallel)
         self._custody = Custody(
             command=command,
             cameras_per_process=cameras_per_process,
+            memory_of=memories.load,
             selector=self._selector,
             on_assigned=self._on_assigned,
             on_trouble=self._on_trouble,
@@ -102,6 +124,11 @@ class CaptureFleet:
             self._wanted.pop(camera_id, None)
             self._changed.add(camera_id)
 
+    def learn_anew(self, camera_id: CameraId) -> None:
+        """Forget what a camera has learnt about its view: it was aimed anew on purpose."""
+        with self._lock:
+            self._aimed_anew.add(camera_id)
+
     def run(self, stop: threading.Event) -> None:
         """Hold the cameras until ``stop`` is set."""
         try:
@@ -120,6 +147,9 @@ class CaptureFleet:
         with self._lock:
             changes = {camera_id: self._wanted.get(camera_id) for camera_id in self._changed}
             self._changed.clear()
+            aimed_anew, self._aimed_anew = self._aimed_anew, set()
+        for camera_id in aimed_anew:
+            self._learn_anew(camera_id)
         for camera_id, wanted in changes.items():
             held = self._custody.cameras.get(camera_id)
             if held is not None and wanted is not None and held.wanted.is_opened_like(wanted):
@@ -134,6 +164,12 @@ class CaptureFleet:
                 self._custody.cameras[camera_id] = HeldCamera(
                     wanted, stream_epoch=-1 if held is None else held.stream_epoch
                 )
+
+    def _learn_anew(self, camera_id: CameraId) -> None:
+        self._memories.forget(camera_id)
+        held = self._custody.cameras.get(camera_id)
+        if held is not None and held.worker is not None:
+            held.worker.link.order(wire.LearnAnew(camera_id))
 
     def _retime(self, camera_id: CameraId, held: HeldCamera) -> None:
         if held.worker is None:
@@ -189,6 +225,9 @@ class CaptureFleet:
             case wire.Health(assignment, health):
                 if self._holder(assignment, health.camera_id):
                     self._tell(health)
+            case wire.Learnt(assignment, camera_id):
+                if memory is not None and self._holder(assignment, camera_id):
+                    self._memories.save(camera_id, memory[:])
             case wire.Finished(assignment, camera_id):
                 if held := self._holder(assignment, camera_id):
                     self._on_finished(news, held)

@@ -58,10 +58,10 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
         SourceOpenError: With the reason code of the cause.
     """
 
-    def open_file(url: str, _flags: int, _options: dict[str, str]) -> _File:
+    def open_file(url: str, _flags: int, options: dict[str, str]) -> _File:
         if urlsplit(url).scheme not in {"http", "https"}:
             raise client.failure(HealthCode.PROTOCOL_ERROR, "its playlist names no address")
-        return _File(client.get(url), spec.read_timeout_s)
+        return _File(client.get(url, _range(options)), spec.read_timeout_s)
 
     code = HealthCode.PROTOCOL_ERROR
     try:
@@ -86,6 +86,14 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
         code = HealthCode.NO_VIDEO
     playlist.close()
     raise client.failure(code)
+
+
+def _range(options: dict[str, str]) -> dict[str, str]:
+    """Return the header that asks for a part of a file, where a segment is one."""
+    if "end_offset" not in options:
+        return {}
+    first, last = int(options.get("offset", "0")), int(options["end_offset"]) - 1
+    return {"Range": f"bytes={first}-{last}"}
 
 
 def is_ended(container: InputContainer) -> bool:

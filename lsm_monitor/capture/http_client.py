@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from typing import Self
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from lsm_monitor.capture.http_connection import Connection, Origin
 from lsm_monitor.capture.http_login import (
@@ -32,7 +32,9 @@ from lsm_monitor.types import HealthCode
 _MAX_REDIRECTS = 5
 _MAX_IDLE_CONNECTIONS = 2
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NOT_MODIFIED = 304
+_GOOD = frozenset({200, 206, 304})
+# What may stand in an address as it is; blanks and letters beyond ASCII may not.
+_SAFE = "/?%:@!$&'()*+,;=~[]"
 _CODES = {
     401: HealthCode.UNAUTHORIZED,
     403: HealthCode.UNAUTHORIZED,
@@ -45,7 +47,7 @@ class Answer:
     """A server's answer; the body is read in pieces. Close it when done.
 
     Attributes:
-        status: 200 or 304.
+        status: 200, 206 for a part of a file, or 304 for what we have already.
         url: Address that answered, after redirects; without credentials.
         headers: By case-insensitive name.
     """
@@ -143,7 +145,7 @@ class HttpClient:
             url = self._redirected(answer.url, location)
         else:
             raise self.failure(HealthCode.PROTOCOL_ERROR, "it redirects for ever")
-        if answer.status not in {200, _NOT_MODIFIED}:
+        if answer.status not in _GOOD:
             answer.close()
             code = _CODES.get(answer.status, HealthCode.PROTOCOL_ERROR)
             raise self.failure(code, f"HTTP status {answer.status}")
@@ -201,6 +203,7 @@ class HttpClient:
     def _get_once(self, url: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = quote(target, safe=_SAFE)
         sent = {"Accept-Encoding": "identity", "User-Agent": "lsm-monitor", **headers}
         if self._may_log_in(url) and (login := self._login(target)) is not None:
             sent["Authorization"] = login

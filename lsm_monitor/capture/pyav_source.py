@@ -24,6 +24,7 @@ from av.video.reformatter import VideoReformatter
 from lsm_monitor.capture.arrival_rate import ArrivalRate
 from lsm_monitor.capture.decoder import choose_decoder
 from lsm_monitor.capture.gulps import REST_S, Gulps
+from lsm_monitor.capture.patience import Patience
 from lsm_monitor.capture.sampler import Sampler
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
 from lsm_monitor.capture.timestamps import Timeline, TimestampGuard, Verdict
@@ -36,8 +37,6 @@ from lsm_monitor.errors import (
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import HealthCode
 
-# A camera is given this long to send its first key frame; afterwards its own rhythm counts.
-_FIRST_KEYFRAME_PATIENCE_S = 30.0
 _FALLBACK_FPS = 25.0
 _STALLS = (av.error.ExitError, av.error.TimeoutError)
 
@@ -84,11 +83,13 @@ class PyavSource:
         self._stream = self._container.streams.video[0]
         # Read once: FFmpeg sets it later, and a moving origin would be a jump of its own.
         self._start = self._stream.start_time or 0
+        # A float of 1/90,000 s is exact to a microsecond for a century.
+        self._tick_s = float(self._stream.time_base or 0)
+        self._video_s: float | None = None
         self._decoder = choose_decoder(self._stream, spec.hwaccel)
         self._packets = self._container.demux()
         # PyAV 18 builds a scaler per frame unless one is shared.
         self._reformatter = VideoReformatter()
-        self._interval_s = spec.interval_s
         self._sampler = Sampler(spec.interval_s)
         self._guard = TimestampGuard()
         self._timeline = Timeline()
@@ -97,7 +98,7 @@ class PyavSource:
         rests = spec.is_rtsp and spec.transport == "tcp" and not self._decode_all
         self._gulps = Gulps() if rests else None
         self._sequence = -1
-        self._last_picture_s = clock.monotonic_s()
+        self._patience = Patience(spec, clock.monotonic_s())
         self._has_timestamps = False
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
@@ -112,12 +113,12 @@ class PyavSource:
         while not stop.is_set():
             reading_since_s = self._clock.monotonic_s()
             packet = self._next_packet()
-            read_took_s = self._clock.monotonic_s() - reading_since_s
             if isinstance(packet, HealthCode):
                 if stop.is_set():
                     return
                 raise self._failure(packet)
-            for time_s, picture in self._pictures_of(packet):
+            arrived_s = self._clock.monotonic_s()
+            for time_s, picture in self._pictures_of(packet, arrived_s):
                 first_s = time_s if first_s is None else first_s
                 if self._paced:
                     due_s = started_s + time_s - first_s
@@ -126,14 +127,15 @@ class PyavSource:
                     return
                 yield picture
                 del picture  # 6 MB at 1080p, for a hundred cameras, until the next one is due
-                self._last_picture_s = self._clock.monotonic_s()
+                self._patience.picture(self._clock.monotonic_s())
             if self._spec.is_live:
-                self._check_patience()
-            self._rest(packet, read_took_s, stop)
+                self._patience.packet(arrived_s, self._rate.keyframe_interval_s)
+            if self._gulps is not None:
+                self._rest(self._gulps, arrived_s, arrived_s - reading_since_s, stop)
 
     def retime(self, interval_s: float) -> None:
         """Yield one picture per ``interval_s`` from now on."""
-        self._interval_s = interval_s
+        self._patience.retime(interval_s)
         self._sampler.retime(interval_s)
 
     def facts(self) -> SourceFacts:
@@ -167,13 +169,11 @@ class PyavSource:
         except av.FFmpegError:
             return HealthCode.ENDED
 
-    def _rest(self, packet: Packet[Stream], read_took_s: float, stop: threading.Event) -> None:
+    def _rest(
+        self, gulps: Gulps, arrived_s: float, read_took_s: float, stop: threading.Event
+    ) -> None:
         """Let packets gather when there is nothing more to read now."""
-        if self._gulps is None or packet.stream_index != self._stream.index:
-            return
-        pts_s = self._pts_s(packet.pts)
-        now_s = self._clock.monotonic_s()
-        if pts_s is not None and self._gulps.may_rest(now_s, pts_s, read_took_s):
+        if self._video_s is not None and gulps.may_rest(arrived_s, self._video_s, read_took_s):
             stop.wait(REST_S)
 
     def _failure(self, code: HealthCode) -> SourceError:
@@ -189,29 +189,34 @@ class PyavSource:
         what = "hung up" if self._spec.is_live and not self._paced else "is over"
         return SourceEndedError(f"{self._who} {what}", code)
 
-    def _pictures_of(self, packet: Packet[Stream]) -> Iterator[tuple[float, Picture]]:
+    def _pictures_of(
+        self, packet: Packet[Stream], now_s: float
+    ) -> Iterator[tuple[float, Picture]]:
         """Yield the kept pictures that come out of ``packet``, with their time in seconds."""
         if packet.stream_index != self._stream.index:
+            self._video_s = None
             return
+        pts_s = self._video_s = self._pts_s(packet.pts)
+        is_key = packet.is_keyframe
         if packet.size:
             self._received.inc()
-            arrived_s = self._arrived_s()
-            time_s = self._timeline.time_s(self._pts_s(packet.pts), arrived_s)
-            self._rate.add(time_s, is_keyframe=packet.is_keyframe)
-            if packet.is_keyframe:
+            arrived_s = self._arrived_s(now_s)
+            self._rate.add(self._timeline.time_s(pts_s, arrived_s), is_keyframe=is_key)
+            if is_key:
                 self._keyframe_interval_s.set(self._rate.keyframe_interval_s or 0.0)
         if self._decode_all:
-            yield from self._decode_everything(packet)
+            yield from self._decode_everything(packet, now_s)
+        elif packet.size and is_key:
+            self._sequence += 1
+            yield from self._decode_keyframe(packet, pts_s, now_s)
         elif packet.size:
-            yield from self._decode_keyframe(packet)
-
-    def _decode_keyframe(self, packet: Packet[Stream]) -> Iterator[tuple[float, Picture]]:
-        self._sequence += 1
-        if not packet.is_keyframe:
+            self._sequence += 1
             self._not_key.inc()
-            return
-        pts_s = self._pts_s(packet.pts)
-        time_s = self._accept(pts_s)
+
+    def _decode_keyframe(
+        self, packet: Packet[Stream], pts_s: float | None, now_s: float
+    ) -> Iterator[tuple[float, Picture]]:
+        time_s = self._accept(pts_s, now_s)
         if time_s is None:
             return
         frames = [] if packet.is_corrupt else self._decode_packet(packet, drain=True)
@@ -221,12 +226,14 @@ class PyavSource:
             return
         yield time_s, self._keep(frames[-1], pts_s, time_s)
 
-    def _decode_everything(self, packet: Packet[Stream]) -> Iterator[tuple[float, Picture]]:
+    def _decode_everything(
+        self, packet: Packet[Stream], now_s: float
+    ) -> Iterator[tuple[float, Picture]]:
         # The empty packet at the end of a file makes the decoder give what it still holds.
         for frame in self._decode_packet(packet, drain=False):
             self._sequence += 1
             pts_s = self._pts_s(frame.pts)
-            time_s = self._accept(pts_s)
+            time_s = self._accept(pts_s, now_s)
             if time_s is None:
                 continue
             if frame.is_corrupt:
@@ -248,9 +255,9 @@ class PyavSource:
             self._decoder.context.flush_buffers()
         return frames
 
-    def _accept(self, pts_s: float | None) -> float | None:
+    def _accept(self, pts_s: float | None, now_s: float) -> float | None:
         """Return the picture's time in seconds, or ``None``, counted, when it is not kept."""
-        arrived_s = self._arrived_s()
+        arrived_s = self._arrived_s(now_s)
         passed_s = arrived_s if self._arrival_tells or pts_s is None else pts_s
         match self._guard.check(pts_s, passed_s):
             case Verdict.BROKEN:
@@ -278,38 +285,16 @@ class PyavSource:
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         return Picture(pts_s, self._sequence, np.ascontiguousarray(rgb.to_ndarray(), np.uint8))
 
-    def _check_patience(self) -> None:
-        """Raise when packets come, but no picture does.
-
-        The limit follows the camera's own rhythm: a fixed one would for ever restart a camera
-        that sends few key frames.
-        """
-        keyframe_interval_s = self._rate.keyframe_interval_s
-        limit_s = max(
-            self._spec.read_timeout_s,
-            3 * self._interval_s,
-            _FIRST_KEYFRAME_PATIENCE_S
-            if keyframe_interval_s is None
-            else 3 * keyframe_interval_s,
-        )
-        if self._clock.monotonic_s() - self._last_picture_s > limit_s:
-            msg = (
-                f"{self._who} sends data, but no picture could be decoded for {limit_s:.1f} s; "
-                "set a key-frame interval in the camera, or "
-                f"'cameras.{self._spec.camera_id}.decode: all'"
-            )
-            raise SourceStalledError(msg, HealthCode.INVALID_DATA)
-
     def _pts_s(self, pts: int | None) -> float | None:
-        if pts is None or not self._stream.time_base:
+        if pts is None or not self._tick_s:
             return None
         self._has_timestamps = True
-        return float((pts - self._start) * self._stream.time_base)
+        return (pts - self._start) * self._tick_s
 
-    def _arrived_s(self) -> float:
+    def _arrived_s(self, now_s: float) -> float:
         """Return the time for pictures without one: the clock, or a file's nominal rate."""
         if self._spec.is_live:
-            return self._clock.monotonic_s()
+            return now_s
         rate = self._stream.average_rate
         return max(self._sequence, 0) / (float(rate) if rate else _FALLBACK_FPS)
 

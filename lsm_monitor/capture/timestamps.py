@@ -16,6 +16,8 @@ from enum import Enum, auto
 # Home Assistant gives up after 6 packets without DTS and at a gap of 30 s.
 MAX_DISCARDED_IN_A_ROW = 6
 MAX_JUMP_S = 30.0
+# So far a camera's clock may be from ours and not be broken. Real ones are off by 0.01 %.
+MAX_DRIFT = 0.01
 
 
 class Verdict(Enum):
@@ -37,13 +39,15 @@ class TimestampGuard:
     def __init__(self) -> None:
         self._last_pts_s: float | None = None
         self._last_arrived_s = 0.0
+        self._lead_s = 0.0
         self._discarded_in_a_row = 0
 
     def check(self, pts_s: float | None, arrived_s: float) -> Verdict:
         """Judge the next picture.
 
         A jump is a step that differs from the time that really passed, so that a camera with
-        a key frame per minute is not mistaken for a broken one.
+        a key frame per minute is not mistaken for a broken one. Many small differences add
+        up: a camera that sends an hour in a minute is as broken as one that leaps.
 
         Args:
             pts_s: Presentation time in seconds, or ``None`` when the picture has none.
@@ -55,10 +59,16 @@ class TimestampGuard:
             return Verdict.GOOD if last_pts_s is None else self._discard(Verdict.MISSING)
         if last_pts_s is not None:
             step_s, passed_s = pts_s - last_pts_s, arrived_s - self._last_arrived_s
-            if abs(step_s - passed_s) > MAX_JUMP_S or step_s < -MAX_JUMP_S:
+            ahead_s = pts_s - arrived_s - self._lead_s
+            drift_s = MAX_DRIFT * passed_s
+            self._lead_s += min(max(ahead_s, -drift_s), drift_s)
+            jump_s = max(abs(ahead_s) - drift_s, abs(step_s - passed_s), -step_s)
+            if jump_s > MAX_JUMP_S:
                 return Verdict.BROKEN
             if step_s <= 0:
                 return self._discard(Verdict.NOT_RISING)
+        else:
+            self._lead_s = pts_s - arrived_s
         self._last_pts_s, self._last_arrived_s = pts_s, arrived_s
         self._discarded_in_a_row = 0
         return Verdict.GOOD

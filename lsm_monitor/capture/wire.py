@@ -33,6 +33,8 @@ _BESIDE = b"-"  # a datagram that says: the message lies in the memory beside it
 class Watch:
     """Order: open this camera and keep it open, or wait for :class:`Visit`.
 
+    What the camera has learnt about its view lies in the memory beside it, if it has.
+
     Attributes:
         assignment: Grows with every order to watch this camera; comes back in all that the
             process says about it, so that news from before is known as such.
@@ -91,6 +93,14 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnAnew:
+    """Order: the camera was aimed anew on purpose; forget what it has learnt."""
+
+    camera_id: CameraId
+    kind: Literal["learn_anew"] = "learn_anew"
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """News: a usable picture; its (H, W, 3) uint8 RGB bytes lie in the memory beside it."""
 
@@ -120,6 +130,15 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """News: what the camera has learnt about its view so far lies in the memory beside it."""
+
+    assignment: int
+    camera_id: CameraId
+    kind: Literal["learnt"] = "learnt"
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """News: a visit or a file is over, or a fault of ours ended the camera's thread."""
 
@@ -145,8 +164,8 @@ class Beat:
     kind: Literal["beat"] = "beat"
 
 
-Order = Watch | Forget | Retime | Visit
-News = Taken | Unusable | Health | Finished | Beat
+Order = Watch | Forget | Retime | Visit | LearnAnew
+News = Taken | Unusable | Health | Learnt | Finished | Beat
 _MESSAGES: TypeAdapter[Order | News] = TypeAdapter(Order | News)
 
 

@@ -19,9 +19,11 @@ from prometheus_client import Counter, Gauge
 
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.camera import CameraCapture
+from lsm_monitor.capture.camera_memory import CameraMemory
 from lsm_monitor.capture.pulse import Pulse
 from lsm_monitor.capture.quality import QualityRules
 from lsm_monitor.clock import Clock
+from lsm_monitor.errors import CameraMemoryError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraHealth, CameraId, Frame, FrameStamp, HealthCode
 
@@ -86,9 +88,12 @@ class CaptureWorker:
             received = wire.receive(self._end)
         except OSError:
             return False
-        match received and received[0]:
-            case wire.Watch() as order:
-                self._watch(order.unsealed())
+        if received is None:
+            return False
+        order, memory = received
+        match order:
+            case wire.Watch():
+                self._watch(order.unsealed(), None if memory is None else memory[:])
             case wire.Forget(camera_id):
                 self._forget(camera_id)
             case wire.Retime(camera_id, interval_s):
@@ -97,13 +102,14 @@ class CaptureWorker:
             case wire.Visit(camera_id):
                 if (held := self._cameras.get(camera_id)) and not held.is_busy:
                     self._start(held, "visit")
-            case None:
-                return False
-            case other:
-                logger.error("not an order: %s", type(other).__name__)
+            case wire.LearnAnew(camera_id):
+                if held := self._cameras.get(camera_id):
+                    held.capture.learn_anew()
+            case _:
+                logger.error("not an order: %s", type(order).__name__)
         return True
 
-    def _watch(self, order: wire.Watch) -> None:
+    def _watch(self, order: wire.Watch, memory: bytes | None) -> None:
         spec = order.spec
         if spec.password is not None:
             self._on_secret(spec.password.get_secret_value())
@@ -112,6 +118,7 @@ class CaptureWorker:
             spec=spec,
             backoff_max_s=order.backoff_max_s,
             rules=QualityRules(),
+            memory=_remembered(spec.camera_id, memory),
             stream_epoch=order.stream_epoch,
             health=order.health,
             metrics=self._metrics,
@@ -119,6 +126,7 @@ class CaptureWorker:
             on_frame=lambda frame: self._on_frame(order.assignment, frame),
             on_health=lambda health: self._on_health(order.assignment, health),
             on_unusable=lambda stamp, codes: self._on_unusable(order.assignment, stamp, codes),
+            on_memory=lambda learnt: self._on_memory(order.assignment, spec.camera_id, learnt),
         )
         held = _Held(order, capture, Pulse(self._clock))
         self._cameras[spec.camera_id] = held
@@ -182,6 +190,9 @@ class CaptureWorker:
     def _on_health(self, assignment: int, health: CameraHealth) -> None:
         self._tell(wire.Health(assignment, health))
 
+    def _on_memory(self, assignment: int, camera_id: CameraId, memory: CameraMemory) -> None:
+        self._tell(wire.Learnt(assignment, camera_id), memoryview(memory.to_bytes()))
+
     def _tell(self, news: wire.News, memory: memoryview | None = None) -> bool:
         """Tell the daemon; waits while it does not listen. Return whether it is there."""
         try:
@@ -229,6 +240,14 @@ def _measured(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...], float, b
                     if not sample.name.endswith("_created"):
                         labels = tuple(sample.labels.values())
                         yield name, labels, sample.value, isinstance(metric, Counter)
+
+
+def _remembered(camera_id: CameraId, memory: bytes | None) -> CameraMemory | None:
+    try:
+        return None if memory is None else CameraMemory.from_bytes(memory)
+    except CameraMemoryError as exc:
+        logger.warning("camera '%s': %s; it learns its view anew", camera_id, exc)
+        return None
 
 
 def _log_crash(crash: threading.ExceptHookArgs) -> None:

@@ -46,11 +46,16 @@ class WorkerLink:
         """The process's number."""
         return self._process.pid
 
-    def order(self, order: wire.Order) -> None:
-        """Tell the process what to do; one that does not listen counts as gone."""
+    def order(self, order: wire.Order, memory: bytes | None = None) -> None:
+        """Tell the process what to do; one that does not listen counts as gone.
+
+        Args:
+            order: What to do.
+            memory: Goes beside it.
+        """
         try:
             self.end.settimeout(_ORDER_TIMEOUT_S)
-            wire.send(self.end, order)
+            wire.send(self.end, order, None if memory is None else memoryview(memory))
             self.end.settimeout(0)
         except OSError:
             self.is_gone = True
@@ -70,7 +75,7 @@ class WorkerLink:
             return None
         self.heard_s = self._clock.monotonic_s()
         news, memory = received
-        if isinstance(news, wire.Watch | wire.Forget | wire.Retime | wire.Visit):
+        if isinstance(news, wire.Order):
             msg = f"a capture process sent an order: {type(news).__name__}"
             raise TypeError(msg)
         self.has_beaten |= isinstance(news, wire.Beat)

@@ -10,7 +10,7 @@ from lsm_monitor.capture.probe import ProbeReport, probe
 from lsm_monitor.capture.redact import redact_url
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
-from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.config.models import CameraConfig, HwAccel
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.types import CameraId
 
@@ -26,6 +26,7 @@ def probe_url(
     username: str | None,
     password: SecretStr | None,
     transport: Literal["tcp", "udp"],
+    hwaccel: HwAccel = "none",
 ) -> ProbeReport:
     """Open ``url`` as a camera of the daemon would be opened, and watch it for a while.
 
@@ -37,7 +38,11 @@ def probe_url(
         raise ConfigError(_CREDENTIALS_IN_URL)
     try:
         camera = CameraConfig(
-            url=url, username=username, password=password, transport=transport
+            url=url,
+            username=username,
+            password=password,
+            transport=transport,
+            hwaccel=hwaccel,
         )
     except ValidationError as exc:
         problems = (e["msg"].removeprefix("Value error, ") for e in exc.errors())

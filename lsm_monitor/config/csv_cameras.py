@@ -82,7 +82,8 @@ def _rows(
                 begin = first + reader.line_num
         except csv.Error as exc:
             broken += 1
-            is_open = begin + 1 < first + reader.line_num
+            spans_lines = begin + 1 < first + reader.line_num
+            is_open = spans_lines or "unexpected end of data" in str(exc)
             why = "a quoted cell begins here and does not end" if is_open else str(exc)
             document.add_at(begin + 1, (), f"this row cannot be read: {why}; mend its quotes")
             first = begin + 1  # the rows that the open quote swallowed are rows, too
@@ -140,9 +141,10 @@ class _Table:
             return
         camera: dict[str, Any] = {}
         name = ""
-        for column, cell in zip(self._columns, map(str.strip, row), strict=False):
+        for number, cell in enumerate(map(str.strip, row[:width]), 1):
+            column = self._columns[number - 1]
             if column is None and cell:
-                text = f"{cell!r} stands in a column without a name"
+                text = f"cell {number} is not empty, but its column has no name"
                 self._document.add_at(line, (), text)
             elif column is not None and column.key == ("id",):
                 name = cell
@@ -168,13 +170,22 @@ class _Table:
     def _value(self, column: _Column, cell: str) -> object:
         if not column.is_text and cell.startswith(("[", "{")):
             try:
-                return json.loads(cell)
-            except (ValueError, RecursionError):
+                return json.loads(cell, object_pairs_hook=_without_repeats)
+            except (json.JSONDecodeError, RecursionError):
                 msg = "is not JSON, as in [[0.1, 0.9], [0.5, 0.4], [0.9, 0.9]]"
                 raise ValueError(msg) from None
         if not column.is_text and self._has_decimal_commas and _DECIMAL_COMMA.fullmatch(cell):
             return cell.replace(",", ".")
         return cell
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return a JSON object; one of two equal keys would otherwise vanish without a word."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        msg = f"has a key twice: {', '.join(key for key, _ in pairs)}"
+        raise ValueError(msg)
+    return result
 
 
 def _put(camera: dict[str, Any], key: tuple[str, ...], value: object) -> None:
@@ -200,6 +211,8 @@ def _children(node: Mapping[str, Any], part: str) -> Iterator[Mapping[str, Any]]
     for pattern, child in node.get("patternProperties", {}).items():
         if re.search(pattern, part):
             yield from _alternatives(child)
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from _alternatives(node["additionalProperties"])
 
 
 def _alternatives(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

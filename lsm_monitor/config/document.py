@@ -18,7 +18,7 @@ from lsm_monitor.errors import ConfigError
 Location = tuple[str | int, ...]
 
 _MAX_FILE_BYTES = 16 * 1024 * 1024  # about 50,000 cameras
-_MAX_NODES = 1_000_000  # what aliases may unfold to
+_MAX_UNFOLDED_NODES = 1_000_000  # what aliases may add; the others cost a character each
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -101,6 +101,8 @@ def parse(path: Path, name: str, *, text: str | None = None) -> Document:
     except UnreadableError as exc:
         document.data = None
         document.add_at(exc.line, (), str(exc))
+    except RecursionError:
+        document.add_at(1, (), "nested too deeply to be a configuration")
     return document
 
 
@@ -142,8 +144,6 @@ def _compose(text: str) -> yaml.Node | None:
             msg += '; inside { } write a reference in quotes: "${env:NAME}"'
     except yaml.YAMLError as exc:
         line, msg = 1, f"not valid YAML: {str(exc).splitlines()[0]}"
-    except RecursionError:
-        line, msg = 1, "nested too deeply to be a configuration"
     raise UnreadableError(line, msg)
 
 
@@ -153,7 +153,7 @@ class _Walk:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._constructor = yaml.SafeLoader("")
-        self._budget = _MAX_NODES
+        self._budget = _MAX_UNFOLDED_NODES + len(document.text)
 
     def walk(self, node: yaml.Node, at: Location, parents: frozenset[int]) -> object:
         """Return ``node`` as a plain value; ``parents`` are the ids of the nodes around it."""

@@ -9,14 +9,11 @@ Models are pure: checking a file touches neither the network nor the cameras.
 from __future__ import annotations
 
 import difflib
-import itertools
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -24,86 +21,40 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from shapely.geometry import Polygon
-from shapely.validation import explain_validity
 
 from lsm_monitor.config.base import NAME as _NAME
-from lsm_monitor.config.base import FilePath, Fraction, Period, Seconds, Section
+from lsm_monitor.config.base import FilePath, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.delivery import CapConfig, StoreConfig
+from lsm_monitor.config.levels import LevelConfig, LevelsConfig
+from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
+from lsm_monitor.config.service import HttpConfig, LoggingConfig, ModelConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
+from lsm_monitor.config.zones import ZoneConfig
 from lsm_monitor.errors import ConfigError
+
+__all__ = [  # the whole configuration can be had from here
+    "CameraConfig",
+    "CameraDefaults",
+    "CapConfig",
+    "CaptureConfig",
+    "DiscoveryConfig",
+    "GroupConfig",
+    "HttpConfig",
+    "LevelConfig",
+    "LevelsConfig",
+    "LoggingConfig",
+    "ModelConfig",
+    "MonitorConfig",
+    "MqttConfig",
+    "StoreConfig",
+    "ZoneConfig",
+]
 
 _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
 DEVICE_PREFIX = "v4l2:"
-Point = tuple[float, float]
-
-
-class LevelConfig(Section):
-    """Hysteresis band of one water level."""
-
-    enter: Fraction = Field(description="Share of the zone from which the level begins.")
-    leave: Fraction = Field(description="Share of the zone below which it ends.")
-
-    @model_validator(mode="after")
-    def _leave_is_below_enter(self) -> Self:
-        if self.leave >= self.enter:
-            msg = (
-                f"'leave' ({self.leave:g}) must be below 'enter' ({self.enter:g}), "
-                f"or the level would flap; try leave: {0.6 * self.enter:g}"
-            )
-            raise ValueError(msg)
-        return self
-
-
-class LevelsConfig(Section):
-    """Bands of all levels; ``ponding`` is the one that opens and closes an episode."""
-
-    wet: LevelConfig = LevelConfig(enter=0.02, leave=0.01)
-    ponding: LevelConfig = LevelConfig(enter=0.08, leave=0.04)
-    flooded: LevelConfig = LevelConfig(enter=0.25, leave=0.18)
-    severe: LevelConfig = LevelConfig(enter=0.50, leave=0.40)
-
-    @model_validator(mode="after")
-    def _levels_rise(self) -> Self:
-        names = ("wet", "ponding", "flooded", "severe")
-        for lower, upper in itertools.pairwise(names):
-            low, high = getattr(self, lower), getattr(self, upper)
-            if not (low.enter < high.enter and low.leave < high.leave):
-                msg = (
-                    f"'{upper}' (enter {high.enter:g}, leave {high.leave:g}) must lie above "
-                    f"'{lower}' (enter {low.enter:g}, leave {low.leave:g}) in both numbers"
-                )
-                raise ValueError(msg)
-        return self
-
-
-class ZoneConfig(Section):
-    """Polygon in which water matters."""
-
-    points: tuple[Point, ...] = Field(
-        description="Corners as [x, y], from 0,0 (top left) to 1,1 (bottom right)."
-    )
-
-    @field_validator("points")
-    @classmethod
-    def _is_a_polygon(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
-        if len(points) < 3:  # noqa: PLR2004 - a triangle
-            msg = f"a zone needs at least 3 corners, got {len(points)}"
-            raise ValueError(msg)
-        for x, y in points:
-            if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
-                msg = (
-                    f"corner [{x:g}, {y:g}] lies outside the picture; coordinates run from 0 "
-                    "to 1: divide pixels by the picture's width and height"
-                )
-                raise ValueError(msg)
-        polygon = Polygon(points)
-        if not polygon.is_valid:
-            msg = f"the outline crosses or touches itself ({explain_validity(polygon)})"
-            raise ValueError(msg)
-        return points
+HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
 
 
 class CameraDefaults(WatchSettings):
@@ -112,7 +63,7 @@ class CameraDefaults(WatchSettings):
     interval_s: Seconds = Field(default=10.0, description="Time between two judged pictures.")
     decode: Literal["keyframes", "all"] = Field(
         default="keyframes",
-        description="'keyframes' decodes only those, about 13 times cheaper; 'all' is for "
+        description="'keyframes' decodes only those, about 11 times cheaper; 'all' is for "
         "cameras whose key frames are further apart than 'interval_s'.",
     )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP transport.")
@@ -124,7 +75,7 @@ class CameraDefaults(WatchSettings):
     tls_ca_file: FilePath | None = Field(
         default=None, description="Own authority of cameras; needs 'tls_verify: true'."
     )
-    hwaccel: Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"] = Field(
+    hwaccel: HwAccel = Field(
         default="none",
         description="Decode on this device; falls back to software and says why. Does not pay "
         "with 'decode: keyframes'.",
@@ -292,133 +243,6 @@ class GroupConfig(CameraDefaults):
         description="Name in the topic 'context/<name>/set'; 'on' there moves the group to "
         "'fast_interval_s', 'off' moves it back.",
     )
-
-
-class DiscoveryConfig(Section):
-    """Whether Home Assistant is told what there is to show."""
-
-    enabled: bool = False
-    prefix: str = Field(
-        default="homeassistant",
-        pattern=r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$",
-        description="First levels of Home Assistant's own topics.",
-    )
-
-
-class MqttConfig(Section):
-    """The broker that alerts go to."""
-
-    host: str = Field(min_length=1, description="Name or address of the broker.")
-    port: int = Field(default=1883, ge=1, le=65535)
-    username: str | None = None
-    password: SecretStr | None = Field(
-        default=None, description="${env:NAME}, ${file:path} or ${cred:name}."
-    )
-    protocol: Annotated[
-        Literal["auto", "3.1.1", "5"],
-        BeforeValidator(lambda value: "5" if value == 5 else value),  # noqa: PLR2004 - YAML's 5 is a number
-    ] = Field(default="auto", description="'auto': 5, and 3.1.1 where the broker refuses it.")
-    transport: Literal["tcp", "websockets"] = "tcp"
-    ws_path: str = Field(
-        default="/mqtt", pattern=r"^/[!-~]*$", description="Path of the broker's websocket."
-    )
-    tls: bool = Field(default=False, description="Encrypt; the port is usually 8883.")
-    ca_file: FilePath | None = Field(
-        default=None, description="Own authority; default: system's."
-    )
-    cert_file: FilePath | None = Field(
-        default=None, description="Our certificate, PEM, for brokers that ask for one."
-    )
-    key_file: FilePath | None = Field(
-        default=None, description="Its private key, PEM; default: in 'cert_file'."
-    )
-    key_password: SecretStr | None = Field(
-        default=None, description="Password of the key: ${env:..}, ${file:..}, ${cred:..}."
-    )
-    topic_prefix: str = Field(
-        default="lsm/v1", pattern=r"^[a-z0-9_-]+(/[a-z0-9_-]+)*$", description="Before <site>."
-    )
-    client_id: str | None = Field(default=None, description="Default: lsm-<site>-<hostname>.")
-    keepalive_s: Seconds = Field(default=30.0, description="Longest silence to the broker.")
-    connect_timeout_s: Seconds = Field(default=10.0, description="Longest wait for the broker.")
-    heartbeat_s: Seconds = Field(
-        default=60.0, description="Retained states are repeated this often."
-    )
-    event_expiry_s: Period | None = Field(
-        default=None,
-        description="Age at which messages of a closed episode that the broker never took "
-        "become dead letters. Default: never.",
-    )
-    commands: bool = Field(
-        default=True, description="Obey commands and take feedback from the broker."
-    )
-    discovery: DiscoveryConfig = DiscoveryConfig()
-
-    @model_validator(mode="after")
-    def _password_needs_username(self) -> Self:
-        if self.password is not None and self.username is None:
-            msg = "'password' is set without 'username'"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _certificate_needs_tls(self) -> Self:
-        if self.cert_file is not None and not self.tls:
-            msg = "'cert_file' is set without 'tls: true'; it would not be used"
-            raise ValueError(msg)
-        if self.cert_file is None and (self.key_file or self.key_password):
-            msg = "'key_file' or 'key_password' is set without 'cert_file'"
-            raise ValueError(msg)
-        return self
-
-
-class ModelConfig(Section):
-    """The model that judges."""
-
-    bundle: str = Field(
-        default="compact", description="Name of a shipped bundle, or the path of one."
-    )
-    backend: Literal["auto", "torch", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"] = (
-        "auto"
-    )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0: all cores.")
-    max_batch: int = Field(default=4, ge=1, le=64, description="Frames per inference call.")
-
-    @field_validator("bundle")
-    @classmethod
-    def _path_isbeside_the_file(cls, bundle: str, info: ValidationInfo) -> str:
-        return str(_beside_the_file(Path(bundle), info)) if "/" in bundle else bundle
-
-
-class HttpConfig(Section):
-    """The port for health checks, Prometheus and ``lsm-monitor status``."""
-
-    enabled: bool = True
-    host: str = Field(default="127.0.0.1", description="Loopback address to listen on.")
-    port: int = Field(default=9109, ge=0, le=65535, description="0: any that is free.")
-
-    @field_validator("host")
-    @classmethod
-    def _is_loopback(cls, host: str) -> str:
-        try:
-            is_loopback = ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
-        except ValueError:
-            is_loopback = False
-        if not is_loopback:
-            msg = (
-                f"{host!r} is not a loopback address: there is no login and no TLS yet; write "
-                "127.0.0.1 or ::1, and put a proxy with both in front of it"
-            )
-            raise ValueError(msg)
-        return host
-
-
-class LoggingConfig(Section):
-    """How the daemon reports to stderr."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["logfmt", "json"] = "logfmt"
 
 
 def _cameras_or_inventory(schema: dict[str, Any]) -> None:

@@ -93,6 +93,11 @@ class RtspServer:
             thread.call(self.close(), timeout_s=_CALL_TIMEOUT_S)
             thread.stop()
 
+    def drop_connections(self) -> None:
+        """Hang up on every client; the port stays open."""
+        if self._thread is not None:
+            self._thread.call(self.hang_up(), timeout_s=_CALL_TIMEOUT_S)
+
     def __enter__(self) -> Self:
         self.start()
         return self

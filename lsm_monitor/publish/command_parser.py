@@ -35,6 +35,9 @@ _MAX_CORRELATION_CHARACTERS = 128
 _MAX_WORD_CHARACTERS = 200
 _MAX_BY_CHARACTERS = 100
 _MAX_NOTE_CHARACTERS = 1000
+_SWITCH = frozenset({"ON", "OFF"})
+_DEFAULT = "default"
+"""Takes a setting back: as configured."""
 _MAX_CONTEXT_S = 7 * 86400.0
 
 
@@ -88,21 +91,26 @@ def _snapshot(asked: _Asked) -> TakeSnapshot:
 
 
 def _enabled(asked: _Asked) -> SetEnabled:
-    return SetEnabled(asked.camera(asked.name), _switch(asked.body))
+    camera_id, value = asked.camera(asked.name), _one_of(asked.body, _SWITCH | {_DEFAULT})
+    return SetEnabled(camera_id, None if value == _DEFAULT else value == "ON")
 
 
 def _mode(asked: _Asked) -> SetMode:
-    mode = _one_of(asked.body, frozenset(get_args(Mode)))
-    return SetMode(asked.camera(asked.name), cast("Mode", mode))  # one of its values
+    camera_id = asked.camera(asked.name)
+    mode = _one_of(asked.body, frozenset(get_args(Mode)) | {_DEFAULT})
+    return SetMode(camera_id, None if mode == _DEFAULT else cast("Mode", mode))
 
 
 def _profile(asked: _Asked) -> SetProfile:
-    return SetProfile(asked.camera(asked.name), _one_of(asked.body, asked.known.profiles))
+    camera_id = asked.camera(asked.name)
+    profile = _one_of(asked.body, asked.known.profiles | {_DEFAULT})
+    return SetProfile(camera_id, None if profile == _DEFAULT else profile)
 
 
 def _context(asked: _Asked) -> SetContext:
     name = _name(asked.name, asked.known.contexts, "context")
-    return SetContext(name, _switch(asked.body), asked.body.seconds("for_s"))
+    is_active = _one_of(asked.body, _SWITCH) == "ON"
+    return SetContext(name, is_active, asked.body.seconds("for_s"))
 
 
 def _feedback(asked: _Asked) -> Feedback:
@@ -225,18 +233,10 @@ def _correlation_of(message: InboundMessage) -> str | None:
     return text[:_MAX_CORRELATION_CHARACTERS]
 
 
-def _switch(body: _Body) -> bool:
-    value = body.value()
-    if value not in {"ON", "OFF"}:
-        _refuse("write ON or OFF")
-    return value == "ON"
-
-
 def _one_of(body: _Body, names: frozenset[str]) -> str:
     value = body.value()
     if value not in names:
-        there_are = ", ".join(sorted(names)[:20])
-        _refuse(f"not one of those there are: {there_are}" if there_are else "there are none")
+        _refuse(f"write one of {', '.join(sorted(names)[:20])}")
     return value
 
 

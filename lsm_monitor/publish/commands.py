@@ -22,26 +22,26 @@ class TakeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SetEnabled:
-    """Watch a camera, or leave it alone."""
+    """Watch a camera, or leave it alone; ``None``: as configured."""
 
     camera_id: CameraId
-    enabled: bool
+    enabled: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class SetMode:
-    """Look at a camera in another way."""
+    """Look at a camera in another way; ``None``: as configured."""
 
     camera_id: CameraId
-    mode: Mode
+    mode: Mode | None
 
 
 @dataclass(frozen=True, slots=True)
 class SetProfile:
-    """Give a camera the settings of another profile."""
+    """Give a camera the settings of another profile; ``None``: as configured."""
 
     camera_id: CameraId
-    profile: str
+    profile: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,8 @@ class Outbox:
         with self._held():
             self._now = now
             # Absolute: the wall clock may be set back.
-            if self._file is None and abs(now - self._opened_at) >= _OPEN_EVERY:
-                self._attach()
+            if not self.is_durable and abs(now - self._opened_at) >= _OPEN_EVERY:
+                self._try_again()
             self._save()
             if abs(now - self._forgot_at) >= _FORGET_EVERY:
                 self._forgot_at = now
@@ -256,20 +256,31 @@ class Outbox:
         expired = file.forget_old(self._limits, now=self._now)
         self._metrics.outbox_dead.labels("expired").inc(expired)
 
+    def _try_again(self) -> None:
+        self._opened_at = self._now
+        if self._file is None or self._file.read_only:
+            self._attach()
+        else:
+            self._on_file(OutboxFile.shrink_log)
+
     def _attach(self, *, may_be_newer: bool = True) -> None:
         """Open the file if it lets us, and take from it what is not known better here."""
-        self._opened_at = self._now
         try:
-            self._file = OutboxFile.open(self._path, now=self._now)
+            file = OutboxFile.open(self._path, now=self._now)
         except StoreError as exc:
             if isinstance(exc, NewerStoreError) and not may_be_newer:
                 raise
             self._durability.refused(exc)
             return
+        if self._file is not None:
+            self._file.close()
+        self._file = file
         self._unsaved.begin_after(self._on_file(OutboxFile.last_id) or 0, self._now)
         self._is_late = not self._durability.holds
         if not self._is_late:
             self._adopt(self._on_file(OutboxFile.episodes) or [])
+        if file.read_only is not None:
+            self._durability.refused(file.read_only)
 
     def _adopt(self, found: Iterable[tuple[Episode, list[OutboundMessage]]]) -> None:
         for episode, retained in found:

@@ -17,7 +17,12 @@ from pydantic import ValidationError
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.publish.outbox_limits import forget_old, make_room, number
-from lsm_monitor.publish.outbox_open import is_damage, open_connection
+from lsm_monitor.publish.outbox_open import (
+    NewerStoreError,
+    is_damage,
+    open_connection,
+    open_read_only,
+)
 from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
 from lsm_monitor.publish.outbox_schema import EPISODE
 from lsm_monitor.types import Episode, EventKind, Feedback, OutboundMessage
@@ -31,22 +36,39 @@ class DamagedStoreError(StoreError):
 
 
 class OutboxFile:
-    """A sound file of this version; see :meth:`open`. Not thread-safe."""
+    """A sound file of this version; see :meth:`open`. Not thread-safe.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    Attributes:
+        read_only: Why nothing can be written, ever, until it is opened again; else ``None``.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, read_only: StoreError | None = None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self.read_only = read_only
 
     @classmethod
     def open(cls, path: Path, *, now: datetime) -> OutboxFile:
         """Open the file, or make a new one.
 
-        A damaged file is set aside; what can still be read of it is carried over.
+        A damaged file is set aside; what can still be read of it is carried over. One that
+        cannot be written is opened for reading: what it says is worth knowing.
 
         Raises:
             StoreError: The file cannot be used; the text says what to do.
         """
-        return cls(open_connection(path, now=now), path)
+        try:
+            return cls(open_connection(path, now=now), path)
+        except NewerStoreError:
+            raise
+        except StoreError as exc:
+            try:
+                connection = open_read_only(path)
+            except StoreError:
+                raise exc from exc.__cause__
+            return cls(connection, path, read_only=exc)
 
     def write(self, entry: Entry, *, without: Iterable[int], limits: StoreLimits) -> int:
         """Store an event, its messages and its episode, all or nothing.
@@ -225,6 +247,11 @@ class OutboxFile:
                     "FROM sqlite_sequence WHERE name = 'outbox'), 0))"
                 )
             )
+
+    def shrink_log(self) -> None:
+        """Give back what the write-ahead log takes: on a full disk that may be the cure."""
+        with self._translated():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file; it cannot be used afterwards."""

@@ -13,10 +13,17 @@ from pathlib import Path
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.publish.outbox_salvage import salvage
-from lsm_monitor.publish.outbox_schema import SCHEMA_VERSION, create, migrate
+from lsm_monitor.publish.outbox_schema import (
+    SCHEMA_VERSION,
+    create,
+    migrate,
+    require_version,
+)
 
 logger = logging.getLogger(__name__)
 
+OUTBOX_FILE = "outbox.sqlite3"
+"""Its name in the state folder."""
 _BUSY_TIMEOUT_S = 5.0
 _WAL_KEEP_BYTES = 4 * 1024 * 1024
 _PRIMARY_CODE = 0xFF  # SQLite's extended codes carry the primary one in their low byte.
@@ -56,6 +63,41 @@ def open_connection(path: Path, *, now: datetime) -> sqlite3.Connection:
         raise StoreError(msg) from exc
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads, also from a folder where nothing can be written.
+
+    Raises:
+        StoreError: There is no sound outbox of this version.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    log = path.with_name(path.name + "-wal")
+    try:
+        try:
+            return _connect_read_only(address)
+        except sqlite3.OperationalError:
+            # SQLite wants to make a file beside it, for which there is no need when nobody
+            # is writing: then there is no log.
+            if log.exists() and log.stat().st_size:
+                raise
+            return _connect_read_only(f"{address}&immutable=1")
+    except (sqlite3.Error, OSError) as exc:
+        msg = f"outbox {path}: cannot be read ({exc})"
+        raise StoreError(msg) from exc
+
+
+def _connect_read_only(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address, uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        version, _ = _sound(connection)
+        require_version(version, SCHEMA_VERSION)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def is_damage(exc: sqlite3.Error) -> bool:
     """Return whether the file is damaged, or is not SQLite's."""
     # Errors of Python's own module have no code.
@@ -79,6 +121,17 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    version, tables = _sound(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
+    if (version, tables) == (0, 0):
+        create(connection)
+    elif version != SCHEMA_VERSION:
+        migrate(connection, version)
+
+
+def _sound(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the version of a sound file and how many tables it has."""
     try:
         ((version,),) = connection.execute("PRAGMA user_version").fetchall()
         ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
@@ -89,12 +142,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise
     if verdict != "ok":
         raise _NotADatabaseError(verdict)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEEP_BYTES}")
-    if (version, tables) == (0, 0):
-        create(connection)
-    elif version != SCHEMA_VERSION:
-        migrate(connection, version)
+    return version, tables
 
 
 def _fresh(path: Path) -> Path:

@@ -101,9 +101,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     Raises:
         sqlite3.NotSupportedError: The file is of a later version, or of none of ours.
     """
-    if version != 1:
-        msg = f"its format is {version}, this version knows {SCHEMA_VERSION}"
-        raise sqlite3.NotSupportedError(msg)
+    require_version(version, 1)
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         episodes = [
@@ -120,6 +118,17 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             "INSERT INTO episode VALUES (?, ?)",
             [(str(e.event_id), EPISODE.dump_json(e).decode()) for e in episodes],
         )
+
+
+def require_version(version: int, wanted: int) -> None:
+    """Do nothing if a file is of the version that is wanted.
+
+    Raises:
+        sqlite3.NotSupportedError: It is not.
+    """
+    if version != wanted:
+        msg = f"its format is {version}, this version knows {SCHEMA_VERSION}"
+        raise sqlite3.NotSupportedError(msg)
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -172,6 +172,7 @@ def health_payload(health: CameraHealth, *, site: str) -> bytes:
             "camera": health.camera_id,
             "state": health.state.value,
             "codes": [code.value for code in health.codes],
+            "notes": [note.value for note in health.notes],
             "detail": health.detail[:_DETAIL_MAX_CHARACTERS],
             "since": rfc3339(health.since),
             "reconnects": health.reconnects,

@@ -28,6 +28,20 @@ def resolve(configured: Path | None, environ: Mapping[str, str]) -> Path:
     return Path(base) / "lsm-monitor"
 
 
+def _open_lock(path: Path) -> int:
+    """Open the lock; in a folder that has become read-only, the one that is there.
+
+    A folder that never worked is a mistake of the installation and an error. One that did is
+    a fault of the disk, and alerts must go out all the same.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError:
+        if path.exists():
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raise
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[Path]:
     """Make the folder ``path`` and own it until the context ends.
@@ -37,7 +51,7 @@ def locked(path: Path) -> Iterator[Path]:
     """
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = _open_lock(path / "lock")
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
         why = exc.strerror if isinstance(exc, OSError) else exc
         msg = (

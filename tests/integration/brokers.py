@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from amqtt.broker import BrokerContext
 from amqtt.contexts import BaseContext
@@ -180,7 +181,7 @@ class RealBroker:
 def subscribed(port: int, topics: str) -> Iterator[Notes]:
     """Yield what a new subscriber of ``topics`` is told, retained messages first."""
     notes, confirmed = Notes(), threading.Event()
-    client = Client(CallbackAPIVersion.VERSION2, client_id="subscriber")
+    client = Client(CallbackAPIVersion.VERSION2, client_id=f"subscriber-{uuid4()}")
 
     def on_message(_client: Client, _userdata: object, message: MQTTMessage) -> None:
         payload = bytes(message.payload)

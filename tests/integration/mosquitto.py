@@ -29,14 +29,14 @@ def mosquitto(
         settings: Lines of ``mosquitto.conf`` for the listener and the rest.
     """
     assert MOSQUITTO is not None
-    command = [MOSQUITTO, "-v", "-p", str(port)]
+    command = [MOSQUITTO, "-p", str(port)]  # with -v it would fill the pipe, and stop
     if folder is not None:
         file = folder / f"mosquitto-{port}.conf"
         # Not in a world of its own: as root it would change to a user that reads no key.
         file.write_text(
             f"listener {port} 127.0.0.1\nuser root\nallow_anonymous true\n{settings}\n"
         )
-        command = [MOSQUITTO, "-v", "-c", str(file)]
+        command = [MOSQUITTO, "-c", str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broker:  # noqa: S603
         assert broker.stderr is not None
         log = []

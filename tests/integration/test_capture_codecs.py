@@ -1,4 +1,4 @@
-"""What cameras send: H.265 and motion JPEG over RTSP, and everything over TLS."""
+"""How and what cameras send: H.264, H.265, motion JPEG; over TCP, UDP and TLS."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from lsm_monitor.demo.clip import Clip, encode_clip
 from lsm_monitor.demo.rtsp_wire import Login
 from lsm_monitor.types import HealthCode
 from tests.certificates import Certificate, self_signed
-from tests.reading import FPS, PASSWORD, Reader, spec_of, street
+from tests.reading import FPS, PASSWORD, FastClock, Reader, spec_of, street
 from tests.rtsp_codecs import HevcConnection, JpegConnection, hevc_clip, jpeg_clip
 from tests.rtsp_faults import Behaviour, FaultyCamera, hang_up_after, healthy
+from tests.rtsp_udp import over_udp
 
 IMAGES = [street(3 * i) for i in range(20)]
 
@@ -84,3 +85,33 @@ def test_rtsps_checks_the_certificate_when_told_to(
 def test_a_camera_that_hangs_up_in_tls_has_ended(clip: Clip, certificate: Certificate) -> None:
     with FaultyCamera(clip, [hang_up_after(3)], certificate=certificate) as camera:
         assert Reader(spec_of(camera)).error().code is HealthCode.ENDED
+
+
+def test_udp_carries_the_same_pictures(clip: Clip) -> None:
+    with FaultyCamera(clip, [over_udp()]) as camera:
+        reader = Reader(dataclasses.replace(spec_of(camera), transport="udp"))
+        pictures = list(itertools.islice(reader, 3))
+    assert [picture.sequence for picture in pictures] == [0, 5, 10]
+    for picture in pictures:
+        difference = picture.image.astype(int) - street(3 * picture.sequence)
+        assert np.abs(difference).mean() < 12
+
+
+def test_a_picture_of_which_udp_lost_a_part_is_not_judged() -> None:
+    # Key pictures of several packets: one of them is lost each time.
+    grain = np.random.default_rng(0).integers(-40, 41, (96, 128, 3))
+    images = [(street(3 * i) + grain).clip(0, 255).astype(np.uint8) for i in range(10)]
+    clip = encode_clip(images, fps=FPS, gop_s=0.1)
+    with FaultyCamera(clip, [over_udp(lose_one_in=4)]) as camera:
+        reader = Reader(dataclasses.replace(spec_of(camera), transport="udp"), FastClock())
+        error = reader.error()
+    assert error.code is HealthCode.INVALID_DATA
+    assert reader.skipped("corrupt") >= 3
+    assert reader.pictures == []
+
+
+def test_a_camera_that_refuses_the_transport_says_so(clip: Clip) -> None:
+    with FaultyCamera(clip, [over_udp()]) as camera:
+        error = Reader(spec_of(camera)).error()
+    assert error.code is HealthCode.PROTOCOL_ERROR
+    assert "try the other 'cameras.bridge.transport'" in str(error)

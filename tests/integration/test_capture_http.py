@@ -299,11 +299,9 @@ def test_a_multipart_body_of_something_else_is_invalid_data() -> None:
         assert error_of(spec_of(camera, "/video")).code is HealthCode.INVALID_DATA
 
 
-@pytest.fixture(scope="module")
-def playlist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a real HLS video: six segments of one second at 5 pictures/s."""
-    path = tmp_path_factory.mktemp("hls")
-    options = {"hls_time": "1", "hls_list_size": "0"}
+def make_playlist(path: Path, **more: str) -> Path:
+    """Write a real HLS video into a folder: six segments of one second at 5 pictures/s."""
+    options = {"hls_time": "1", "hls_list_size": "0", **more}
     with av.open(path / "street.m3u8", "w", format="hls", options=options) as container:
         stream = container.add_stream("libx264", rate=5)
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
@@ -315,6 +313,11 @@ def playlist(tmp_path_factory: pytest.TempPathFactory) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+@pytest.fixture(scope="module")
+def playlist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_playlist(tmp_path_factory.mktemp("hls"))
 
 
 def hls_spec(camera: HttpCamera) -> SourceSpec:
@@ -348,6 +351,26 @@ def test_a_live_playlist_is_joined_at_its_newest_segment(playlist: Path) -> None
         source.close()
         assert camera.seen[-1].path == "/street5.ts"
     assert round(float(picture.image.mean()) / 8) == 25
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"hls_flags": "single_file"}, {"hls_segment_type": "fmp4"}],
+    ids=["parts of one file", "fragmented MP4"],
+)
+def test_segments_may_be_packed_in_other_ways(tmp_path: Path, how: dict[str, str]) -> None:
+    make_playlist(tmp_path, **how)
+    with HttpCamera() as camera:
+        camera.routes |= folder(tmp_path)
+        pictures = itertools.islice(read(hls_spec(camera)), 3)
+        assert [round(float(p.image.mean()) / 8) for p in pictures] == [0, 5, 10]
+
+
+def test_an_address_may_hold_blanks_and_other_letters() -> None:
+    with HttpCamera() as camera:
+        camera.routes["/caf%C3%A9%20west"] = camera.snapshot
+        assert first_numbers(spec_of(camera, "/café west?size=1%20b&x=a b"), 1) == [1]
+        assert camera.seen[0].path == "/caf%C3%A9%20west?size=1%20b&x=a%20b"
 
 
 def test_a_playlist_cannot_name_a_file_of_this_machine(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from tests.fakes import FakeClock
 GOOD = FrameQuality(())
 DARK = FrameQuality((HealthCode.DARK,))
 BLANK = FrameQuality((HealthCode.BLANK,))
+FROZEN = FrameQuality((HealthCode.FROZEN,))
+INFRARED = FrameQuality((), (HealthCode.INFRARED,))
 REFUSED = SourceOpenError("camera 'bridge': refused", HealthCode.CONNECTION_REFUSED)
 STALLED = SourceStalledError("camera 'bridge': silence", HealthCode.STALLED)
 HUNG_UP = SourceEndedError("camera 'bridge': hung up", HealthCode.ENDED)
@@ -100,3 +102,40 @@ def test_a_new_cause_is_told_but_the_camera_is_offline_since_the_first(story: St
 def test_the_first_usable_picture_after_an_outage_is_told_at_once(story: Story) -> None:
     assert story.happens(GOOD, REFUSED, GOOD) == [STARTING, USABLE, OFFLINE, USABLE]
     assert story.told[-1].detail == ""
+
+
+def test_frozen_is_told_at_once_for_it_took_three_pictures_to_know(story: Story) -> None:
+    assert story.happens(GOOD, FROZEN) == [STARTING, USABLE, UNUSABLE]
+    assert story.told[-1].codes == (HealthCode.FROZEN,)
+
+
+def test_causes_that_alternate_are_told_as_one_that_holds_would_be(story: Story) -> None:
+    states = story.happens(GOOD, DARK, BLANK, DARK, BLANK, GOOD, GOOD, GOOD)
+    assert states == [STARTING, USABLE, UNUSABLE, USABLE]
+    assert story.told[2].codes == (HealthCode.DARK,)
+
+
+def test_a_note_is_told_when_it_holds_and_the_camera_stays_usable(story: Story) -> None:
+    assert story.happens(GOOD, INFRARED, GOOD, INFRARED, INFRARED) == [STARTING, USABLE]
+    assert story.happens(INFRARED) == [STARTING, USABLE, USABLE]
+    noted = story.told[-1]
+    assert (noted.codes, noted.notes) == ((), (HealthCode.INFRARED,))
+    assert noted.since == story.told[-2].since
+    assert story.happens(GOOD, GOOD, GOOD)[-1] is USABLE
+    assert story.told[-1].notes == ()
+
+
+def test_notes_do_not_keep_a_fault_from_being_told(story: Story) -> None:
+    noted = FrameQuality(DARK.codes, (HealthCode.LENS_DIRTY,))
+    assert story.happens(GOOD, DARK, noted, DARK) == [STARTING, USABLE, UNUSABLE]
+
+
+def test_a_camera_that_is_offline_has_no_notes(story: Story) -> None:
+    story.happens(INFRARED, INFRARED, INFRARED, REFUSED)
+    assert story.told[-1].notes == ()
+
+
+@pytest.mark.parametrize("code", ["BLURRED", "OBSTRUCTED", "MOVED"])
+def test_every_fault_of_a_picture_has_words(story: Story, code: str) -> None:
+    story.happens(*[FrameQuality((HealthCode(code),))] * 3)
+    assert story.told[-1].detail

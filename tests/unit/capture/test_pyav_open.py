@@ -10,6 +10,7 @@ from lsm_monitor.capture.open_failure import open_failure
 from lsm_monitor.capture.pyav_open import open_container, open_failure_code
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
+from lsm_monitor.config.models import CameraConfig
 from lsm_monitor.errors import SourceOpenError
 from lsm_monitor.types import CameraId, HealthCode
 
@@ -110,3 +111,25 @@ def test_an_unknown_host_is_told_as_one() -> None:
 
 def test_a_password_stays_out_of_the_repr() -> None:
     assert "s3cret" not in repr(CAMERA)
+
+
+def test_a_device_that_is_not_plugged_in_is_not_found() -> None:
+    with pytest.raises(SourceOpenError) as caught:
+        open_container(spec("v4l2:/dev/video-none"), SystemClock())
+    assert caught.value.code is HealthCode.NOT_FOUND
+
+
+def test_a_device_that_is_no_camera_is_not_read() -> None:
+    with pytest.raises(SourceOpenError) as caught:
+        open_container(spec("v4l2:/dev/null"), SystemClock())
+    assert caught.value.code is HealthCode.INVALID_DATA
+
+
+def test_evidence_comes_from_the_main_stream_if_there_is_one() -> None:
+    def camera(**more: str) -> CameraConfig:
+        return CameraConfig(url="rtsp://192.0.2.1/sub", username="u", **more)  # type: ignore[arg-type] # strings only
+
+    main = "rtsp://192.0.2.1/main"
+    with_main = SourceSpec.for_evidence(CAMERA.camera_id, camera(evidence_url=main))
+    assert (with_main.url, with_main.username) == (main, "u")
+    assert SourceSpec.for_evidence(CAMERA.camera_id, camera()).url == "rtsp://192.0.2.1/sub"

@@ -9,12 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lsm_monitor.capture.quality import (
-    FrameQuality,
-    QualityCheck,
-    QualityRules,
-    luma_tiles,
-)
+from lsm_monitor.capture.quality import FrameQuality, QualityCheck, QualityRules
+from lsm_monitor.capture.thumbnail import thumbnail
 from lsm_monitor.types import HealthCode
 
 Image = npt.NDArray[np.uint8]
@@ -88,8 +84,25 @@ def assess_all(images: Iterator[Image]) -> list[FrameQuality]:
     return [check.assess(image, 10.0 * i) for i, image in enumerate(images)]
 
 
-def test_the_same_picture_for_two_minutes_is_frozen_although_its_clock_runs() -> None:
-    results = assess_all(with_clock(street(), second) for second in range(16))
+def test_the_very_same_picture_is_frozen_with_the_third_although_its_clock_runs() -> None:
+    results = assess_all(with_clock(street(), second) for second in range(6))
+    assert [result.codes for result in results] == [()] * 2 + [(HealthCode.FROZEN,)] * 4
+
+
+def test_copies_within_a_few_seconds_are_no_proof() -> None:
+    """Between two key frames, an encoder may copy the tiles of a quiet scene for long."""
+    check = QualityCheck(RULES)
+    assert all(check.assess(street(), 1.0 * second).usable for second in range(10))
+
+
+def test_a_nearly_unchanged_picture_is_frozen_after_two_minutes() -> None:
+    def speckled(seed: int) -> Image:
+        image = street()
+        rng = np.random.default_rng(seed)
+        image[rng.integers(0, 360, 4000), rng.integers(0, 640, 4000)] ^= 1
+        return image
+
+    results = assess_all(speckled(seed) for seed in range(16))
     assert [result.codes for result in results[:12]] == [()] * 12
     assert [result.codes for result in results[12:]] == [(HealthCode.FROZEN,)] * 4
 
@@ -144,7 +157,7 @@ def test_compression_hides_neither_a_frozen_picture_nor_a_live_sensor(
 
 @pytest.mark.parametrize("shape", [(1080, 1920), (10, 10), (10, 4000), (2160, 3840), (37, 53)])
 def test_tiles_of_any_picture_size(shape: tuple[int, int]) -> None:
-    tiles = luma_tiles(np.full((*shape, 3), 77, np.uint8))
+    tiles = thumbnail(np.full((*shape, 3), 77, np.uint8)).tiles()
     assert len(tiles) >= 1
     assert tiles.dtype == np.float32
     assert np.all(tiles == 77)
@@ -153,7 +166,7 @@ def test_tiles_of_any_picture_size(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("shape", [(9, 100, 3), (100, 100), (100, 100, 4)])
 def test_what_is_no_rgb_picture_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        luma_tiles(np.zeros(shape, np.uint8))
+        thumbnail(np.zeros(shape, np.uint8))
 
 
 def test_a_picture_too_small_to_show_anything_is_unusable_and_no_crash() -> None:

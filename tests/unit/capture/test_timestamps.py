@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lsm_monitor.capture.timestamps import (
@@ -49,6 +51,32 @@ def judge(steps: list[tuple[float | None, float]]) -> list[Verdict]:
 )
 def test_verdicts(steps: list[tuple[float | None, float]], verdicts: list[Verdict]) -> None:
     assert judge(steps) == verdicts
+
+
+@given(st.floats(0.0, 3.0) | st.floats(1.2, 50.0), st.floats(0.1, 5.0))
+def test_a_clock_that_runs_at_another_speed_is_found_out_and_a_real_one_never(
+    speed: float, step_s: float
+) -> None:
+    assume(not 0.985 < speed < 1.015)
+    # What is off adds up to a jump after this long, and some drift is forgiven on the way.
+    found_s = 3 * (MAX_JUMP_S + step_s) / abs(speed - 1)
+    times = [step_s * number for number in range(1, 3 + math.ceil(found_s / step_s))]
+    assert BROKEN in judge([(speed * time_s, time_s) for time_s in times])
+
+
+@given(st.floats(0.9905, 1.0095), st.floats(1.0, 20.0), st.lists(st.floats(0.0, 9.0)))
+def test_a_clock_that_drifts_is_good_for_ever(
+    speed: float, step_s: float, delays_s: list[float]
+) -> None:
+    times = [step_s * number for number in range(500)]
+    delays_s = (delays_s + 500 * [0.0])[:500]
+    arrivals = itertools.accumulate(map(operator.add, times, delays_s), max)
+    judged = judge([(speed * t, a) for t, a in zip(times, arrivals, strict=True)])
+    assert set(judged) == {GOOD}
+
+
+def test_negative_times_are_times() -> None:
+    assert judge([(-2.0, 0.0), (-1.0, 1.0), (0.5, 2.5)]) == [GOOD] * 3
 
 
 @pytest.mark.parametrize("bad_pts_s", [None, 1.0])

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import time
+from csv import writer as csv_writer
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.errors import ConfigError
@@ -185,6 +190,16 @@ def test_one_broken_row_of_ten_thousand_is_named_and_hides_no_other(tmp_path: Pa
             id="not-json",
         ),
         pytest.param(
+            csv('a,rtsp://h/1,"{""z"": 1, ""z"": 2}"', head="id,url,zones"),
+            ["cameras.csv:2: zones: has a key twice: z, z"],
+            id="a-zone-twice",
+        ),
+        pytest.param(
+            csv("a,rtsp://h/1,hunter2", head="id,url,"),
+            ["cameras.csv:2: cell 3 is not empty, but its column has no name"],
+            id="a-nameless-column",
+        ),
+        pytest.param(
             {"cameras.csv": "id,url\na,rtsp://h/1\nbrücke,rtsp://h/2\n".encode("latin-1")},
             [
                 (
@@ -223,6 +238,16 @@ def test_one_broken_row_of_ten_thousand_is_named_and_hides_no_other(tmp_path: Pa
                 ),
             ],
             id="quote-inside-a-cell",
+        ),
+        pytest.param(
+            csv('a,"rtsp://h/1,,'),
+            [
+                (
+                    "cameras.csv:2: this row cannot be read: a quoted cell begins here and "
+                    "does not end; mend its quotes"
+                ),
+            ],
+            id="quote-in-the-last-row",
         ),
         pytest.param(
             csv("a,rtsp://u:hunter2@h/1,,"),
@@ -346,6 +371,63 @@ def test_a_link_that_leads_to_itself_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     (line,) = problems(tmp_path, {}, "loop.csv")
     assert "is not there; name a table, a YAML file, or a folder" in line
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=8).map(
+    str.strip
+)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?", fullmatch=True),
+        st.tuples(cells, cells.filter(lambda cell: not cell.startswith("${")), st.booleans()),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_what_a_spreadsheet_wrote_comes_back_cell_by_cell(
+    tmp_path_factory: pytest.TempPathFactory,
+    cameras: dict[str, tuple[str, str, bool]],
+    delimiter: str,
+    newline: str,
+    has_mark: bool,  # noqa: FBT001
+) -> None:
+    text = io.StringIO(newline="")
+    writer = csv_writer(text, delimiter=delimiter, lineterminator=newline)
+    writer.writerow(["enabled", "id", "url", "username", "password"])
+    for name, (user, password, enabled) in cameras.items():
+        writer.writerow([enabled, name, "rtsp://h/1", user or "u", password])
+    content = text.getvalue().encode("utf-8-sig" if has_mark else "utf-8")
+    found = load_with(tmp_path_factory.mktemp("csv"), {"cameras.csv": content}).config.cameras
+    assert {
+        name: (
+            camera.username,
+            camera.password.get_secret_value() if camera.password else "",
+            camera.enabled,
+        )
+        for name, camera in found.items()
+    } == {n: (user or "u", password, on) for n, (user, password, on) in cameras.items()}
+
+
+@given(st.binary(max_size=200) | st.text('id,url\n"; =[]{}.-\r\tzones0', max_size=200))
+@example(b"id,url\na,rtsp://h/1")
+def test_whatever_a_table_holds_ends_in_cameras_or_a_config_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes | str
+) -> None:
+    with contextlib.suppress(ConfigError):
+        load_with(tmp_path_factory.mktemp("csv"), {"cameras.csv": content})
+
+
+def test_a_large_file_without_aliases_is_not_taken_for_one_that_unfolds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsm_monitor.config.document._MAX_UNFOLDED_NODES", 0)
+    main = "cameras:\n" + "".join(f"  c{i}: {{url: rtsp://h/1}}\n" for i in range(100))
+    assert len(load_with(tmp_path, csv("a,rtsp://h/1,,"), cameras=main).config.cameras) == 101
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

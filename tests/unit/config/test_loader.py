@@ -102,6 +102,21 @@ def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> N
             id="scheme",
         ),
         pytest.param(
+            ONE_CAMERA + "    evidence_url: rtsp://u:hunter2@192.0.2.1/2\n",
+            "monitor.yaml:7: cameras.bridge.evidence_url: write user and password as",
+            id="credentials-in-evidence-url",
+        ),
+        pytest.param(
+            ONE_CAMERA + "    tls_ca_file: camera.pem\n",
+            "monitor.yaml:5: cameras.bridge: 'tls_ca_file' is set, but nothing is checked",
+            id="authority-unused",
+        ),
+        pytest.param(
+            ONE_CAMERA + "    hwaccel: gpu\n",
+            "monitor.yaml:7: cameras.bridge.hwaccel: ",
+            id="unknown-device",
+        ),
+        pytest.param(
             ONE_CAMERA.replace("192.0.2.1", "192.0.2.1:99999"),
             "monitor.yaml:6: cameras.bridge.url: is not a valid address",
             id="port",
@@ -166,6 +181,16 @@ def test_aliases_cannot_unfold_without_end(tmp_path: Path) -> None:
         load_text(tmp_path, bomb)
 
 
+@pytest.mark.parametrize("depth", [*range(50, 1050, 50), 100_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}", "[}"])
+def test_a_file_of_brackets_is_refused_and_ends_nothing(
+    tmp_path: Path, depth: int, brackets: str
+) -> None:
+    opening = {"[": "[", "{": "{a: "}[brackets[0]]
+    (line, *_) = problems(tmp_path, f"a: {opening * depth}{brackets[1] * depth}\n")
+    assert line.startswith("monitor.yaml:1: ")
+
+
 def test_a_camera_overrides_the_defaults_key_by_key(tmp_path: Path) -> None:
     text = HEAD + (
         "defaults:\n"
@@ -222,3 +247,12 @@ def test_whatever_is_typed_ends_in_a_configuration_or_a_config_error(
 ) -> None:
     with contextlib.suppress(ConfigError):
         load_text(tmp_path, ONE_CAMERA + " ".join(words))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rtsps://192.0.2.1/1", "http://192.0.2.1/a.jpg", "https://cam/v.m3u8", "v4l2:/dev/video0"],
+)
+def test_an_address_or_device_is_taken_as_it_is(tmp_path: Path, url: str) -> None:
+    loaded = load_text(tmp_path, ONE_CAMERA.replace("rtsp://192.0.2.1/1", url))
+    assert loaded.config.cameras["bridge"].url == url

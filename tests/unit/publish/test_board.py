@@ -73,3 +73,40 @@ def test_what_waits_is_what_the_broker_has_not_seen() -> None:
     assert board.changed() == 2
     board.take_changed(1)
     assert board.changed() == 1
+
+
+def test_what_is_removed_is_sent_empty_and_stays_removed_until_it_is_allowed_again() -> None:
+    board = RetainedBoard()
+    board.put(message("a"))
+    board.put(message("b"))
+    board.take_changed(9)
+    board.remove({"a"})
+    board.put(message("a", b"late"))
+    assert board.take_changed(9) == [message("a", b"")]
+    board.forget(message("a", b""))
+    board.mark_all_changed()
+    assert board.take_changed(9) == [message("b")]
+    board.remove(set())
+    board.put(message("a", b"back"))
+    assert board.take_changed(9) == [message("a", b"back")]
+
+
+def test_what_is_forgotten_is_not_sent_again_but_what_is_newer_is() -> None:
+    board = RetainedBoard()
+    board.put(message("a", b"1"))
+    board.put(message("a", b"2"))
+    board.forget(message("a", b"1"))
+    assert board.take_changed(9) == [message("a", b"2")]
+    board.forget(message("a", b"2"))
+    board.mark_all_changed()
+    assert board.take_changed(9) == []
+
+
+def test_a_part_is_repeated_before_what_is_new() -> None:
+    board = RetainedBoard()
+    for topic in ("x/1", "y/1", "x/2"):
+        board.put(message(topic))
+    board.take_changed(9)
+    board.put(message("y/1", b"new"))
+    board.mark_all_changed("x/")
+    assert [m.topic for m in board.take_changed(9)] == ["x/1", "x/2", "y/1"]

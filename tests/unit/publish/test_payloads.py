@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.payloads import (
     Provenance,
     event_payload,
@@ -103,7 +104,7 @@ def test_every_golden_file_is_compared() -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} >= set(PAYLOADS)
 
 
-@pytest.mark.parametrize("name", [name for name in PAYLOADS if name != "stats"])
+@pytest.mark.parametrize("name", PAYLOADS)
 def test_every_payload_is_valid_and_has_every_key_of_its_schema(name: str) -> None:
     schema = schema_of(name.partition("_")[0])
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -111,6 +112,13 @@ def test_every_payload_is_valid_and_has_every_key_of_its_schema(name: str) -> No
         json.loads(PAYLOADS[name])
     )
     assert list(json.loads(PAYLOADS[name])) == schema["required"]
+
+
+def test_what_the_daemon_counts_is_what_the_schema_of_statistics_allows() -> None:
+    metrics = Metrics()
+    metrics.events.labels("bridge", "open", "flooded").inc()
+    payload = stats_payload(metrics.snapshot(), site="hz-west", sent_at=SENT_AT)
+    jsonschema.validate(json.loads(payload), schema_of("stats"))
 
 
 @pytest.mark.parametrize(

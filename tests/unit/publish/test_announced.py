@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lsm_monitor.errors import StoreError
+from lsm_monitor.publish.announced import AnnouncedTopics
+
+NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
+
+
+def open_in(folder: Path) -> AnnouncedTopics:
+    return AnnouncedTopics.open(folder / "announced.json", now=NOW)
+
+
+def test_what_is_gone_is_named_until_it_is_struck_out_over_restarts_too(tmp_path: Path) -> None:
+    assert open_in(tmp_path).replace({"a", "b"}) == set()
+    assert open_in(tmp_path).replace({"b", "c"}) == {"a"}
+    announced = open_in(tmp_path)
+    assert announced.topics == {"a", "b", "c"}
+    assert announced.replace({"c"}) == {"a", "b"}
+    announced.strike({"a"})
+    assert open_in(tmp_path).replace({"c"}) == {"b"}
+
+
+def test_what_comes_back_is_not_gone(tmp_path: Path) -> None:
+    announced = open_in(tmp_path)
+    announced.replace({"a", "b"})
+    assert announced.replace({"b"}) == {"a"}
+    assert announced.replace({"a", "b"}) == set()
+
+
+def test_what_the_disk_refuses_changes_nothing(tmp_path: Path) -> None:
+    announced = open_in(tmp_path)
+    announced.replace({"a"})
+    (tmp_path / "announced.json.new").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        announced.replace({"b"})
+    assert announced.topics == {"a"}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version":1,"topics":[1]}'])
+def test_a_damaged_list_is_set_aside(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "announced.json").write_bytes(content)
+    assert open_in(tmp_path).topics == set()
+    assert (tmp_path / "announced.json.corrupt-20260718T060000Z").read_bytes() == content
