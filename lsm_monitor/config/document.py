@@ -202,6 +202,9 @@ class _Walk:
             value: object = self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as exc:
             text = f"cannot be read: {str(exc).splitlines()[0]}"
-            self._document.add_at(node.start_mark.line + 1, at, text)
-            return None
-        return value
+        except (AttributeError, LookupError):  # PyYAML's way to say that a tag's text is wrong
+            text = f"cannot be read: {node.value[:50]!r} is not what its tag says"
+        else:
+            return value
+        self._document.add_at(node.start_mark.line + 1, at, text)
+        return None

@@ -191,6 +191,14 @@ def test_a_file_of_brackets_is_refused_and_ends_nothing(
     assert line.startswith("monitor.yaml:1: ")
 
 
+@pytest.mark.parametrize("value", ["!!bool x", '!!int ""', '!!float "_"', "!!timestamp x"])
+def test_a_value_that_is_not_what_its_tag_says_is_a_problem_with_its_line(
+    tmp_path: Path, value: str
+) -> None:
+    found = problems(tmp_path, ONE_CAMERA.replace("site: west", f"site: {value}"))
+    assert found[0].startswith("monitor.yaml:2: site: cannot be read")
+
+
 def test_a_camera_overrides_the_defaults_key_by_key(tmp_path: Path) -> None:
     text = HEAD + (
         "defaults:\n"
