@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--cameras", type=int, default=25)
     parser.add_argument("--cycles", type=int, default=40)
-    parser.add_argument("--longest-life-s", type=float, default=0.6)
+    parser.add_argument("--mean-life-s", type=float, default=0.4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--amqtt", action="store_true")
     settings = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> None:
             cameras=settings.cameras,
             cycles=settings.cycles,
             kills=settings.kills,
-            longest_life_s=settings.longest_life_s,
+            mean_life_s=settings.mean_life_s,
             seed=settings.seed,
         )
         seconds = time.monotonic() - started_s

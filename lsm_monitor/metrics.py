@@ -25,7 +25,8 @@ class Metrics:
         )
         self.packets_skipped = Counter(
             "lsm_camera_packets_skipped",
-            "Packets not used, by reason: not_key, not_due, no_timestamp, not_rising, corrupt.",
+            "Packets not used, by reason: not_key, not_due, no_timestamp, not_rising, corrupt, "
+            "not_modified (the same snapshot again).",
             ["camera", "reason"],
             registry=self.registry,
         )
@@ -73,6 +74,13 @@ class Metrics:
             "lsm_events",
             "Events made, by kind and level.",
             ["camera", "type", "level"],
+            registry=self.registry,
+        )
+        self.alerts_suppressed = Counter(
+            "lsm_alerts_suppressed",
+            "Changes of a level inside an episode that were not told, by reason: rate (good "
+            "news too soon after the event before).",
+            ["reason"],
             registry=self.registry,
         )
         self.mqtt_connected = Gauge(

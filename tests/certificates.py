@@ -17,13 +17,13 @@ class Certificate(NamedTuple):
     key: Path
 
 
-def self_signed(folder: Path, name: str = "IP:127.0.0.1") -> Certificate:
+def self_signed(folder: Path, name: str = "IP:127.0.0.1", *, bits: int = 2048) -> Certificate:
     """Return a new certificate for ``name``; skips the test where there is no openssl."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not installed")
     made = Certificate(folder / "camera.pem", folder / "camera.key")
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command = [openssl, "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-days", "2"]
     command += ["-subj", "/CN=camera", "-addext", f"subjectAltName={name}"]
     command += ["-keyout", str(made.key), "-out", str(made.chain)]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - fixed arguments

@@ -8,7 +8,7 @@ decode in software than to bring to a device and back.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import av
@@ -52,9 +52,19 @@ def choose_decoder(stream: av.VideoStream, wanted: str) -> Decoder:
     for device in devices:
         problem = device_problem(device, software.codec.name)
         if problem is None:
-            return Decoder(_on_device(software, device), device, "")
+            try:
+                return Decoder(_on_device(software, device), device, "")
+            except av.FFmpegError as exc:  # it worked once, and has no room for one more
+                problem = exc.strerror
         reasons.append(f"{device}: {problem}")
     return Decoder(software, SOFTWARE, "; ".join(reasons) or "FFmpeg was built without devices")
+
+
+def software_instead(stream: av.VideoStream, failed: Decoder) -> Decoder:
+    """Return the software decoder, for a stream that the device of ``failed`` gave up."""
+    reason = f"{failed.device}: it failed while decoding"
+    logger.warning("hwaccel %s; decoding in software until the next reconnect", reason)
+    return replace(choose_decoder(stream, "none"), reason=reason)
 
 
 @lru_cache(maxsize=64)

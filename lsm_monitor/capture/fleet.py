@@ -8,6 +8,8 @@ patrol is visited in ``capture/patrol.py``.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import mmap
 import selectors
 import threading
@@ -22,6 +24,7 @@ from lsm_monitor.capture.patrol import PatrolPlan
 from lsm_monitor.capture.watched import WatchedCamera
 from lsm_monitor.capture.worker import adopt_measured
 from lsm_monitor.clock import Clock
+from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import (
     CameraHealth,
@@ -31,6 +34,8 @@ from lsm_monitor.types import (
     HealthCode,
     HealthState,
 )
+
+logger = logging.getLogger(__name__)
 
 _TICK_S = 0.2
 _NEWS_IN_A_ROW = 20
@@ -44,7 +49,7 @@ _TROUBLES: Mapping[HealthCode, str] = {
 
 
 class Memories(Protocol):
-    """What cameras have learnt about their views. A disk that refuses is no reason to fail."""
+    """What cameras have learnt about their views; raises ``StoreError`` without a disk."""
 
     def load(self, camera_id: CameraId) -> bytes | None:
         """Return what was saved, or ``None``."""
@@ -104,7 +109,7 @@ class CaptureFleet:
         self._custody = Custody(
             command=command,
             cameras_per_process=cameras_per_process,
-            memory_of=memories.load,
+            memory_of=self._memory_of,
             selector=self._selector,
             on_assigned=self._on_assigned,
             on_trouble=self._on_trouble,
@@ -166,7 +171,8 @@ class CaptureFleet:
                 )
 
     def _learn_anew(self, camera_id: CameraId) -> None:
-        self._memories.forget(camera_id)
+        with contextlib.suppress(StoreError):  # saved over in a few minutes
+            self._memories.forget(camera_id)
         held = self._custody.cameras.get(camera_id)
         if held is not None and held.worker is not None:
             held.worker.link.order(wire.LearnAnew(camera_id))
@@ -215,22 +221,38 @@ class CaptureFleet:
         match news:
             case wire.Beat():
                 self._on_beat(worker, news)
-            case wire.Taken(assignment, stamp):
-                if memory is not None and self._is_heard(assignment, stamp):
-                    image = np.frombuffer(memory, np.uint8).reshape(news.shape)
-                    self._on_frame(Frame(stamp, image))
-            case wire.Unusable(assignment, stamp, codes):
-                if self._is_heard(assignment, stamp):
-                    self._on_unusable(stamp, codes)
+            case wire.Taken() | wire.Unusable():
+                if self._is_heard(news.assignment, news.stamp):
+                    self._on_picture(news, memory)
             case wire.Health(assignment, health):
                 if self._holder(assignment, health.camera_id):
                     self._tell(health)
             case wire.Learnt(assignment, camera_id):
                 if memory is not None and self._holder(assignment, camera_id):
-                    self._memories.save(camera_id, memory[:])
+                    self._keep_memory(camera_id, memory[:])
             case wire.Finished(assignment, camera_id):
                 if held := self._holder(assignment, camera_id):
                     self._on_finished(news, held)
+
+    def _on_picture(self, news: wire.Taken | wire.Unusable, memory: mmap.mmap | None) -> None:
+        if isinstance(news, wire.Unusable):
+            self._on_unusable(news.stamp, news.codes)
+        elif memory is not None:
+            image = np.frombuffer(memory, np.uint8).reshape(news.shape)
+            self._on_frame(Frame(news.stamp, image))
+
+    def _memory_of(self, camera_id: CameraId) -> bytes | None:
+        try:
+            return self._memories.load(camera_id)
+        except StoreError as exc:
+            logger.warning("camera '%s' learns its view anew: %s", camera_id, exc)
+            return None
+
+    def _keep_memory(self, camera_id: CameraId, memory: bytes) -> None:
+        try:
+            self._memories.save(camera_id, memory)
+        except StoreError as exc:
+            logger.warning("a restart will have cameras learn their views anew: %s", exc)
 
     def _holder(self, assignment: int, camera_id: CameraId) -> HeldCamera | None:
         """Return the camera, if this is its newest assignment."""

@@ -12,7 +12,6 @@ import http.client
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Self
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from lsm_monitor.capture.http_connection import Connection, Origin
@@ -62,14 +61,14 @@ class Answer:
         self.headers = response.headers
         self.url = url
 
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, all without; empty at the end.
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; empty at the end.
 
         Raises:
             SourceOpenError: Nothing came in time, or the connection broke.
         """
         try:
-            return self._response.read1(size) if size >= 0 else self._response.read()
+            return self._response.read1(size)
         except (OSError, http.client.HTTPException) as exc:
             code = self._client.code_of(exc)
         raise self._client.failure(code)
@@ -123,12 +122,6 @@ class HttpClient:
         self._answers_to_challenge = 0
         self._uses_basic = False
         self._context = tls_context(spec)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Return the answer to a GET of ``url``, after login and redirects.

@@ -22,7 +22,7 @@ from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 
 from lsm_monitor.capture.arrival_rate import ArrivalRate
-from lsm_monitor.capture.decoder import choose_decoder
+from lsm_monitor.capture.decoder import SOFTWARE, choose_decoder, software_instead
 from lsm_monitor.capture.gulps import REST_S, Gulps
 from lsm_monitor.capture.patience import Patience
 from lsm_monitor.capture.sampler import Sampler
@@ -249,6 +249,9 @@ class PyavSource:
             if drain:
                 frames += self._decoder.context.decode(None)
         except av.FFmpegError:
+            if self._decoder.device != SOFTWARE:  # perhaps it is not the packet's fault
+                self._decoder = software_instead(self._stream, self._decoder)
+                return self._decode_packet(packet, drain=drain)
             if not drain:
                 self._skip("corrupt")
         if drain:

@@ -96,18 +96,20 @@ class CaptureWorker:
                 self._watch(order.unsealed(), None if memory is None else memory[:])
             case wire.Forget(camera_id):
                 self._forget(camera_id)
-            case wire.Retime(camera_id, interval_s):
-                if held := self._cameras.get(camera_id):
-                    held.capture.retime(interval_s)
-            case wire.Visit(camera_id):
-                if (held := self._cameras.get(camera_id)) and not held.is_busy:
-                    self._start(held, "visit")
-            case wire.LearnAnew(camera_id):
-                if held := self._cameras.get(camera_id):
-                    held.capture.learn_anew()
+            case wire.Retime() | wire.Visit() | wire.LearnAnew():
+                if held := self._cameras.get(order.camera_id):
+                    self._pass_on(order, held)
             case _:
                 logger.error("not an order: %s", type(order).__name__)
         return True
+
+    def _pass_on(self, order: wire.Retime | wire.Visit | wire.LearnAnew, held: _Held) -> None:
+        if isinstance(order, wire.Retime):
+            held.capture.retime(order.interval_s)
+        elif isinstance(order, wire.LearnAnew):
+            held.capture.learn_anew()
+        elif not held.is_busy:
+            self._start(held, "visit")
 
     def _watch(self, order: wire.Watch, memory: bytes | None) -> None:
         spec = order.spec

@@ -26,6 +26,7 @@ from lsm_monitor.config.models import CameraConfig
 from lsm_monitor.errors import ConfigError, SourceEndedError, SourceError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.payloads import Provenance, event_payload
+from lsm_monitor.publish.words import details_of
 from lsm_monitor.runtime.judging import judge_of, open_segmenter
 from lsm_monitor.types import (
     CameraHealth,
@@ -223,10 +224,11 @@ def _line(payload: bytes) -> str:
     event = json.loads(payload)
     fraction = event["water"]["fraction"]
     seen = "not visible" if fraction is None else f"{fraction:.1%} water"
+    details = details_of(event["water"])
     return (
         f"{event['observed_at']} {event['camera']}/{event['zone']} "
         f"{event['event_type']} #{event['seq']}: {event['previous_level']} -> "
-        f"{event['level']}, {seen}"
+        f"{event['level']}, {seen}" + (f", {details}" if details else "")
     )
 
 

@@ -200,10 +200,11 @@ class _Walk:
             return node.value
         try:
             value: object = self._constructor.construct_object(node)
+        except (AttributeError, IndexError, KeyError):  # PyYAML believes a written tag
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            text = f"is not what {tag} stands for; leave the tag out"
         except (yaml.YAMLError, ValueError) as exc:
             text = f"cannot be read: {str(exc).splitlines()[0]}"
-        except (AttributeError, LookupError):  # PyYAML's way to say that a tag's text is wrong
-            text = f"cannot be read: {node.value[:50]!r} is not what its tag says"
         else:
             return value
         self._document.add_at(node.start_mark.line + 1, at, text)

@@ -172,6 +172,12 @@ def _explain(
 ) -> None:
     """Note every error in the document, and at the layer, where its value stands."""
     told: set[tuple[Location, str]] = set()
+    documents = {id(document): document for document in (main, *homes.values())}
+    unreadable = {
+        (document.name, problem.location)
+        for document in documents.values()
+        for problem in document.problems
+    }
     for error in exc.errors(include_url=False, include_input=False):
         location = tuple(part for part in error["loc"] if part != "[key]")
         text = _text(error)
@@ -184,7 +190,8 @@ def _explain(
         told.add((origin, text))
         in_camera = len(origin) > 1 and origin[0] == "cameras"
         home = homes.get(str(origin[1]), main) if in_camera else main
-        home.add(origin, text)
+        if (home.name, origin) not in unreadable:
+            home.add(origin, text)
 
 
 def _text(error: ErrorDetails) -> str:

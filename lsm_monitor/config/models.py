@@ -26,6 +26,7 @@ from lsm_monitor.config.base import NAME as _NAME
 from lsm_monitor.config.base import FilePath, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.delivery import CapConfig, StoreConfig
+from lsm_monitor.config.gauges import GaugeConfig, GroundConfig, PlaceConfig, TrendConfig
 from lsm_monitor.config.levels import LevelConfig, LevelsConfig
 from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
 from lsm_monitor.config.service import HttpConfig, LoggingConfig, ModelConfig
@@ -86,7 +87,8 @@ class CameraDefaults(WatchSettings):
         default=60.0, description="Longest wait between two attempts to reconnect."
     )
     smoothing_s: Seconds = Field(
-        default=20.0, description="Time constant of the average over each pixel."
+        default=15.0,
+        description="Time scale of the filter over each pixel; never below 'interval_s'.",
     )
     open_for_s: Seconds = Field(
         default=30.0, description="Water must stay this long before an episode opens."
@@ -97,6 +99,11 @@ class CameraDefaults(WatchSettings):
     close_for_s: Seconds = Field(
         default=120.0, description="A lower level must last this long, closing included."
     )
+    update_every_s: Seconds = Field(
+        default=300.0,
+        description="Inside an episode, a lower level is told no sooner than this after the "
+        "event before; a higher one at once.",
+    )
     stale_after_s: Seconds = Field(
         default=120.0, description="Without a usable picture for this long: unknown."
     )
@@ -105,6 +112,7 @@ class CameraDefaults(WatchSettings):
     )
     of_frames: int = Field(default=5, ge=1, le=1000, description="n: see 'min_frames'.")
     levels: LevelsConfig = LevelsConfig()
+    trend: TrendConfig = TrendConfig()
 
     @model_validator(mode="after")
     def _m_of_n(self) -> Self:
@@ -173,6 +181,12 @@ class CameraConfig(CameraDefaults):
     zones: dict[Annotated[str, Field(pattern=_NAME)], ZoneConfig] = Field(
         default={}, description="Empty: one zone 'full' that is the whole picture."
     )
+    gauges: dict[Annotated[str, Field(pattern=_NAME)], GaugeConfig] = Field(
+        default={}, description="Things of known height in the picture: tell the depth."
+    )
+    ground: GroundConfig | None = Field(
+        default=None, description="Four points with known distances: tell the area."
+    )
 
     @field_validator("url", "evidence_url")
     @classmethod
@@ -212,6 +226,12 @@ class CameraConfig(CameraDefaults):
         return group
 
     @model_validator(mode="after")
+    def _gauges_have_their_zone(self) -> Self:
+        for name, gauge in self.gauges.items():
+            self.zone_of(name, gauge)
+        return self
+
+    @model_validator(mode="after")
     def _password_needs_username(self) -> Self:
         if self.password is not None and self.username is None:
             msg = "'password' is set without 'username'"
@@ -224,6 +244,21 @@ class CameraConfig(CameraDefaults):
             msg = "'tls_ca_file' is set, but nothing is checked; add tls_verify: true"
             raise ValueError(msg)
         return self
+
+    def zone_of(self, name: str, gauge: GaugeConfig) -> str:
+        """Return the zone whose depth ``gauge`` tells.
+
+        Raises:
+            ValueError: There is none; never of a checked file.
+        """
+        zones = list(self.zones) or ["full"]
+        if gauge.zone is None and len(zones) == 1:
+            return zones[0]
+        if gauge.zone in zones:
+            return gauge.zone
+        what = "names no zone" if gauge.zone is None else f"names the zone {gauge.zone!r}"
+        msg = f"gauge {name!r} {what}; write zone: one of {', '.join(zones)}"
+        raise ValueError(msg)
 
     @property
     def is_network(self) -> bool:
@@ -289,6 +324,18 @@ class MonitorConfig(Section):
         description="Every camera, by its id; may be left out beside an inventory.",
         min_length=1,
     )
+    places: dict[Annotated[str, Field(pattern=_NAME)], PlaceConfig] = Field(
+        default={}, description="Cameras that look at the same road and vouch for each other."
+    )
+
+    @model_validator(mode="after")
+    def _places_name_cameras(self) -> Self:
+        for name, place in self.places.items():
+            unknown = [camera for camera in place.cameras if camera not in self.cameras]
+            if unknown:
+                msg = f"place {name!r}: there is no camera {unknown[0]!r} in this file"
+                raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _areas_are_of_cameras(self) -> Self:

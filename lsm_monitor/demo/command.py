@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +33,9 @@ site: demo
 state_dir: {state_dir}
 mqtt: {{host: 127.0.0.1, port: {port}, protocol: 3.1.1, heartbeat_s: 60}}
 # Short, so that a flood fits into a minute. A city leaves them out.
-defaults: {{interval_s: 1, smoothing_s: 1.5, open_for_s: 3, level_up_for_s: 3, close_for_s: 4}}
+defaults:
+  {{interval_s: 1, smoothing_s: 1.5, open_for_s: 3, level_up_for_s: 3, close_for_s: 4,
+   update_every_s: 3, trend: {{short_s: 9, long_s: 18, rapid_pp_per_min: 1000}}}}
 cameras:
   street:
     url: {url}
@@ -168,8 +170,20 @@ def _config_text(session: DemoSession, folder: str) -> str:
     text = _CONFIG.format(state_dir=state_dir, port=session.broker_port, url=session.camera_url)
     if session.zone is None:
         return text
-    corners = ", ".join(f"[{x:.3f}, {y:.3f}]" for x, y in session.zone)
-    return text + f"    zones: {{road: {{points: [{corners}]}}}}\n"
+    text += f"    zones: {{road: {{points: {_pairs(session.zone)}}}}}\n"
+    if session.survey is None:
+        return text
+    marks = ", ".join(
+        f"{{points: {_pairs([spot])}, depth_cm: {depth_cm}}}"
+        for spot, depth_cm in session.survey.marks
+    )
+    points, metres = session.survey.ground_points, session.survey.ground_metres
+    text += f"    gauges: {{gutter: {{marks: [{marks}]}}}}\n"
+    return text + f"    ground: {{points: {_pairs(points)}, metres: {_pairs(metres)}}}\n"
+
+
+def _pairs(points: Iterable[tuple[float, float]]) -> str:
+    return "[" + ", ".join(f"[{x:g}, {y:g}]" for x, y in points) + "]"
 
 
 async def _repeat_when_quiet(view: _View) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import TypedDict, cast
 
-
-class _Water(TypedDict):
-    fraction: float | None
+from lsm_monitor.publish.words import Water, details_of
 
 
 class _Event(TypedDict):
@@ -18,7 +16,7 @@ class _Event(TypedDict):
     previous_level: str
     seq: int
     observed_at: str
-    water: _Water
+    water: Water
 
 
 class _State(TypedDict):
@@ -26,7 +24,7 @@ class _State(TypedDict):
     zone: str
     level: str
     sent_at: str
-    water: _Water
+    water: Water
 
 
 class _Health(TypedDict):
@@ -67,7 +65,7 @@ def line_of(topic: str, payload: bytes) -> str | None:
 
 
 def event_line(event: _Event) -> str:
-    """Return ``05:55:02  bridge/road  UPDATE  ponding -> flooded   31.0 %  seq 2``."""
+    """Return ``05:55:02  bridge/road  UPDATE  ponding -> flooded  31.0 %  seq 2  15-25 cm``."""
     place = f"{event['camera']}/{event['zone']}"
     change = event["level"]
     if event["previous_level"] != event["level"]:
@@ -75,14 +73,16 @@ def event_line(event: _Event) -> str:
     kind = event["event_type"].upper()
     percent = _percent(event["water"]["fraction"])
     time = _time(event["observed_at"])
-    return f"{time}  {place}  {kind:6}  {change:20} {percent}  seq {event['seq']}"
+    line = f"{time}  {place}  {kind:6}  {change:20} {percent}  seq {event['seq']}"
+    return f"{line}  {details_of(event['water'])}".rstrip()
 
 
 def state_line(state: _State) -> str:
     """Return ``05:55:02  bridge/road  state   dry    0.2 %``."""
     place = f"{state['camera']}/{state['zone']}"
     percent = _percent(state["water"]["fraction"])
-    return f"{_time(state['sent_at'])}  {place}  state   {state['level']:20} {percent}"
+    line = f"{_time(state['sent_at'])}  {place}  state   {state['level']:20} {percent}"
+    return f"{line}  {details_of(state['water'])}".rstrip()
 
 
 def health_line(health: _Health) -> str:

@@ -64,6 +64,7 @@ class RtspServer:
         self._tls: ssl.SSLContext | None = None
         if certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.set_ciphers("DEFAULT:@SECLEVEL=0")  # an old camera's short key will do
             self._tls.load_cert_chain(*certificate)
         self._thread: LoopThread | None = None
         self._connections: set[asyncio.Task[None]] = set()

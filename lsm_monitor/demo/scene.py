@@ -89,6 +89,10 @@ class StreetScene:
         street[top_px:] = street[top_px:] * share + self._ground * (1 - share)
         self._street = street
 
+    def depth_cm(self, water_level: float) -> float:
+        """Return how deep the water is over the lowest point of the road; 0 when dry."""
+        return 100 * max(0.0, self._water.greatest_depth_m(water_level))
+
     def render(self, water_level: float, t_s: float) -> tuple[Image, Mask]:
         """Return what the camera sees.
 

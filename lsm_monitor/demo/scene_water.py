@@ -92,6 +92,10 @@ class Water:
         covered_m = float(np.interp(place, np.arange(len(heights_m)), heights_m))
         return covered_m + (0.05 * level**8 if level > 0 else -SHORE_M)
 
+    def greatest_depth_m(self, level: float) -> float:
+        """Return how deep the water is over the lowest point of the road; dry is below 0."""
+        return self.surface_m(level) - float(self._road_heights_m[0])
+
     def depth_m(self, level: float) -> Floats:
         """Return the depth of the water at each pixel from row ``top_px`` on; dry is < 0."""
         return np.asarray(self.surface_m(level) - self._ground_m, np.float32)

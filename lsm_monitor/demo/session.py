@@ -19,6 +19,7 @@ from lsm_monitor.demo.clip import Clip, encode_clip, load_clip
 from lsm_monitor.demo.rtsp_server import RtspServer
 from lsm_monitor.demo.scene import EPISODE_S, StreetScene, flood_script, road_zone
 from lsm_monitor.demo.scene_style import SceneStyle
+from lsm_monitor.demo.scene_survey import Survey, survey
 
 FPS = 10
 Progress = Callable[[float], None]
@@ -34,11 +35,13 @@ class DemoSession:
         zone: Corners of the road in the picture, (x, y) in [0, 1]; ``None`` when the clip is
             the operator's own and nobody knows where its road is.
         broker_port: MQTT port on 127.0.0.1.
+        survey: What was measured in the rendered street; ``None`` when ``zone`` is.
     """
 
     camera_url: str
     zone: Zone | None
     broker_port: int
+    survey: Survey | None
 
 
 def rendered_clip(
@@ -84,5 +87,6 @@ def demo_session(
     style = SceneStyle()
     clip = rendered_clip(style, progress=progress) if video is None else load_clip(video)
     zone = road_zone(style) if video is None else None
+    measured = survey(style) if video is None else None
     with RtspServer(clip) as camera, DemoBroker() as broker:
-        yield DemoSession(camera.url, zone, broker.port)
+        yield DemoSession(camera.url, zone, broker.port, measured)

@@ -68,12 +68,13 @@ class Delivery:
         self._timeout_s = timeout_s
         self._unwanted = unwanted
         self._window = 1 if is_careful else connection.terms.window
+        self._removed: list[str] = []
         self._reported: set[tuple[str, str]] = set()
 
     async def give_birth(self) -> None:
-        """Say who is there: everything on the board, and the open episodes."""
+        """Say that we are there, and tell the open episodes; the states follow as news."""
         self._board.mark_all_changed()
-        await self._send_board()
+        await self._send_states()  # the first of them is the birth message
         kept = await asyncio.to_thread(self._outbox.kept)
         for topic in self._unwanted.keys() - {message.topic for message in kept}:
             del self._unwanted[topic]
@@ -87,18 +88,15 @@ class Delivery:
             self._require(receipts)
 
     async def send_news(self) -> None:
-        """Send what is new on the board, in the outbox and in the queue of notices."""
-        await self._send_board()
-        while rows := await asyncio.to_thread(self._outbox.pending, self._window):
-            receipts = await self._send([row.message for row in rows], flow="event")
-            answered = list(zip(rows, receipts, strict=True))
-            arrived = [row.row_id for row, receipt in answered if receipt.arrived]
-            await asyncio.to_thread(self._outbox.delete, arrived)
-            for row, receipt in answered:
-                if receipt.refused:
-                    await asyncio.to_thread(self._outbox.set_aside, row.row_id, receipt.refused)
-            self._require(receipts)
-            await self._send_board()
+        """Send what is new in the outbox, on the board and among the notices.
+
+        In turns: a city has ten thousand states, and an alert must not wait for all of them.
+        """
+        is_news = True
+        while is_news:
+            is_event = await self._send_events()
+            is_news = await self._send_states() or is_event
+        await self._strike_removed()
         while batch := self._notices.take(self._window):
             self._require(await self._send(batch, flow="notice"))
         self._window = self._connection.terms.window
@@ -107,22 +105,43 @@ class Delivery:
         """Send a message that need not arrive."""
         await self._send([message], flow="state")
 
-    async def _send_board(self) -> None:
-        removed: list[str] = []
-        while batch := self._board.take_changed(self._window):
-            receipts = await self._send(batch, flow="state")
-            for message, receipt in zip(batch, receipts, strict=True):
-                if receipt.refused or (receipt.arrived and not message.payload):
-                    self._board.forget(message)
-                if receipt.arrived and not message.payload:
-                    removed.append(message.topic)
-            self._require(receipts)
-        if removed and self._announced is not None:
+    async def _send_events(self) -> bool:
+        """Send the next batch from the outbox; return whether there was one."""
+        rows = await asyncio.to_thread(self._outbox.pending, self._window)
+        if not rows:
+            return False
+        receipts = await self._send([row.message for row in rows], flow="event")
+        answered = list(zip(rows, receipts, strict=True))
+        arrived = [row.row_id for row, receipt in answered if receipt.arrived]
+        await asyncio.to_thread(self._outbox.delete, arrived)
+        for row, receipt in answered:
+            if receipt.refused:
+                await asyncio.to_thread(self._outbox.set_aside, row.row_id, receipt.refused)
+        self._require(receipts)
+        return True
+
+    async def _send_states(self) -> bool:
+        """Send the next batch from the board; return whether there was one."""
+        batch = self._board.take_changed(self._window)
+        if not batch:
+            return False
+        receipts = await self._send(batch, flow="state")
+        for message, receipt in zip(batch, receipts, strict=True):
+            if receipt.refused or (receipt.arrived and not message.payload):
+                self._board.forget(message)
+            if receipt.arrived and not message.payload:
+                self._removed.append(message.topic)
+        self._require(receipts)
+        return True
+
+    async def _strike_removed(self) -> None:
+        if self._removed and self._announced is not None:
             try:
-                await asyncio.to_thread(self._announced.strike, removed)
+                await asyncio.to_thread(self._announced.strike, self._removed)
             except StoreError as exc:
                 # They are removed again after the next start, which does no harm.
                 logger.warning("%s; the broker has them removed", exc)
+        self._removed.clear()
 
     async def _send(self, batch: Sequence[OutboundMessage], *, flow: str) -> list[Receipt]:
         """Send a batch of at least one; return what became of each."""

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from lsm_monitor.config.models import DiscoveryConfig
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, zones_left_over
-from lsm_monitor.types import EventKind, OutboundMessage, Trend, WaterLevel, ZoneId
+from lsm_monitor.types import EventKind, HealthCode, OutboundMessage, Trend, WaterLevel, ZoneId
 
 Component: TypeAlias = dict[str, object]
 
@@ -46,9 +46,8 @@ _PROBLEM = (
     "{{ None if value_json.state == 'starting' "
     "else 'OFF' if value_json.state == 'usable' else 'ON' }}"
 )
-_TAMPER = (
-    "{{ 'ON' if value_json.codes | select('in', ['MOVED', 'OBSTRUCTED']) | list else 'OFF' }}"
-)
+_TAMPERED = [HealthCode.MOVED.value, HealthCode.OBSTRUCTED.value]
+_TAMPER = f"{{{{ 'ON' if value_json.codes | select('in', {_TAMPERED}) | list else 'OFF' }}}}"
 
 
 class HomeAssistant:

@@ -18,26 +18,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
-from lsm_monitor.publish.durability import Durability
 from lsm_monitor.publish.open_episodes import OpenEpisodes
-from lsm_monitor.publish.outbox_file import DamagedStoreError, OutboxFile
-from lsm_monitor.publish.outbox_open import NewerStoreError
+from lsm_monitor.publish.outbox_file import OutboxFile
 from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
+from lsm_monitor.publish.outbox_shelf import Shelf
 from lsm_monitor.publish.unsaved import Unsaved
 from lsm_monitor.types import Episode, Feedback, OutboundMessage, WaterEvent
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
-_OPEN_EVERY = timedelta(seconds=10)
 _FORGET_EVERY = timedelta(minutes=1)
 
 
@@ -51,15 +47,14 @@ class Outbox:
         self._limits = limits
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._file: OutboxFile | None = None
+        self._shelf = Shelf(path, now=now, metrics=metrics)
         self._open = OpenEpisodes()
         self._unsaved = Unsaved()
         # Messages that need not be sent any more, but are not yet deleted; with a reason
         # they become dead letters.
         self._done: dict[int, str | None] = {}
-        self._now = self._opened_at = self._forgot_at = now
+        self._now = self._forgot_at = now
         self._is_late = False
-        self._durability = Durability(metrics)
         self._is_closed = False
 
     @classmethod
@@ -88,13 +83,16 @@ class Outbox:
         outbox = cls(
             path, now=now, limits=limits or StoreLimits(), metrics=metrics or Metrics()
         )
-        outbox._attach(may_be_newer=False)
+        if outbox._shelf.open(now, may_be_newer=False):
+            outbox._unsaved.begin_after(outbox._shelf.do(OutboxFile.last_id) or 0, now)
+            outbox._adopt(outbox._shelf.do(OutboxFile.episodes) or [])
+        outbox._is_late = not outbox.is_durable
         return outbox
 
     @property
     def is_durable(self) -> bool:
         """Whether what is recorded reaches the disk."""
-        return self._durability.holds
+        return self._shelf.is_durable
 
     def record(
         self, event: WaterEvent, messages: Sequence[OutboundMessage], *, now: datetime
@@ -122,13 +120,13 @@ class Outbox:
         """
         with self._held():
             self._now = now
-            # Absolute: the wall clock may be set back.
-            if not self.is_durable and abs(now - self._opened_at) >= _OPEN_EVERY:
-                self._try_again()
+            if self._shelf.try_again(now):
+                self._unsaved.begin_after(self._shelf.do(OutboxFile.last_id) or 0, now)
+                self._is_late = True
             self._save()
             if abs(now - self._forgot_at) >= _FORGET_EVERY:
                 self._forgot_at = now
-                self._on_file(self._forget_old)
+                self._shelf.do(self._forget_old)
             return self._reconcile()
 
     def episodes(self) -> list[Episode]:
@@ -147,14 +145,14 @@ class Outbox:
         Those with newer ones on the way are left out: they would arrive late.
         """
         with self._held():
-            waiting = self._on_file(OutboxFile.retained_topics) or set()
+            waiting = self._shelf.do(OutboxFile.retained_topics) or set()
             waiting |= {row.message.topic for row in self._unsaved_rows()}
             return [m for m in self._open.retained() if m.topic not in waiting]
 
     def pending(self, limit: int, *, after_id: int = 0) -> list[OutboxRow]:
         """Return up to ``limit`` messages in the order they were recorded."""
         with self._held():
-            rows = self._on_file(
+            rows = self._shelf.do(
                 lambda file: file.pending(limit, after_id=after_id, without=self._done)
             )
             rows = rows or []
@@ -186,16 +184,16 @@ class Outbox:
             StoreError: The disk refuses; unlike an alert, a verdict can be given again.
         """
         with self._held():
-            if self._file is None:
+            if self._shelf.file is None:
                 msg = f"outbox {self._path}: not available; give the verdict again later"
                 raise StoreError(msg)
-            return self._file.add_feedback(feedback)
+            return self._shelf.file.add_feedback(feedback)
 
     def count(self) -> int:
         """Return the number of waiting messages."""
         with self._held():
             unsaved = {row.row_id for row in self._unsaved.rows()}
-            on_disk = self._on_file(OutboxFile.count) or 0
+            on_disk = self._shelf.do(OutboxFile.count) or 0
             done = self._done.keys()
             return max(0, on_disk - len(done - unsaved)) + len(unsaved - done)
 
@@ -213,8 +211,7 @@ class Outbox:
             if self._unsaved:
                 logger.error("outbox: %d events never reached the disk", len(self._unsaved))
             self._is_closed = True
-            if self._file is not None:
-                self._file.close()
+            self._shelf.close()
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -232,7 +229,7 @@ class Outbox:
     def _save(self) -> None:
         """Write what waits in memory, oldest first, up to the first that the disk refuses."""
         if self._unsaved or self._done:
-            self._on_file(self._save_to)
+            self._shelf.do(self._save_to)
         self._metrics.outbox_unsaved.set(len(self._unsaved))
 
     def _save_to(self, file: OutboxFile) -> None:
@@ -243,7 +240,7 @@ class Outbox:
         if self._done:
             file.finish(self._done, now=self._now)
             self._done.clear()
-        self._durability.accepted()
+        self._shelf.accepted()
 
     def _bound_memory(self) -> None:
         rows = self._unsaved.give_up_one(self._done.keys())
@@ -256,32 +253,6 @@ class Outbox:
         expired = file.forget_old(self._limits, now=self._now)
         self._metrics.outbox_dead.labels("expired").inc(expired)
 
-    def _try_again(self) -> None:
-        self._opened_at = self._now
-        if self._file is None or self._file.read_only:
-            self._attach()
-        else:
-            self._on_file(OutboxFile.shrink_log)
-
-    def _attach(self, *, may_be_newer: bool = True) -> None:
-        """Open the file if it lets us, and take from it what is not known better here."""
-        try:
-            file = OutboxFile.open(self._path, now=self._now)
-        except StoreError as exc:
-            if isinstance(exc, NewerStoreError) and not may_be_newer:
-                raise
-            self._durability.refused(exc)
-            return
-        if self._file is not None:
-            self._file.close()
-        self._file = file
-        self._unsaved.begin_after(self._on_file(OutboxFile.last_id) or 0, self._now)
-        self._is_late = not self._durability.holds
-        if not self._is_late:
-            self._adopt(self._on_file(OutboxFile.episodes) or [])
-        if file.read_only is not None:
-            self._durability.refused(file.read_only)
-
     def _adopt(self, found: Iterable[tuple[Episode, list[OutboundMessage]]]) -> None:
         for episode, retained in found:
             self._open.adopt(episode, retained)
@@ -290,7 +261,7 @@ class Outbox:
         """Agree with a late file on what is open, once our own news are in it."""
         if not self._is_late or self._unsaved:
             return []
-        strangers = self._on_file(self._restate)
+        strangers = self._shelf.do(self._restate)
         if strangers is None:
             return []
         self._is_late = False
@@ -300,19 +271,5 @@ class Outbox:
     def _restate(self, file: OutboxFile) -> list[tuple[Episode, list[OutboundMessage]]]:
         for known in self._open:
             file.restate(known.episode, known.retained.values())
-        self._durability.accepted()
+        self._shelf.accepted()
         return [found for found in file.episodes() if found[0].event_id not in self._open]
-
-    def _on_file(self, action: Callable[[OutboxFile], T]) -> T | None:
-        """Return what ``action`` does with the file; ``None`` if it refuses or is not there."""
-        if self._file is None:
-            return None
-        try:
-            return action(self._file)
-        except DamagedStoreError as exc:
-            self._durability.refused(exc)
-            self._file.close()
-            self._file = None  # until the next settle() sets the file aside
-        except StoreError as exc:
-            self._durability.refused(exc)
-        return None

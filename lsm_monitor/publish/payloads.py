@@ -17,6 +17,7 @@ from lsm_monitor.types import (
     CameraHealth,
     EventKind,
     ModelIdentity,
+    NextLevel,
     WaterEvent,
     WaterLevel,
     WaterState,
@@ -105,14 +106,15 @@ def event_payload(
             "level": state.level.value,
             "previous_level": event.previous_level.value,
             "severity": severity,
-            "certainty": _certainty(state.confidence),
+            "certainty": _certainty(state),
             "confidence": _rounded(state.confidence),
             "opened_at": rfc3339(episode.opened_at),
             "observed_at": rfc3339(event.observed_at),
             "sent_at": rfc3339(sent_at),
             "closed_at": rfc3339(event.closed_at) if event.closed_at else None,
-            "water": _water(state.water_fraction, episode.peak_fraction),
+            "water": _water(state, episode.peak_fraction),
             "reason_codes": [reason.value for reason in event.reasons],
+            "suppressed": event.suppressed,
             "evidence_window": {
                 "start": rfc3339(event.evidence.start),
                 "end": rfc3339(event.evidence.end),
@@ -141,9 +143,9 @@ def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
             "zone": state.zone_id,
             "level": state.level.value,
             "severity": _SEVERITY.get(state.level),
-            "certainty": _certainty(state.confidence),
+            "certainty": _certainty(state),
             "confidence": _rounded(state.confidence),
-            "water": _water(state.water_fraction, None),
+            "water": _water(state, None),
             "since": rfc3339(state.since),
             "observed_at": rfc3339(state.observed_at) if state.observed_at else None,
             "sent_at": rfc3339(sent_at),
@@ -216,15 +218,34 @@ def stats_payload(samples: Mapping[str, float], *, site: str, sent_at: datetime)
     )
 
 
-def _water(fraction: float | None, peak_fraction: float | None) -> Json:
+def _water(state: WaterState, peak_fraction: float | None) -> Json:
+    depth, trend = state.depth, state.trend
     return {
-        "fraction": _rounded(fraction),
+        "fraction": _rounded(state.water_fraction),
         "fraction_peak": _rounded(peak_fraction),
-        "area_m2": None,
-        "depth_cm": None,
-        "trend": None,
-        "rate_pp_per_min": None,
-        "rate_window_s": None,
+        "area_m2": _rounded(state.area_m2, 1),
+        "depth_cm": None
+        if depth is None
+        else {
+            "min": _rounded(depth.min_cm, 1),
+            "max": _rounded(depth.max_cm, 1),
+            "source": depth.source,
+        },
+        "trend": trend.direction.value if trend else None,
+        "rate_pp_per_min": _rounded(trend.pp_per_min, 2) if trend else None,
+        "rate_cm_per_min": _rounded(trend.cm_per_min, 2) if trend else None,
+        "rate_m2_per_min": _rounded(trend.m2_per_min, 2) if trend else None,
+        "rate_window_s": round(trend.window_s) if trend else None,
+        "next_level": _next_level(trend.next_level) if trend and trend.next_level else None,
+    }
+
+
+def _next_level(next_level: NextLevel) -> Json:
+    slowest_s = next_level.eta_s_max
+    return {
+        "level": next_level.level.value,
+        "eta_s_min": round(next_level.eta_s_min),
+        "eta_s_max": None if slowest_s is None else round(slowest_s),
     }
 
 
@@ -237,15 +258,17 @@ def _model(model: ModelIdentity) -> Json:
     }
 
 
-def _certainty(confidence: float | None) -> str | None:
-    if confidence is None:
+def _certainty(state: WaterState) -> str | None:
+    if state.confidence is None:
         return None
-    return "observed" if confidence >= OBSERVED_FROM else "likely"
+    is_sure = state.confidence >= OBSERVED_FROM or state.is_corroborated
+    return "observed" if is_sure else "likely"
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | None, digits: int = 4) -> float | None:
     """Return ``value`` as precisely as it is known: a zone has thousands of pixels."""
-    return None if value is None else round(value, 4)
+    # Adding zero turns -0.0, which some readers of JSON stumble over, into 0.0.
+    return None if value is None else round(value, digits) + 0.0
 
 
 def _encode(content: Json) -> bytes:

@@ -1,10 +1,10 @@
 """The service that keeps the broker informed, whatever becomes of the connection.
 
-On every new connection it first says who is there: the birth message, every retained state,
-the open episodes. Then it empties the outbox in order, a batch at a time: the next batch
-leaves when the broker has acknowledged the last, so no event can overtake an earlier one,
-and after a lost connection the same messages go out again in the same order. There is no
-other queue: states are kept on a board where the newest wins.
+On every new connection it first says who is there: the birth message and the open episodes.
+Then it empties the outbox in order, a batch at a time, in turns with the retained states:
+the next batch leaves when the broker has acknowledged the last, so no event can overtake an
+earlier one, and after a lost connection the same messages go out again in the same order.
+States are kept on a board where the newest wins; see ``delivery.py``.
 
 It tries for ever. A broker that is away is no reason to stop watching the street.
 """

@@ -39,6 +39,7 @@ class Cameras:
 
     Args:
         config: Says which cameras there are; none is watched before :meth:`start`.
+        triggers: Those that are on.
         fleet: Captures them.
         scheduler: Where their frames wait.
         decisions: Judges them.
@@ -50,6 +51,7 @@ class Cameras:
         self,
         config: MonitorConfig,
         *,
+        triggers: frozenset[str] = frozenset(),
         fleet: CaptureFleet,
         scheduler: FrameScheduler,
         decisions: Decisions,
@@ -65,7 +67,7 @@ class Cameras:
         # Reentrant: to judge by new rules may call for another interval.
         self._lock = threading.RLock()
         self._stretch = 1.0
-        self._triggers: frozenset[str] = frozenset()
+        self._triggers = triggers
         self._attention: dict[CameraId, tuple[bool, bool]] = {}
 
     def start(self) -> None:
@@ -77,10 +79,17 @@ class Cameras:
                 self._capture(camera_id)
         self._decisions.close_unclaimed()
 
-    def adopt(self, config: MonitorConfig) -> Changes:
-        """Go over to ``config``; a camera for which nothing changes is not touched."""
+    def adopt(self, config: MonitorConfig, *, triggers: frozenset[str]) -> Changes:
+        """Go over to ``config``; a camera for which nothing changes is not touched.
+
+        Args:
+            config: What holds from now on.
+            triggers: Those that are on: their groups are looked at faster.
+        """
         with self._lock:
             found = changes(self._config, config)
+            self._note_new_aims(config, found)
+            switched, self._triggers = self._triggers ^ triggers, triggers
             for camera_id in found.removed:
                 self._fleet.remove(camera_id)
                 self._scheduler.forget(camera_id)
@@ -90,9 +99,20 @@ class Cameras:
             self._show()
             for camera_id in found.added | found.rejudged:
                 self._judge(camera_id)
-            for camera_id in found.added | found.reopened | found.retimed:
+            moved = {
+                camera_id
+                for camera_id, camera in self._enabled().items()
+                if config.trigger_of(camera) in switched
+            }
+            for camera_id in found.added | found.reopened | found.retimed | moved:
                 self._capture(camera_id)
         return found
+
+    def _note_new_aims(self, config: MonitorConfig, found: Changes) -> None:
+        """Who draws the zones of a camera anew has looked at what it shows now."""
+        for camera_id in found.rejudged:
+            if config.cameras[camera_id].zones != self._config.cameras[camera_id].zones:
+                self._fleet.learn_anew(camera_id)
 
     def on_attention(self, camera_id: CameraId, pending: bool, episode_open: bool) -> None:  # noqa: FBT001 - a callback
         """Note whether a level is about to change, and whether an episode is open."""
@@ -100,14 +120,6 @@ class Cameras:
             if self._attention.get(camera_id, (False, False)) != (pending, episode_open):
                 self._attention[camera_id] = (pending, episode_open)
                 if camera_id in self._enabled():
-                    self._capture(camera_id)
-
-    def set_trigger(self, name: str, *, on: bool) -> None:
-        """Move the groups with this trigger to their fast interval, or back."""
-        with self._lock:
-            self._triggers = self._triggers | {name} if on else self._triggers - {name}
-            for camera_id, camera in self._enabled().items():
-                if self._config.trigger_of(camera) == name:
                     self._capture(camera_id)
 
     def stretch(self, factor: float) -> None:

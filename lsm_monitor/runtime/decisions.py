@@ -30,6 +30,7 @@ from lsm_monitor.types import (
     WaterState,
     ZoneId,
 )
+from lsm_monitor.water.corroboration import Corroboration
 from lsm_monitor.water.episodes import abandon
 from lsm_monitor.water.judge import CameraJudge, Judgement
 
@@ -70,6 +71,7 @@ class Decisions:
         on_states: Told the states of a camera's zones after each picture and tick; must not
             block.
         on_health: Told what a camera's health is; must not block.
+        corroboration: Who vouches for whom.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class Decisions:
         clock: Clock,
         on_states: Callable[[Sequence[WaterState]], None] = lambda _: None,
         on_health: Callable[[CameraHealth], None] = lambda _: None,
+        corroboration: Corroboration | None = None,
     ) -> None:
+        self._corroboration = corroboration or Corroboration()
         self.on_attention: Callable[[CameraId, bool, bool], None] = lambda *_: None
         self._judges: dict[CameraId, CameraJudge] = {}
         self._unclaimed = list(episodes)
@@ -199,6 +203,8 @@ class Decisions:
             self._record(abandon(episode, self._clock.now()))
 
     def _accept(self, judgement: Judgement) -> None:
+        judgement = self._corroboration.of(judgement)
+        self._metrics.alerts_suppressed.labels("rate").inc(judgement.suppressed)
         for event in judgement.events:
             self._record(event)
         self._on_states(judgement.states)

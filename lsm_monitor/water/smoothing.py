@@ -33,6 +33,8 @@ _LOG_ODDS_SEEN_DRY = math.log(_WATER_LOOKS_DRY / (1 - _DRY_LOOKS_WET))
 # In units of ``smoothing_s``: what passes is gone after half of one, water stays for thirty.
 _PASSES_WITHIN = 0.5
 _STAYS_FOR = 30.0
+_FIRST_EVIDENCE = 0.25
+"""The first frame decides while it is alone; the next may overrule it."""
 # Beliefs are kept as 16-bit fixed point: half the memory of float32, for up to 1,000 cameras.
 _ONE = 65535
 
@@ -66,7 +68,7 @@ class MaskSmoother:
             evidence = -math.expm1(-dt_s / (_PASSES_WITHIN * self._smoothing_s))
         else:
             prior = np.full(mask.probability.shape, BELIEVED_FROM, np.float32)
-            evidence = 1.0
+            evidence = _FIRST_EVIDENCE
         looks_wet = mask.probability >= mask.threshold
         odds = np.where(
             looks_wet,

@@ -57,28 +57,26 @@ def yaml_target(folder: Path) -> Target:
 
 
 def table_target(folder: Path) -> Target:
-    """An inventory: a table of cameras that somebody exported."""
-    path = folder / "monitor.yaml"
-    path.write_text(
-        "version: 1\nsite: a\nmqtt: {host: b}\ninventory: [cameras.csv]\n"
-        "groups: {underpasses: {interval_s: 5}}\n"
+    """A table of cameras."""
+    (folder / "cameras.csv").touch()
+    main = folder / "monitor.yaml"
+    main.write_text(
+        "version: 1\nsite: a\nmqtt: {host: b}\ngroups: {underpasses: {}}\n"
+        "inventory: [cameras.csv]\n"
     )
 
     def run(data: bytes) -> None:
         (folder / "cameras.csv").write_bytes(data)
-        load(path, {"LSM_CAMERA_PASSWORD": SECRET})
+        load(main, {"LSM_CAMERA_PASSWORD": SECRET})
 
-    example = (ROOT / "config/cameras.example.csv").read_bytes()
+    shipped = (ROOT / "config/cameras.example.csv").read_bytes()
+    tiny = b"id;url;levels.wet.enter\r\na;rtsp://192.0.2.1/1;0,01\r\n"
     words = (
-        b"sep=;\n",
-        b'"',
-        b",,,,",
-        b"zones.x.points",
-        b"levels.wet.enter",
-        b"${env:X}",
-        b"\r",
-    )
-    return Target("table", (example,), run, (ConfigError,), words)
+        b'"', b'""', b";", b"\t", b"sep=;\n", b"\r", b"\xef\xbb\xbf", b"[[", b'{"a":', b".",
+        b"${env:X}", b"${file:x}", b"zones.", b"NaN", b"1e999", b"id,", b"\x00", b"\xc2\x85",
+        b"\\ud800",
+    )  # fmt: skip
+    return Target("table", (shipped, tiny, tiny), run, (ConfigError,), words)
 
 
 def commands_target(_folder: Path) -> Target:

@@ -207,10 +207,10 @@ def damaged_while_running(trial: Trial) -> None:
     outbox = trial.open()
     with trial.publishing(outbox) as publisher:
         trial.tell(outbox, publisher)
-        assert outbox._file is not None
-        outbox._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert outbox._shelf.file is not None
+        outbox._shelf.file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         trial.disk.damage()
-        outbox._file._connection.execute("PRAGMA shrink_memory")
+        outbox._shelf.file._connection.execute("PRAGMA shrink_memory")
         trial.tell(outbox, publisher)
         trial.settle(outbox)
         trial.assert_durable(durable=True)

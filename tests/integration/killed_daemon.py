@@ -44,7 +44,7 @@ from lsm_monitor.water.state import LevelBand, WaterRules
 from lsm_monitor.water.zones import WHOLE_PICTURE
 
 START = datetime(2026, 7, 18, tzinfo=UTC)
-STEPS_PER_PHASE = 160
+STEPS_PER_PHASE = 100
 STEPS_PER_CYCLE = 3 * STEPS_PER_PHASE
 FRACTIONS = (0.0, 0.3, 0.6)
 """A cycle is dry, flooded and severe for so many steps each: one episode."""

@@ -51,7 +51,7 @@ def kill_at_random(
     cameras: int,
     cycles: int,
     kills: int,
-    longest_life_s: float,
+    mean_life_s: float,
     seed: int,
 ) -> Report:
     """Run the script to its end with ``kills`` SIGKILLs, and check the law.
@@ -69,7 +69,7 @@ def kill_at_random(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         ) as zygote,
     ):
-        while _live(zygote, moments.uniform(0.0, longest_life_s) if done < kills else None):
+        while _live(zygote, moments.expovariate(1 / mean_life_s) if done < kills else None):
             done += 1
         recorded = _recorded(folder)
         heard.wait_until(lambda messages: set(recorded) <= {m.payload for m in messages})

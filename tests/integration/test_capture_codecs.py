@@ -82,6 +82,11 @@ def test_rtsps_checks_the_certificate_when_told_to(
         assert "certificate is not valid for" in str(Reader(spec).error())
 
 
+def test_an_old_camera_with_a_short_key_is_read(clip: Clip, tmp_path: Path) -> None:
+    with FaultyCamera(clip, certificate=self_signed(tmp_path, bits=1024)) as camera:
+        assert len(list(itertools.islice(Reader(spec_of(camera)), 1))) == 1
+
+
 def test_a_camera_that_hangs_up_in_tls_has_ended(clip: Clip, certificate: Certificate) -> None:
     with FaultyCamera(clip, [hang_up_after(3)], certificate=certificate) as camera:
         assert Reader(spec_of(camera)).error().code is HealthCode.ENDED

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import queue
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,12 +20,14 @@ from pydantic import SecretStr
 
 from lsm_monitor.capture import custody, fleet
 from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.quality import QualityCheck, QualityRules
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.watched import WatchedCamera
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.demo.clip import Clip, encode_clip
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.runtime import capture_process
+from lsm_monitor.runtime.camera_memories import CameraMemories
 from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthState
 from tests import rtsp_faults
 from tests.rtsp_faults import FaultyCamera
@@ -61,7 +64,9 @@ def camera(name: str, url: str, interval_s: float = 0.2, **changes: object) -> W
 class Told:
     """A fleet that runs, and everything it told, by camera."""
 
-    def __init__(self, *, cameras_per_process: int = 25) -> None:
+    def __init__(
+        self, *, cameras_per_process: int = 25, memories: CameraMemories | None = None
+    ) -> None:
         self.metrics = Metrics()
         self.frames: dict[str, queue.SimpleQueue[Frame]] = {}
         self.health: dict[str, queue.SimpleQueue[CameraHealth]] = {}
@@ -73,6 +78,7 @@ class Told:
             on_frame=lambda f: self._of(self.frames, f.stamp.camera_id).put(f),
             on_health=lambda h: self._of(self.health, h.camera_id).put(h),
             on_unusable=lambda _stamp, _codes: None,
+            memories=memories or CameraMemories(Path(tempfile.mkdtemp())),
             metrics=self.metrics,
             clock=SystemClock(),
         )
@@ -258,6 +264,33 @@ def test_a_patrol_that_finds_a_camera_dead_says_so_and_comes_back(clip: Clip) ->
         told.fleet.put(camera("bridge", street.url, interval_s=0.5, on_patrol=True))
         told.wait_for("bridge", lambda health: health.state is HealthState.OFFLINE)
         told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+
+
+def test_what_a_camera_has_learnt_is_kept_and_given_back(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = CameraMemories(tmp_path)
+    given: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    real_load = memories.load
+
+    def load(camera_id: CameraId) -> bytes | None:
+        given.put(data := real_load(camera_id))
+        return data
+
+    monkeypatch.setattr(memories, "load", load)
+    with FaultyCamera(clip) as street, Told(memories=memories).running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        assert given.get(timeout=TIMEOUT_S) is None
+        told.next_frame("bridge")
+        learnt = QualityCheck(QualityRules()).memory().to_bytes()
+        memories.save(CameraId("bridge"), learnt)
+        os.kill(told.pids()[0], signal.SIGKILL)
+        assert given.get(timeout=TIMEOUT_S) == learnt
+        told.fresh_frame("bridge")
+        told.fleet.learn_anew(CameraId("bridge"))
+        told.fresh_frame("bridge")
+        while real_load(CameraId("bridge")) is not None:
+            told.fresh_frame("bridge")
 
 
 def test_every_process_ends_when_the_fleet_does_and_nothing_is_left_open(clip: Clip) -> None:

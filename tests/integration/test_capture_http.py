@@ -413,6 +413,11 @@ def test_https_checks_the_certificate_only_when_told_to(
         assert "check 'cameras.bridge.tls_ca_file'" in str(error_of(nowhere))
 
 
+def test_an_old_camera_with_a_short_key_is_read(tmp_path: Path) -> None:
+    with HttpCamera(certificate=self_signed(tmp_path, bits=1024)) as camera:
+        assert first_numbers(spec_of(camera), 1) == [1]
+
+
 def test_one_picture_can_be_grabbed_and_a_camera_probed() -> None:
     with HttpCamera() as camera:
         picture = grab_picture(

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,13 +85,17 @@ def test_a_broker_that_restarts_in_the_middle_loses_nothing_and_keeps_the_order(
     assert outbox.count() == 0
 
 
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_what_was_not_acknowledged_is_sent_again_byte_for_byte_and_the_rest_is_not(
-    outbox: Outbox,
+    outbox: Outbox, protocol: str
 ) -> None:
     # Status, statistics and seven messages are acknowledged, then everything.
     with ScriptedBroker(acknowledges=(1 + 7, 10_000)) as broker:
         told = record_story(outbox, range(1, 7))
-        with running(publisher_for(outbox, port=broker.port, connect_timeout_s=0.5)):
+        publisher = publisher_for(
+            outbox, port=broker.port, protocol=protocol, connect_timeout_s=0.5
+        )
+        with running(publisher):
             broker.notes.wait_until(
                 lambda messages: [m.payload for m in messages].count(told[-1]) == 4
             )
@@ -101,12 +106,33 @@ def test_what_was_not_acknowledged_is_sent_again_byte_for_byte_and_the_rest_is_n
     assert outbox.count() == 0
 
 
-def test_a_broker_that_acknowledges_nothing_is_left_and_tried_again(outbox: Outbox) -> None:
+def test_an_alert_does_not_wait_for_all_the_states_of_a_city(outbox: Outbox) -> None:
+    told = record_story(outbox, [1])
+    with ScriptedBroker(acknowledges=(10_000,)) as broker:
+        publisher = publisher_for(outbox, port=broker.port)
+        for number in range(2000):
+            publisher.retain(retained(f"{STATE_TOPIC}/{number}", b"dry"))
+        with running(publisher):
+            wait_for_events(broker.notes, told)
+            sent_before = [m.payload for m in broker.notes.all()].index(told[0])
+            broker.notes.wait_for(f"{STATE_TOPIC}/1999", b"dry")
+    # The birth and what left with it, and the statistics.
+    assert sent_before <= 21
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_broker_that_acknowledges_nothing_is_left_and_tried_again(
+    outbox: Outbox, protocol: str
+) -> None:
     metrics = Metrics()
     told = record_story(outbox, [1])
     with ScriptedBroker(acknowledges=(0,)) as broker:
         publisher = publisher_for(
-            outbox, port=broker.port, metrics=metrics, connect_timeout_s=0.2
+            outbox,
+            port=broker.port,
+            metrics=metrics,
+            protocol=protocol,
+            connect_timeout_s=0.2,
         )
         with running(publisher):
             status = TOPICS.status
@@ -230,7 +256,7 @@ def test_a_clean_stop_sends_what_is_there_and_says_offline_last(outbox: Outbox) 
 )
 def test_what_is_wrong_is_reported_once_counted_always_and_leaks_nothing(
     outbox: Outbox,
-    settings: dict[str, object],
+    settings: dict[str, Any],  # any keys of the section mqtt
     reason: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -13,6 +13,7 @@ from lsm_monitor.commands.replay import Replay, replay_videos
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.demo.scene import StreetScene
 from lsm_monitor.demo.scene_style import SceneStyle
+from lsm_monitor.demo.scene_survey import survey
 from lsm_monitor.errors import ConfigError, SourceEndedError, SourceOpenError
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +92,31 @@ def test_a_cameras_own_settings_are_used_when_it_is_named(
 ) -> None:
     told = events(minimal, rising_water, camera="underpass")
     assert {event["camera"] for event in told} == {"underpass"}
+
+
+def test_a_gauge_of_the_camera_tells_how_deep_the_flood_was(
+    rising_water: Path, tmp_path: Path
+) -> None:
+    text = (ROOT / "config" / "monitor.minimal.yaml").read_text()
+    marks = [
+        {"points": [spot], "depth_cm": depth_cm}
+        for spot, depth_cm in survey(SceneStyle()).marks
+    ]
+    # JSON is YAML; the camera is the last thing in the file.
+    gauges = json.dumps({"gutter": {"marks": marks}})
+    path = tmp_path / "gauged.yaml"
+    path.write_text(f"{text.rstrip()}\n    gauges: {gauges}\n")
+    lines: list[str] = []
+    replay_videos(
+        load(path, {}),
+        [rising_water],
+        camera="underpass",
+        as_json=False,
+        out=lines.append,
+        progress=lambda _: None,
+    )
+    assert "over 23.6 cm" in lines[0]  # higher than the highest mark: 59.6 cm in truth
+    assert "0-3.5 cm" in lines[-1]
 
 
 def test_a_camera_that_is_not_configured_is_refused(minimal: LoadedConfig) -> None:

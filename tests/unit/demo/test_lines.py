@@ -15,12 +15,18 @@ CAMERA = "lsm/v1/hz-west/camera/wensan-underpass"
         (
             f"{CAMERA}/event",
             "event_update.json",
-            "06:03:20  wensan-underpass/lane-1  UPDATE  ponding -> flooded    31.0 %  seq 2",
+            (
+                "06:03:20  wensan-underpass/lane-1  UPDATE  ponding -> flooded    31.0 %  "
+                "seq 2  15-25 cm, 86 m2, rising 0.41 pp/min"
+            ),
         ),
         (
             f"{CAMERA}/zone/lane-1/state",
             "state_flooded.json",
-            "06:03:21  wensan-underpass/lane-1  state   flooded               31.0 %",
+            (
+                "06:03:21  wensan-underpass/lane-1  state   flooded               31.0 %  "
+                "15-25 cm, 86 m2, rising 0.41 pp/min"
+            ),
         ),
         (
             f"{CAMERA}/health",
@@ -41,7 +47,7 @@ def test_a_message_of_the_contract_is_one_readable_line(
 def test_an_unchanged_level_is_named_once_and_an_unknown_fraction_is_a_dash() -> None:
     event = json.loads((GOLDEN / "event_update.json").read_bytes())
     event |= {"event_type": "stale", "level": "unknown", "previous_level": "unknown"}
-    event["water"]["fraction"] = None
+    event["water"] = dict.fromkeys(event["water"])
     line = line_of(f"{CAMERA}/event", json.dumps(event).encode())
     assert line is not None
     assert line.split()[2:] == ["STALE", "unknown", "-", "seq", "2"]

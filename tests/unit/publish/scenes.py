@@ -11,16 +11,20 @@ from lsm_monitor.publish.topics import Topics
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
+    DepthInterval,
     Episode,
     EventKind,
     EvidenceWindow,
     HealthState,
     ModelIdentity,
+    NextLevel,
     OutboundMessage,
     ReasonCode,
+    Trend,
     WaterEvent,
     WaterLevel,
     WaterState,
+    WaterTrend,
     ZoneId,
 )
 
@@ -39,6 +43,16 @@ MESSAGES = Messages(TOPICS, PROVENANCE)
 EVENT_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/event"
 ACTIVE_TOPIC = f"lsm/v1/hz-west/event/active/{EVENT_ID}"
 
+RISING = WaterTrend(
+    direction=Trend.RISING,
+    pp_per_min=0.41,
+    cm_per_min=0.22,
+    m2_per_min=1.14,
+    window_s=890.0,
+    is_rapid=False,
+    next_level=NextLevel(WaterLevel.SEVERE, 2310.0, 3540.0),
+)
+
 
 def after(seconds: float) -> datetime:
     return OPENED_AT + timedelta(seconds=seconds)
@@ -50,8 +64,19 @@ def state_of(
     confidence: float | None = 0.91,
     zone_id: ZoneId = LANE,
 ) -> WaterState:
+    """Return a state as the judge makes it: with numbers where there is a fraction."""
+    is_known = fraction is not None
     return WaterState(
-        UNDERPASS, zone_id, level, fraction, confidence, after(0.0), after(498.756)
+        camera_id=UNDERPASS,
+        zone_id=zone_id,
+        level=level,
+        water_fraction=fraction,
+        confidence=confidence,
+        since=after(0.0),
+        observed_at=after(498.756),
+        area_m2=86.4 if is_known else None,
+        depth=DepthInterval(15.0, 25.0, "gauge:kerb-a") if is_known else None,
+        trend=RISING if is_known else None,
     )
 
 

@@ -66,15 +66,6 @@ def test_what_is_not_retained_cannot_be_repeated() -> None:
         RetainedBoard().put(OutboundMessage("event", b"x", qos=1, retain=False))
 
 
-def test_what_waits_is_what_the_broker_has_not_seen() -> None:
-    board = RetainedBoard()
-    for topic in "aab":
-        board.put(message(topic))
-    assert board.changed() == 2
-    board.take_changed(1)
-    assert board.changed() == 1
-
-
 def test_what_is_removed_is_sent_empty_and_stays_removed_until_it_is_allowed_again() -> None:
     board = RetainedBoard()
     board.put(message("a"))
@@ -110,3 +101,12 @@ def test_a_part_is_repeated_before_what_is_new() -> None:
     board.put(message("y/1", b"new"))
     board.mark_all_changed("x/")
     assert [m.topic for m in board.take_changed(9)] == ["x/1", "x/2", "y/1"]
+
+
+def test_what_waits_is_what_the_broker_has_not_seen() -> None:
+    board = RetainedBoard()
+    for topic in "aab":
+        board.put(message(topic))
+    assert board.changed() == 2
+    board.take_changed(1)
+    assert board.changed() == 1

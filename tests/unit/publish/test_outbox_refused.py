@@ -45,8 +45,8 @@ def outbox(path: Path, metrics: Metrics) -> Iterator[Outbox]:
 
 def refuse(outbox: Outbox, *, on: bool = True) -> None:
     """Let SQLite itself refuse every write, or not."""
-    assert outbox._file is not None
-    outbox._file._connection.execute(f"PRAGMA query_only = {int(on)}")
+    assert outbox._shelf.file is not None
+    outbox._shelf.file._connection.execute(f"PRAGMA query_only = {int(on)}")
 
 
 def tell(outbox: Outbox, *seqs: int, kind: EventKind = EventKind.UPDATE) -> list[bytes]:
@@ -123,8 +123,8 @@ def test_late_subscribers_are_served_while_the_disk_refuses(outbox: Outbox) -> N
 
 def test_a_really_full_file_refuses_and_recovers(outbox: Outbox) -> None:
     tell(outbox, 1)
-    assert outbox._file is not None
-    connection = outbox._file._connection
+    assert outbox._shelf.file is not None
+    connection = outbox._shelf.file._connection
     connection.execute("PRAGMA max_page_count = 1")
     event = event_of(seq=2)
     outbox.record(event, [OutboundMessage(ACTIVE_TOPIC, bytes(10**6), 1, retain=True)], now=NOW)
@@ -141,12 +141,12 @@ def test_a_file_that_is_damaged_while_we_run_is_set_aside_and_what_is_open_goes_
 ) -> None:
     tell(outbox, 1)
     refuse(outbox, on=False)
-    assert outbox._file is not None
-    outbox._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert outbox._shelf.file is not None
+    outbox._shelf.file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     descriptor = os.open(path, os.O_WRONLY)
     os.pwrite(descriptor, b"\xff" * (path.stat().st_size - 100), 100)
     os.close(descriptor)
-    outbox._file._connection.execute("PRAGMA shrink_memory")
+    outbox._shelf.file._connection.execute("PRAGMA shrink_memory")
     late = tell(outbox, 2)
     assert late[0] in waiting(outbox)
     outbox.settle(LATER)
@@ -202,6 +202,44 @@ def test_a_file_that_could_not_be_read_at_the_start_is_taken_in_when_it_can(
     assert waiting(again) == [*early, messages_of(other)[0].payload]
     assert again.settle(LATER) == []
     again.close()
+
+
+def test_what_waits_comes_after_a_late_file_even_when_the_clock_was_set_back(
+    outbox: Outbox, path: Path, tmp_path: Path
+) -> None:
+    early = tell(outbox, 1, 2)
+    outbox.close()
+    path.rename(tmp_path / "away")
+    path.mkdir()
+    last_year = NOW - timedelta(days=365)
+    again = Outbox.open(path, now=last_year)
+    other = event_of(EventKind.OPEN, seq=1, event_id=OTHER_ID)
+    again.record(other, messages_of(other), now=last_year)
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    again.settle(last_year + timedelta(seconds=30))
+    assert again.is_durable
+    assert waiting(again) == [*early, messages_of(other)[0].payload]
+    again.close()
+
+
+def test_the_file_of_a_later_version_that_appears_while_we_run_is_not_touched(
+    path: Path,
+) -> None:
+    path.mkdir(parents=True)
+    outbox = Outbox.open(path, now=NOW)
+    path.rmdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE later (x)")
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    told = tell(outbox, 1)
+    assert outbox.settle(LATER) == []
+    assert waiting(outbox) == told
+    assert not outbox.is_durable
+    outbox.close()
+    assert path.read_bytes() == before
 
 
 def test_a_verdict_is_refused_while_the_disk_is_away(tmp_path: Path) -> None:

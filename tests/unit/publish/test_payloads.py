@@ -25,10 +25,12 @@ from lsm_monitor.publish.payloads import (
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
+    DepthInterval,
     EventKind,
     HealthCode,
     HealthState,
     ModelIdentity,
+    NextLevel,
     ReasonCode,
     WaterLevel,
     ZoneId,
@@ -37,6 +39,7 @@ from tests.unit.publish.scenes import (
     HEALTHY,
     OPENED_AT,
     PROVENANCE,
+    RISING,
     UNDERPASS,
     after,
     event_of,
@@ -161,6 +164,32 @@ def test_certainty_follows_from_confidence(
     assert (payload["confidence"], payload["certainty"]) == (confidence, certainty)
 
 
+def test_cameras_that_vouch_for_each_other_are_certain_at_any_confidence() -> None:
+    state = replace(state_of(confidence=0.6), is_corroborated=True)
+    payload = json.loads(state_payload(state, site="hz-west", sent_at=SENT_AT))
+    assert (payload["confidence"], payload["certainty"]) == (0.6, "observed")
+
+
+def test_numbers_are_rounded_to_what_is_known_and_an_open_end_is_null() -> None:
+    trend = replace(
+        RISING,
+        pp_per_min=-0.0001,
+        cm_per_min=None,
+        window_s=299.6,
+        next_level=NextLevel(WET, 61.4, None),
+    )
+    depth = DepthInterval(60.0, None, "gauge:bollard")
+    state = replace(state_of(), area_m2=12.3456, depth=depth, trend=trend)
+    water = json.loads(state_payload(state, site="hz-west", sent_at=SENT_AT))["water"]
+    assert (water["area_m2"], water["depth_cm"]) == (
+        12.3,
+        {"min": 60.0, "max": None, "source": "gauge:bollard"},
+    )
+    assert (water["rate_pp_per_min"], water["rate_cm_per_min"]) == (0.0, None)
+    assert water["rate_window_s"] == 300
+    assert water["next_level"] == {"level": "wet", "eta_s_min": 61, "eta_s_max": None}
+
+
 @pytest.mark.parametrize(
     ("moment", "text"),
     [
@@ -190,7 +219,11 @@ def test_not_a_number_never_reaches_the_wire() -> None:
 @given(detail=st.text(max_size=2000))
 def test_payloads_stay_below_4_kb_with_the_longest_of_names(detail: str) -> None:
     name = "n" * 63
-    state = replace(state_of(zone_id=ZoneId(name)), camera_id=CameraId(name))
+    state = replace(
+        state_of(zone_id=ZoneId(name)),
+        camera_id=CameraId(name),
+        depth=DepthInterval(999.9, 999.9, f"gauge:{name},{name}"),
+    )
     model = ModelIdentity(name, name, "f" * 64, name)
     payloads = [
         event_payload(

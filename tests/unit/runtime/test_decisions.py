@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lsm_monitor.config.gauges import PlaceConfig
 from lsm_monitor.config.models import CameraConfig, LevelConfig, LevelsConfig, ZoneConfig
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
@@ -14,7 +16,7 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime.decisions import Decisions
-from lsm_monitor.runtime.judging import judge_of
+from lsm_monitor.runtime.judging import corroboration_of, judge_of
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
@@ -23,11 +25,16 @@ from lsm_monitor.types import (
     HealthState,
     ModelIdentity,
     OutboundMessage,
+    WaterLevel,
     WaterMask,
+    WaterState,
+    ZoneId,
 )
+from lsm_monitor.water.judge import Judgement
 from tests.fakes import FakeClock
 
 BRIDGE = CameraId("bridge")
+START = datetime(2026, 7, 1, tzinfo=UTC)
 CAMERA = CameraConfig(
     url="rtsp://192.0.2.1/1",
     smoothing_s=0.1,
@@ -200,8 +207,8 @@ def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(
     tmp_path: Path, clock: FakeClock, street: Street, caplog: pytest.LogCaptureFixture
 ) -> None:
     street.see(0.0)
-    assert street.outbox._file is not None
-    connection = street.outbox._file._connection
+    assert street.outbox._shelf.file is not None
+    connection = street.outbox._shelf.file._connection
     connection.execute("PRAGMA query_only = 1")
     street.see(0.3, seconds=6)
     street.see(0.6, seconds=6)
@@ -259,3 +266,35 @@ def test_events_are_counted_by_kind_and_level(street: Street) -> None:
     street.see(0.3, seconds=6)
     name = 'lsm_events_total{camera="bridge",type="open",level="flooded"}'
     assert street.metrics.snapshot()[name] == 1.0
+
+
+def test_good_news_that_waits_is_counted_and_told_when_its_time_has_come(
+    street: Street,
+) -> None:
+    street.see(0.6, seconds=8)
+    street.see(0.3, seconds=8)
+    assert street.events() == [("open", 1)]
+    assert street.metrics.snapshot()['lsm_alerts_suppressed_total{reason="rate"}'] == 1.0
+    street.see(0.3, seconds=300)
+    assert street.events() == [("open", 1), ("update", 2)]
+    update = json.loads(street.outbox.pending(1000)[-1].message.payload)
+    assert (update["previous_level"], update["level"]) == ("severe", "flooded")
+    assert update["suppressed"] == 1
+
+
+def test_a_camera_that_another_vouches_for_is_certain(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = CameraId("harbour")
+    corroboration = corroboration_of({"port": PlaceConfig(cameras=(BRIDGE, other))})
+    monkeypatch.setattr(street.decisions, "_corroboration", corroboration)
+    wet = WaterState(other, ZoneId("full"), WaterLevel.FLOODED, 0.3, 0.6, START, START)
+    corroboration.of(Judgement((wet,), (), ()))
+    probability = np.full((100, 4), 0.6, np.float32)
+    for _ in range(6):
+        street.clock.now_s += 1.0
+        stamp = FrameStamp(BRIDGE, 0, 0, None, street.clock.now(), street.clock.now_s)
+        street.decisions.on_mask(WaterMask(stamp, probability, 0.5, 1.0))
+    event = json.loads(street.outbox.pending(1)[0].message.payload)
+    assert event["confidence"] == pytest.approx(0.6)
+    assert event["certainty"] == "observed"

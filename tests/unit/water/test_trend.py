@@ -201,7 +201,7 @@ def test_the_time_to_the_next_level_is_the_way_over_the_rate(
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_the_interval_of_the_time_is_in_order_and_open_when_it_may_never_come(
     seed: int,
 ) -> None:

@@ -1,0 +1,219 @@
+"""The parts of the daemon, put together; with ``app`` the only ones that know them all.
+
+:func:`open_stores` is what survives a restart, :func:`assemble_speech` what speaks with the
+broker, :func:`assemble_watch` what looks at the streets.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import lsm_monitor
+from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.clock import Clock
+from lsm_monitor.config.loader import LoadedConfig
+from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.inference.scheduler import FrameScheduler
+from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.announced import AnnouncedTopics
+from lsm_monitor.publish.homeassistant import HomeAssistant
+from lsm_monitor.publish.inbox import Inbox
+from lsm_monitor.publish.messages import Messages
+from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.publish.outbox_rows import StoreLimits
+from lsm_monitor.publish.payloads import Provenance
+from lsm_monitor.publish.publisher import Publisher
+from lsm_monitor.publish.topics import Topics
+from lsm_monitor.runtime import capture_process
+from lsm_monitor.runtime.announcer import Announcer
+from lsm_monitor.runtime.camera_memories import CameraMemories
+from lsm_monitor.runtime.cameras import Cameras
+from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
+from lsm_monitor.runtime.live_settings import effective
+from lsm_monitor.runtime.overrides import RuntimeOverrides
+from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.types import CameraId, ModelIdentity
+
+OUTBOX_FILE = "outbox.sqlite3"
+OVERRIDES_FILE = "runtime.json"
+ANNOUNCED_FILE = "announced.json"
+_STATE_HEARTBEATS = 3.0
+"""A state that was not repeated so often is no longer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What survives a restart."""
+
+    outbox: Outbox
+    overrides: RuntimeOverrides
+    announced: AnnouncedTopics
+    memories: CameraMemories
+
+
+def open_stores(
+    folder: Path, config: MonitorConfig, stack: ExitStack, *, metrics: Metrics, clock: Clock
+) -> Stores:
+    """Open everything in the state folder; ``stack`` closes it.
+
+    Raises:
+        StoreError: The folder cannot be read.
+    """
+    now = clock.now()
+    limits = StoreLimits(
+        max_bytes=config.store.max_mb * 1024 * 1024,
+        event_expiry_s=config.mqtt.event_expiry_s,
+        history_days=config.store.history_days,
+        history_events=config.store.history_events,
+    )
+    outbox = Outbox.open(folder / OUTBOX_FILE, now=now, limits=limits, metrics=metrics)
+    stack.callback(outbox.close)
+    memories = CameraMemories(folder)
+    memories.keep_only([CameraId(name) for name in config.cameras])
+    return Stores(
+        outbox=outbox,
+        overrides=RuntimeOverrides.open(folder / OVERRIDES_FILE, now=now),
+        announced=AnnouncedTopics.open(folder / ANNOUNCED_FILE, now=now),
+        memories=memories,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What speaks with the broker; ``inbox`` is ``None`` when nobody listens."""
+
+    topics: Topics
+    messages: Messages
+    publisher: Publisher
+    announcer: Announcer
+    home_assistant: HomeAssistant
+    inbox: Inbox | None
+
+
+def assemble_speech(
+    loaded: LoadedConfig,
+    *,
+    model: ModelIdentity,
+    stores: Stores,
+    metrics: Metrics,
+    clock: Clock,
+) -> Speech:
+    """Return everything that publishes, and what commands come in by."""
+    config = loaded.config
+    topics = Topics(config.mqtt.topic_prefix, config.site)
+    messages = Messages(
+        topics,
+        Provenance(
+            site=config.site,
+            software=lsm_monitor.__version__,
+            config=loaded.digest,
+            model=model,
+        ),
+        cap=config.cap,
+        state_expires_s=_STATE_HEARTBEATS * config.mqtt.heartbeat_s,
+    )
+    home_assistant = HomeAssistant(
+        config.mqtt.discovery,
+        topics,
+        site=config.site,
+        software=lsm_monitor.__version__,
+        heartbeat_s=config.mqtt.heartbeat_s,
+    )
+    dropped = metrics.commands.labels("unknown", "dropped")
+    inbox = Inbox(dropped.inc) if config.mqtt.commands else None
+    birth_topic = home_assistant.birth_topic
+    publisher = Publisher(
+        config=config.mqtt,
+        client_id=client_id_of(config),
+        birth=messages.status(online=True),
+        last_will=messages.status(online=False),
+        outbox=stores.outbox,
+        stats=lambda: messages.stats(metrics.snapshot(), sent_at=clock.now()),
+        metrics=metrics,
+        clock=clock,
+        announced=stores.announced,
+        inbox=inbox,
+        topic_filters=(*topics.command_filters, *([birth_topic] if birth_topic else [])),
+    )
+    announcer = Announcer(
+        publisher=publisher,
+        announced=stores.announced,
+        topics=topics,
+        home_assistant=home_assistant,
+    )
+    return Speech(topics, messages, publisher, announcer, home_assistant, inbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What looks at the streets and judges what it sees."""
+
+    fleet: CaptureFleet
+    scheduler: FrameScheduler
+    decisions: Decisions
+    cameras: Cameras
+    overview: Overview
+
+
+def assemble_watch(
+    config: MonitorConfig,
+    *,
+    segmenter: Segmenter,
+    stores: Stores,
+    speech: Speech,
+    metrics: Metrics,
+    clock: Clock,
+) -> Watch:
+    """Return everything between camera and outbox, but for the model and its thread."""
+    overview = Overview(metrics)
+    decisions = Decisions(
+        episodes=stores.outbox.episodes(),
+        outbox=stores.outbox,
+        messages=speech.messages,
+        retain=speech.publisher.retain,
+        wake_publisher=speech.publisher.wake,
+        state_every_s=config.mqtt.heartbeat_s,
+        metrics=metrics,
+        clock=clock,
+        on_states=overview.on_states,
+        on_health=overview.on_health,
+        corroboration=corroboration_of(config.places),
+    )
+    scheduler = FrameScheduler(
+        max_batch=config.model.max_batch,
+        batch_deadline_s=batch_deadline_s(segmenter.device),
+        metrics=metrics,
+        clock=clock,
+    )
+    fleet = CaptureFleet(
+        command=capture_process.command(config.logging.level, config.logging.format),
+        cameras_per_process=config.capture.cameras_per_process,
+        patrol_parallel=config.capture.patrol_parallel,
+        on_frame=scheduler.put,
+        on_health=decisions.on_health,
+        on_unusable=decisions.on_unusable,
+        memories=stores.memories,
+        metrics=metrics,
+        clock=clock,
+    )
+    cameras = Cameras(
+        effective(config, stores.overrides),
+        triggers=stores.overrides.active_contexts(clock.now()),
+        fleet=fleet,
+        scheduler=scheduler,
+        decisions=decisions,
+        overview=overview,
+        clock=clock,
+    )
+    decisions.on_attention = cameras.on_attention
+    return Watch(fleet, scheduler, decisions, cameras, overview)
+
+
+def client_id_of(config: MonitorConfig) -> str:
+    """Return who we are at the broker: configured, or the site on this host."""
+    return config.mqtt.client_id or f"lsm-{config.site}-{socket.gethostname()}"

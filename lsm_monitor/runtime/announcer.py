@@ -1,0 +1,86 @@
+"""Tells the broker what there is, for people and Home Assistant, and what is gone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.errors import StoreError
+from lsm_monitor.publish.announced import AnnouncedTopics
+from lsm_monitor.publish.homeassistant import HomeAssistant
+from lsm_monitor.publish.publisher import Publisher
+from lsm_monitor.publish.topics import Topics
+from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, retained_topics
+from lsm_monitor.runtime.live_settings import LiveSettings
+from lsm_monitor.types import CameraId, OutboundMessage, ZoneId
+from lsm_monitor.water.zones import WHOLE_PICTURE
+
+logger = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Keeps the broker's retained topics in step with what is watched.
+
+    Args:
+        publisher: Publishes.
+        announced: What the broker may have of us, before this.
+        topics: Where.
+        home_assistant: Describes cameras to Home Assistant.
+    """
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        announced: AnnouncedTopics,
+        topics: Topics,
+        home_assistant: HomeAssistant,
+    ) -> None:
+        self._publisher = publisher
+        self._announced = announced
+        self._topics = topics
+        self._home_assistant = home_assistant
+
+    def announce(self, settings: LiveSettings) -> None:
+        """Publish what there is now, and remove what there is no more."""
+        cameras = [_watched(name, camera) for name, camera in settings.config.cameras.items()]
+        contexts = settings.known().contexts
+        before = self._announced.topics
+        descriptions = self._home_assistant.messages(cameras, before)
+        topics = retained_topics(self._topics, cameras, contexts)
+        try:
+            self._publisher.watch(topics | {message.topic for message in descriptions})
+        except StoreError as exc:
+            logger.warning("topics that are gone may stay at the broker: %s", exc)
+        for message in (*descriptions, *self._settings(settings)):
+            self._publisher.retain(message)
+
+    def repeat_descriptions(self) -> None:
+        """Describe everything again: Home Assistant has just started."""
+        self._publisher.repeat(self._home_assistant.prefix)
+
+    def _settings(self, settings: LiveSettings) -> Iterator[OutboundMessage]:
+        """Yield what operators have set by command."""
+        config: MonitorConfig = settings.config
+        for name, camera in config.cameras.items():
+            for setting, value in (
+                ("enabled", "ON" if camera.enabled else "OFF"),
+                ("mode", camera.mode),
+                ("profile", settings.override(CameraId(name)).profile or "default"),
+            ):
+                topic = self._topics.camera_setting(CameraId(name), setting)
+                yield OutboundMessage(topic, value.encode(), qos=1, retain=True)
+        for context in sorted(settings.known().contexts):
+            value = "ON" if context in settings.contexts else "OFF"
+            topic = self._topics.context(context)
+            yield OutboundMessage(topic, value.encode(), qos=1, retain=True)
+
+
+def _watched(name: str, camera: CameraConfig) -> WatchedCamera:
+    deep = {camera.zone_of(gauge_name, gauge) for gauge_name, gauge in camera.gauges.items()}
+    zones = [
+        WatchedZone(ZoneId(zone), has_depth=zone in deep)
+        for zone in camera.zones or [WHOLE_PICTURE.zone_id]
+    ]
+    return WatchedCamera(CameraId(name), zones, enabled=camera.enabled)

@@ -1,0 +1,140 @@
+"""The configuration as the files say it, changed by what operators have set by command.
+
+A service, too: a context that was said to hold for an hour ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from lsm_monitor.clock import Clock
+from lsm_monitor.config.changes import Changes
+from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.errors import CommandError, StoreError
+from lsm_monitor.publish.commands import Known, SetMode
+from lsm_monitor.runtime.cameras import Cameras
+from lsm_monitor.runtime.overrides import CameraOverride, RuntimeOverrides, Setting
+from lsm_monitor.types import CameraId
+
+logger = logging.getLogger(__name__)
+
+
+class LiveSettings:
+    """What holds now. Belongs to the event loop.
+
+    Args:
+        config: What the files say.
+        overrides: What was set by command.
+        cameras: Watched as is said here.
+        on_change: Told after every change what holds now, before any camera is touched.
+        clock: Time at which contexts end.
+    """
+
+    name = "contexts"
+
+    def __init__(
+        self,
+        config: MonitorConfig,
+        *,
+        overrides: RuntimeOverrides,
+        cameras: Cameras,
+        on_change: Callable[[LiveSettings], None],
+        clock: Clock,
+    ) -> None:
+        self._files = config
+        self._overrides = overrides
+        self._cameras = cameras
+        self._on_change = on_change
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    @property
+    def config(self) -> MonitorConfig:
+        """The configuration that holds: that of the files, with what was set by command."""
+        return effective(self._files, self._overrides)
+
+    @property
+    def contexts(self) -> frozenset[str]:
+        """Names of the contexts that hold now."""
+        return self._overrides.active_contexts(self._clock.now())
+
+    def override(self, camera_id: CameraId) -> CameraOverride:
+        """Return what was set for a camera."""
+        return self._overrides.camera(camera_id)
+
+    def known(self) -> Known:
+        """Return the names that a command may use."""
+        triggers = (group.trigger for group in self._files.groups.values())
+        return Known(
+            cameras=frozenset(self._files.cameras),
+            contexts=frozenset(trigger for trigger in triggers if trigger is not None),
+        )
+
+    def adopt(self, config: MonitorConfig) -> Changes:
+        """Go over to what the files say now."""
+        self._files = config
+        known = self.known()
+        try:
+            self._overrides.keep_only(
+                frozenset(CameraId(name) for name in known.cameras), known.contexts
+            )
+        except StoreError as exc:
+            logger.warning("what was set for cameras that are gone is kept: %s", exc)
+        return self._apply()
+
+    def set(self, setting: Setting) -> Changes:
+        """Set something by command; it holds over a restart.
+
+        Raises:
+            CommandError: It does not fit the camera's configuration.
+            StoreError: It could not be stored; nothing changed.
+        """
+        if isinstance(setting, SetMode) and setting.mode == "triggered":
+            _check_may_rest(setting.camera_id, self._files.cameras[setting.camera_id])
+        self._overrides.apply(setting, now=self._clock.now())
+        return self._apply()
+
+    async def run(self) -> None:
+        """End contexts when their time is over, until cancelled."""
+        while True:
+            now = self._clock.now()
+            end = self._overrides.next_end(now)
+            wait_s = None if end is None else max(0.0, (end - now).total_seconds())
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait_s)
+            except TimeoutError:
+                self._apply()
+
+    def _apply(self) -> Changes:
+        self._on_change(self)
+        found = self._cameras.adopt(self.config, triggers=self.contexts)
+        self._changed.set()
+        return found
+
+
+def effective(config: MonitorConfig, overrides: RuntimeOverrides) -> MonitorConfig:
+    """Return ``config`` with what was set by command in the place of what it says."""
+    cameras = dict(config.cameras)
+    for name, camera in config.cameras.items():
+        override = overrides.camera(CameraId(name))
+        update = {
+            key: value
+            for key, value in (("enabled", override.enabled), ("mode", override.mode))
+            if value is not None
+        }
+        if update:
+            cameras[name] = camera.model_copy(update=update)
+    return config.model_copy(update={"cameras": cameras})
+
+
+def _check_may_rest(camera_id: CameraId, camera: CameraConfig) -> None:
+    if camera.stale_after_s < 2 * camera.idle_interval_s:
+        msg = (
+            f"camera {camera_id!r} would be unknown between two pictures: 'stale_after_s' "
+            f"({camera.stale_after_s:g}) must be at least twice 'idle_interval_s' "
+            f"({camera.idle_interval_s:g}) in the configuration"
+        )
+        raise CommandError(msg)
