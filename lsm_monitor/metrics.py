@@ -7,6 +7,8 @@ thread-safe. ``snapshot`` is what the ``stats`` topic publishes.
 
 from __future__ import annotations
 
+from math import isfinite
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
@@ -238,11 +240,14 @@ class Metrics:
             metric.remove_by_labels({"camera": camera_id})
 
     def snapshot(self) -> dict[str, float]:
-        """Return every sample as ``name{label="value"}`` to value; histograms as sum, count."""
+        """Return every sample as ``name{label="value"}`` to value; histograms as sum, count.
+
+        What is not a number at the moment is left out: JSON could not say it.
+        """
         result: dict[str, float] = {}
         for metric in self.registry.collect():
             for sample in metric.samples:
-                if sample.name.endswith(("_created", "_bucket")):
+                if sample.name.endswith(("_created", "_bucket")) or not isfinite(sample.value):
                     continue
                 labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
                 result[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value

@@ -14,6 +14,7 @@ import av
 from av.container import InputContainer
 
 from lsm_monitor.capture.http_client import Answer, HttpClient
+from lsm_monitor.capture.pyav_open import has_known_codec
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.errors import SourceError
 from lsm_monitor.types import HealthCode
@@ -71,6 +72,7 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
             format="hls",
             options=_OPTIONS,
             io_open=open_file,
+            metadata_errors="replace",
             timeout=(spec.open_timeout_s, max(spec.read_timeout_s, _MIN_READ_TIMEOUT_S)),
         )
     except SourceError:
@@ -80,10 +82,11 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
     except av.FFmpegError:
         code = HealthCode.PROTOCOL_ERROR
     else:
-        if container.streams.video:
+        has_video = bool(container.streams.video)
+        if has_video and has_known_codec(container):
             return container
         container.close()
-        code = HealthCode.NO_VIDEO
+        code = HealthCode.INVALID_DATA if has_video else HealthCode.NO_VIDEO
     playlist.close()
     raise client.failure(code)
 

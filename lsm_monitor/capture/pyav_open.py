@@ -80,7 +80,16 @@ def _try_open(spec: SourceSpec, clock: Clock) -> InputContainer | HealthCode:
     if not container.streams.video:
         container.close()
         return HealthCode.NO_VIDEO
+    if not has_known_codec(container):
+        container.close()
+        return HealthCode.INVALID_DATA
     return container
+
+
+def has_known_codec(container: InputContainer) -> bool:
+    """Return whether this FFmpeg can decode the container's first video stream."""
+    decoder: av.VideoCodecContext | None = container.streams.video[0].codec_context
+    return decoder is not None  # PyAV's annotation forgets it
 
 
 def _lacks_video(spec: SourceSpec) -> bool:
@@ -102,6 +111,7 @@ def _av_open(spec: SourceSpec, media: dict[str, str]) -> InputContainer:
         _address(spec),
         format=None if spec.device is None else "v4l2",
         options=options,
+        metadata_errors="replace",  # a title may be any bytes
         # One interrupt callback for connecting and every read: the only time-out that holds
         # in all of FFmpeg's RTSP code ('rw_timeout' and 'stimeout' are ignored).
         timeout=(spec.open_timeout_s, spec.read_timeout_s),

@@ -57,7 +57,7 @@ def _lines(stats: Stats, now: datetime) -> Iterator[str]:
         f"{stats.site}: lsm-monitor {stats.version}, {stats.model}, up "
         f"{_duration(now, stats.started_at)}, {'ready' if stats.ready else 'not ready'}"
     )
-    waiting = stats.metrics.get("lsm_outbox_messages") or 0.0
+    waiting = stats.metrics.get("lsm_outbox_messages", 0.0)
     broker = "connected" if stats.metrics.get("lsm_mqtt_connected") else "not connected"
     yield f"broker {broker}, {waiting:g} messages wait"
     rows = [_row(name, camera, now) for name, camera in _worst_first(stats)]

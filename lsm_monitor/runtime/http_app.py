@@ -6,8 +6,7 @@ samples are plain functions, which FastAPI runs outside the event loop.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -73,7 +72,7 @@ class Status:
                 camera_id: _camera(camera, self.connection(camera_id, camera.interval_s))
                 for camera_id, camera in self.overview.cameras().items()
             },
-            metrics=_finite(self.metrics.snapshot()),
+            metrics=self.metrics.snapshot(),
         )
 
 
@@ -146,8 +145,3 @@ def _zone(state: WaterState) -> ZoneStats:
         since=state.since,
         observed_at=state.observed_at,
     )
-
-
-def _finite(samples: Mapping[str, float]) -> dict[str, float | None]:
-    """Return ``samples`` with ``None`` for what JSON cannot write."""
-    return {name: value if math.isfinite(value) else None for name, value in samples.items()}

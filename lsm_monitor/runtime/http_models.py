@@ -73,4 +73,4 @@ class Stats(_Answer):
     started_at: AwareDatetime
     ready: bool
     cameras: dict[str, CameraStats]
-    metrics: dict[str, float | None] = Field(description="Null: not a number.")
+    metrics: dict[str, float]

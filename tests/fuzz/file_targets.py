@@ -19,12 +19,13 @@ from lsm_monitor.errors import BundleError, ConfigError, StoreError
 from lsm_monitor.model import bundle
 from lsm_monitor.model.storage import pack
 from lsm_monitor.publish.command_parser import parse
-from lsm_monitor.publish.commands import Known
+from lsm_monitor.publish.commands import Known, SetEnabled
 from lsm_monitor.publish.inbox import InboundMessage
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime.logs import RedactingFormatter
-from lsm_monitor.types import EventKind
+from lsm_monitor.runtime.overrides import RuntimeOverrides
+from lsm_monitor.types import CameraId, EventKind
 from tests.fuzz.harness import BrokenPromiseError, Target
 from tests.unit.publish.scenes import event_of, messages_of
 
@@ -117,6 +118,31 @@ def commands_target(_folder: Path) -> Target:
         event_id,
     )
     return Target("commands", seeds, run, (), words)
+
+
+def overrides_target(folder: Path) -> Target:
+    """What was set by command, kept in the state folder."""
+    path = folder / "runtime.json"
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        overrides = RuntimeOverrides.open(path, now=NOW)
+        overrides.active_contexts(NOW)
+        overrides.next_end(NOW)
+        overrides.apply(SetEnabled(CameraId("bridge"), enabled=False), now=NOW)
+        overrides.keep_only([CameraId("bridge")], ["rain"])
+
+    seed = (
+        b'{"version": 1, "cameras": {"bridge": {"enabled": false, "mode": "patrol"}}, '
+        b'"contexts": {"rain": {"until": "2026-07-02T00:00:00Z"}}}'
+    )
+    words = (
+        b"null",
+        b'"profile": "../x"',
+        b"0001-01-01T00:00:00Z",
+        b"9999-12-31T23:59:59+23:59",
+    )
+    return Target("overrides", (seed,), run, (StoreError,), words)
 
 
 def manifest_target(folder: Path) -> Target:

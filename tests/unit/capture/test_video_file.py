@@ -194,3 +194,33 @@ def test_a_probe_reports_what_a_file_is(video: Path) -> None:
     # All pictures of the clip are of one grey: the first that is not too dark is as useless.
     assert report.codes in {(HealthCode.DARK,), (HealthCode.BLANK,)}
     assert report.open_s <= report.first_picture_s
+
+
+def matroska() -> bytes:
+    """Return a clip whose title and codec's name stand in it as text."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        container.metadata["title"] = "TITLE"
+        stream = container.add_stream("libx264", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(4):
+            image = np.full((48, 64, 3), 90, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def test_a_codec_that_nobody_knows_is_a_source_error(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(matroska().replace(b"V_MPEG4/ISO/AVC", b"V_NOBODY/KNOWS_"))
+    with pytest.raises(SourceOpenError) as caught:
+        open_source(spec(path), metrics=Metrics(), clock=SystemClock())
+    assert caught.value.code is HealthCode.INVALID_DATA
+
+
+def test_a_title_that_is_no_text_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(matroska().replace(b"TITLE", b"\xff\xfe\xb2\x84\xf2"))
+    source = open_source(spec(path), metrics=Metrics(), clock=SystemClock(), replay=True)
+    assert next(source.pictures(threading.Event())).image.shape == (48, 64, 3)
+    source.close()

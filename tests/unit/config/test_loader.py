@@ -271,3 +271,18 @@ def test_whatever_is_typed_ends_in_a_configuration_or_a_config_error(
 def test_an_address_or_device_is_taken_as_it_is(tmp_path: Path, url: str) -> None:
     loaded = load_text(tmp_path, ONE_CAMERA.replace("rtsp://192.0.2.1/1", url))
     assert loaded.config.cameras["bridge"].url == url
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "monitor.example", ""])  # noqa: S104
+def test_a_port_that_others_could_reach_is_refused_as_long_as_there_is_no_login(
+    tmp_path: Path, host: str
+) -> None:
+    (problem,) = problems(tmp_path, ONE_CAMERA + f'http: {{host: "{host}"}}\n')
+    assert problem.startswith("monitor.yaml:7: http.host: ")
+    assert "write 127.0.0.1 or ::1" in problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_is_loopback_however_it_is_written(tmp_path: Path, host: str) -> None:
+    config = load_text(tmp_path, ONE_CAMERA + f'http: {{host: "{host}"}}\n').config
+    assert config.http.host == host

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client import Metric
 
 from lsm_monitor.metrics import Metrics
@@ -40,3 +41,18 @@ def test_every_counter_and_no_other_is_in_the_table() -> None:
 def test_every_cause_and_every_reason_is_explained() -> None:
     for word in [*CAUSES, *ReasonCode]:
         assert f"`{word}`" in TEXT
+
+
+def test_every_alert_asks_for_a_counter_that_there_is() -> None:
+    rules = yaml.safe_load((ROOT / "docs" / "prometheus-alerts.yaml").read_text())
+    asked = {
+        name
+        for group in rules["groups"]
+        for rule in group["rules"]
+        for name in re.findall(r"lsm_[a-z_]+", rule["expr"])
+    }
+    assert len(asked) > 5
+    assert {name.removesuffix("_count") for name in asked} <= {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in Metrics().registry.collect()
+    }

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-import math
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.payloads import stats_payload
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.types import (
     CameraHealth,
@@ -70,10 +72,16 @@ def test_one_level_of_a_zone_is_1_and_the_others_it_had_are_0(
     assert samples[name] == NOW.timestamp()
 
 
-def test_a_zone_that_cannot_be_seen_has_no_number(overview: Overview, metrics: Metrics) -> None:
+def test_a_zone_that_cannot_be_seen_has_no_number_and_stops_no_statistics(
+    overview: Overview, metrics: Metrics
+) -> None:
     overview.on_states([water(WaterLevel.DRY, 0.1)])
     overview.on_states([water(WaterLevel.UNKNOWN)])
-    assert math.isnan(metrics.snapshot()['lsm_zone_water_ratio{camera="bridge",zone="lane"}'])
+    shown = generate_latest(metrics.registry).decode()
+    assert 'lsm_zone_water_ratio{camera="bridge",zone="lane"} NaN' in shown
+    samples = json.loads(stats_payload(metrics.snapshot(), site="a", sent_at=NOW))["metrics"]
+    assert 'lsm_zone_level{camera="bridge",zone="lane",level="unknown"}' in samples
+    assert 'lsm_zone_water_ratio{camera="bridge",zone="lane"}' not in samples
 
 
 def test_a_health_code_goes_back_to_0_when_its_reason_is_gone(
