@@ -12,7 +12,7 @@ from prometheus_client import Metric
 
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.broker_causes import CAUSES
-from lsm_monitor.types import ReasonCode
+from lsm_monitor.types import HealthCode, ReasonCode
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "mqtt.md").read_text(encoding="utf-8")
@@ -36,6 +36,12 @@ def test_every_counter_and_no_other_is_in_the_table() -> None:
 
     shown = set(re.findall(r"^\| `(lsm_\w+)` \|", TEXT, re.MULTILINE))
     assert shown == {name_of(metric) for metric in Metrics().registry.collect()}
+
+
+def test_every_health_code_is_in_the_operators_table() -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\| `([A-Z_]+)` \|", guide, re.MULTILINE))
+    assert shown == set(HealthCode)
 
 
 def test_every_cause_and_every_reason_is_explained() -> None:
