@@ -1,7 +1,7 @@
 """A hundred cameras on two cores: the whole daemon, and the loop that people write instead.
 
     MALLOC_MMAP_THRESHOLD_=4194304 python -m benchmarks.bench_hundred_cameras [--cameras 100]
-        [--interval 10] [--seconds 180] [--json FILE]
+        [--interval 10] [--seconds 180] [--mode patrol] [--json FILE]
 
 Starts loopback cameras (``camera_farm.py``), a broker, and ``lsm-monitor run``, each in a
 process of its own, and measures from outside (``watching.py``). Then the contender
@@ -9,6 +9,9 @@ process of its own, and measures from outside (``watching.py``). Then the conten
 two by halving. The daemon runs as shipped but for ``heartbeat_s``, which is short so that
 every judged picture is told and not only the news, at most a second after it was judged:
 gaps and ages hold that second.
+
+``--cameras 1000 --interval 120 --mode patrol --skip-naive`` is a patrol: every camera is
+connected only for the moment of its picture.
 
 A camera is late when two judged pictures are more than two intervals apart, when more video
 than one interval waits unread, or when it had to drop pictures because nobody read them.
@@ -33,11 +36,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.watching import BYTES_PER_S, Judged, Process, Result, Spread, unread_bytes
+from benchmarks.watching import (
+    BYTES_PER_S,
+    START_LIMIT_S,
+    Judged,
+    Process,
+    Result,
+    Spread,
+    unread_bytes,
+    wait_until_judged,
+)
 from lsm_monitor.demo.broker import DemoBroker
 from lsm_monitor.demo.subscriber import Subscriber
 
-START_LIMIT_S = 600.0  # with the choice of a backend, once per machine
 HEAD = (
     "| | cameras | judged / expected | pictures/s | gap p50 / p99 / max, s "
     "| age p50 / p99 / max, s | late | unread, s | dropped | cores "
@@ -78,7 +89,7 @@ class Bench:
     ) -> Result:
         """Wait until every camera was judged once, then watch for ``seconds``."""
         begun_s = time.time()
-        start_memory_mb = _wait_for_all(cameras, judged, watched)
+        start_memory_mb = wait_until_judged(judged, cameras, watched)
         helpers = {"cameras": self._farm, **helpers}
         started_s, dropped = time.time(), self._dropped()
         cpu_s = {name: process.cpu_s() for name, process in helpers.items()}
@@ -122,19 +133,6 @@ class Bench:
         return int(json.loads(self._farm.ask())["dropped"])
 
 
-def _wait_for_all(cameras: int, judged: Judged, watched: Process) -> float:
-    """Return the most memory in use until every camera was judged, in MB."""
-    memory_mb = 0.0
-    deadline_s, pause = time.monotonic() + START_LIMIT_S, threading.Event()
-    while judged.cameras() < cameras and time.monotonic() < deadline_s:
-        if watched.child.poll() is not None:
-            msg = f"{watched.child.args!r} ended with {watched.child.returncode}"
-            raise SystemExit(msg)
-        pause.wait(0.5)
-        memory_mb = max(memory_mb, watched.memory_mb())
-    return memory_mb
-
-
 def run_daemon(bench: Bench, folder: Path) -> tuple[Result, Judged]:
     """Return what the daemon did with all cameras."""
     arguments, judged = bench.arguments, Judged()
@@ -145,7 +143,13 @@ def run_daemon(bench: Bench, folder: Path) -> tuple[Result, Judged]:
             "state_dir": str(folder / "state"),
             "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 2},
             "model": {"device": "cpu", "backend": arguments.backend},
-            "defaults": {"interval_s": arguments.interval},
+            "http": {"enabled": False},
+            "capture": {"patrol_parallel": arguments.patrol_parallel},
+            "defaults": {
+                "interval_s": arguments.interval,
+                "stale_after_s": max(120.0, 3 * arguments.interval),
+                "mode": arguments.mode,
+            },
             "cameras": {
                 f"camera-{number}": {"url": f"{bench.url}/camera-{number}"}
                 for number in range(arguments.cameras)
@@ -274,6 +278,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cameras", type=int, default=100)
     parser.add_argument("--interval", type=float, default=10.0, help="seconds")
     parser.add_argument("--seconds", type=float, default=180.0, help="of watching the daemon")
+    parser.add_argument("--mode", choices=("continuous", "patrol"), default="continuous")
+    parser.add_argument("--patrol-parallel", type=int, default=16, help="visits at once")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--cores", type=int, default=2, help="for each contender")
     parser.add_argument("--clips", type=int, default=2, help="different streets")

@@ -22,6 +22,7 @@ import numpy as np
 
 BYTES_PER_S = 500_000
 """What one camera sends."""
+START_LIMIT_S = 600.0  # with the choice of a backend, once per machine
 _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -142,6 +143,12 @@ class Judged:
             if observed_at is not None:
                 self.add(levels[-2], datetime.fromisoformat(observed_at).timestamp())
 
+    def arrivals_s(self, camera: str) -> list[float]:
+        """Return when the camera's verdicts arrived, on CLOCK_MONOTONIC, sorted."""
+        ahead_s = time.time() - time.monotonic()
+        with self._lock:
+            return sorted(at - ahead_s for at in self._arrived_at_s.get(camera, {}).values())
+
     def cameras(self) -> int:
         """Return how many cameras were judged at least once."""
         with self._lock:
@@ -166,6 +173,19 @@ class Judged:
                 for taken_at_s, at in verdicts.items()
                 if start_s <= at <= end_s
             ]
+
+
+def wait_until_judged(judged: Judged, cameras: int, watched: Process) -> float:
+    """Wait until so many cameras were judged once; return the most memory until then, in MB."""
+    memory_mb = 0.0
+    deadline_s, pause = time.monotonic() + START_LIMIT_S, threading.Event()
+    while judged.cameras() < cameras and time.monotonic() < deadline_s:
+        if watched.child.poll() is not None:
+            msg = f"{watched.child.args!r} ended with {watched.child.returncode}"
+            raise SystemExit(msg)
+        pause.wait(0.5)
+        memory_mb = max(memory_mb, watched.memory_mb())
+    return memory_mb
 
 
 @dataclass(frozen=True, slots=True)
