@@ -28,25 +28,24 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--cameras", type=int, default=25)
     parser.add_argument("--cycles", type=int, default=40)
-    parser.add_argument("--mean-life-s", type=float, default=0.4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--amqtt", action="store_true")
     settings = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if settings.amqtt or MOSQUITTO is None:
-            broker, port = "amqtt", stack.enter_context(RealBroker()).port
+            protocol, broker, port = "3.1.1", "amqtt", stack.enter_context(RealBroker()).port
         else:
-            broker, port = "mosquitto", free_port()
+            protocol, broker, port = "5", "mosquitto", free_port()
             stack.enter_context(mosquitto(port))
         started_s = time.monotonic()
         report = kill_at_random(
             folder,
             port,
+            protocol=protocol,
             cameras=settings.cameras,
             cycles=settings.cycles,
             kills=settings.kills,
-            mean_life_s=settings.mean_life_s,
             seed=settings.seed,
         )
         seconds = time.monotonic() - started_s

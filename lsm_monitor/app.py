@@ -15,6 +15,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 
 from lsm_monitor.assembly import (
+    STATE_HEARTBEATS,
     Speech,
     Stores,
     Watch,
@@ -168,11 +169,16 @@ class Daemon:
             segmenter.identity.version,
         )
         snapshots = Snapshots(
-            settings, topics=speech.topics, retain=speech.publisher.retain, clock=clock
+            settings,
+            topics=speech.topics,
+            publish=speech.publisher.tell,
+            expires_s=STATE_HEARTBEATS * config.mqtt.heartbeat_s,
+            clock=clock,
         )
         self._reloader = Reloader(
             self._loaded,
             environ=self._environ,
+            prepare=self._learn_secrets,
             adopt=functools.partial(self._adopt, settings, speech.messages),
             on_result=lambda _, problem: speech.publisher.retain(
                 tell_info(reason="reload", problem=problem)
@@ -253,10 +259,8 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _adopt(
-        self, settings: LiveSettings, messages: Messages, loaded: LoadedConfig
-    ) -> Changes:
-        """Go over to a new configuration; what needs a restart stays as it is, and is said."""
+    def _learn_secrets(self, loaded: LoadedConfig) -> None:
+        """Log as a new configuration says, and none of its passwords."""
         # The secrets of before, too: connections that are closing may still speak of them.
         self._secrets |= set(revealed(loaded.config))
         logging_config = loaded.config.logging
@@ -265,6 +269,11 @@ class Daemon:
             fmt=logging_config.format,
             redact=Redactor(self._secrets).redact,
         )
+
+    def _adopt(
+        self, settings: LiveSettings, messages: Messages, loaded: LoadedConfig
+    ) -> Changes:
+        """Go over to a new configuration; what needs a restart stays as it is, and is said."""
         messages.use_config(loaded.digest)
         return settings.adopt(loaded.config)
 

@@ -42,7 +42,7 @@ from lsm_monitor.types import CameraId, ModelIdentity
 OUTBOX_FILE = "outbox.sqlite3"
 OVERRIDES_FILE = "runtime.json"
 ANNOUNCED_FILE = "announced.json"
-_STATE_HEARTBEATS = 3.0
+STATE_HEARTBEATS = 3.0
 """A state that was not repeated so often is no longer one."""
 
 
@@ -115,7 +115,7 @@ def assemble_speech(
             model=model,
         ),
         cap=config.cap,
-        state_expires_s=_STATE_HEARTBEATS * config.mqtt.heartbeat_s,
+        state_expires_s=STATE_HEARTBEATS * config.mqtt.heartbeat_s,
     )
     home_assistant = HomeAssistant(
         config.mqtt.discovery,

@@ -111,7 +111,7 @@ class Metrics:
         self.commands = Counter(
             "lsm_commands",
             "Commands that came by MQTT, by what became of them: done, refused, failed, "
-            "limited (too many), dropped (queue full).",
+            "limited (too many), dropped (queue full), ignored (not a command).",
             ["command", "outcome"],
             registry=self.registry,
         )

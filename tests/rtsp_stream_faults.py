@@ -114,6 +114,25 @@ def flood(*, speed_up: float = 1.0) -> Behaviour:
     return Flooding
 
 
+def flood_of(data: bytes, *, after: int = 2) -> Behaviour:
+    """Send so many pictures, then ``data`` again and again as fast as the socket takes it."""
+
+    class FloodingWithData(RtspConnection):
+        sent = 0
+
+        async def send(self, unit: AccessUnit, pts_ticks: int) -> None:
+            if self.sent < after:
+                self.sent += 1
+                await super().send(unit, pts_ticks)
+                return
+            while True:
+                self._writer.write(data)
+                await self._writer.drain()
+                await asyncio.sleep(0)
+
+    return FloodingWithData
+
+
 def retimed(ticks: Callable[[int, int], int]) -> Behaviour:
     """Send the ``n``-th picture with the time ``ticks(n, right_time)``."""
 
@@ -224,6 +243,8 @@ FAULTS: dict[str, Callable[[], Behaviour]] = {
     "4k": lambda: shows(small_clip(3840, 2160)),
     "flood": flood,
     "flood_in_time": lambda: flood(speed_up=0.001),
+    "flood_of_answers": lambda: flood_of(b"RTSP/1.0 200 OK\r\nCSeq: 9\r\n\r\n" * 500),
+    "flood_of_strangers": lambda: flood_of(interleave(b"\x80" * 1400, 77) * 40),
     "slow_loris": rtsp_faults.slow_loris,
     "endless_headers": rtsp_faults.endless_headers,
     "redirect": rtsp_faults.redirect,

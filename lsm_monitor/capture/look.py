@@ -17,12 +17,15 @@ from lsm_monitor.capture.stillness import Usual
 from lsm_monitor.capture.thumbnail import Thumbnail
 
 _BRIGHTNESS_EDGES: Final = (25.0, 50.0, 90.0)
+# A camera whose exposure hunts about an edge would learn neither light for long.
+_EDGE_WIDTH: Final = 1.15
 ESTABLISHED_PICTURES: Final = 30
 # A day at one picture in 10 s. Then the edges are fixed for good: a reference that kept
 # learning would follow a sinking mast.
 LEARNT_PICTURES: Final = 8640
 _LOSS_LEARNT_PICTURES: Final = 1000
 _STILL_PICTURES: Final = 500
+_USUAL_SURPRISE: Final = 0.1
 
 
 class Light(NamedTuple):
@@ -36,10 +39,15 @@ class Light(NamedTuple):
         return self._replace(brightness=self.brightness + by)
 
 
-def light_of(thumb: Thumbnail) -> Light:
-    """Return the light of a picture."""
-    brightness = int(np.searchsorted(_BRIGHTNESS_EDGES, float(thumb.luma.mean())))
-    return Light(thumb.is_grey, brightness)
+def light_of(thumb: Thumbnail, before: Light | None = None) -> Light:
+    """Return the light of a picture: that of the picture before it, if it is on the edge."""
+    mean = float(thumb.luma.mean())
+    light = Light(thumb.is_grey, int(np.searchsorted(_BRIGHTNESS_EDGES, mean)))
+    if before in (light.brighter(1), light.brighter(-1)):
+        edge = _BRIGHTNESS_EDGES[min(light.brightness, before.brightness)]
+        if edge / _EDGE_WIDTH < mean < edge * _EDGE_WIDTH:
+            return before
+    return light
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +118,10 @@ class Look:
 
     def with_still_share(self, share: float) -> Look:
         """Return the look after one more picture of which ``share`` stood still."""
-        weight = 1 / min(self.pictures + 1, _STILL_PICTURES)
-        off = share - self.still_mean
+        weight = 1 / min(self.pictures, _STILL_PICTURES)
+        # Cut off, or the first pictures of a frozen camera would pass for its habit.
+        largest = _USUAL_SURPRISE if self.is_established else 1.0
+        off = min(share - self.still_mean, largest)
         return replace(
             self,
             still_mean=self.still_mean + weight * off,

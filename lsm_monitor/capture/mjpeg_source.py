@@ -14,6 +14,8 @@ from lsm_monitor.capture.arrival_rate import ArrivalRate
 from lsm_monitor.capture.gulps import REST_S, WAITED_S
 from lsm_monitor.capture.http_client import Answer, HttpClient
 from lsm_monitor.capture.multipart import MultipartError, MultipartReader
+from lsm_monitor.capture.open_failure import stalled
+from lsm_monitor.capture.patience import Patience
 from lsm_monitor.capture.sampler import Sampler
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
 from lsm_monitor.capture.still import MAX_PICTURE_BYTES, decode_picture
@@ -21,7 +23,6 @@ from lsm_monitor.clock import Clock
 from lsm_monitor.errors import (
     SourceEndedError,
     SourceOpenError,
-    SourceStalledError,
 )
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import HealthCode
@@ -56,13 +57,13 @@ class MjpegSource:
         self._clock = clock
         self._interval_s = spec.interval_s
         self._sampler = Sampler(spec.interval_s)
+        self._patience = Patience(spec, clock.monotonic_s())
         self._rate = ArrivalRate()
         self._sequence = -1
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`."""
         parts = MultipartReader(self._answer.read, max_part_bytes=MAX_PICTURE_BYTES).parts()
-        last_picture_s = self._clock.monotonic_s()
         while not stop.is_set():
             reading_since_s = self._clock.monotonic_s()
             part = self._next_part(parts)
@@ -73,14 +74,15 @@ class MjpegSource:
             if picture is not None:
                 yield picture
                 del picture  # 6 MB at 1080p, until the next one is due
-                last_picture_s = self._clock.monotonic_s()
-            self._check_patience(last_picture_s)
+                self._patience.picture(self._clock.monotonic_s())
+            self._patience.packet(arrived_s, keyframe_interval_s=0.0)  # each is one
             if arrived_s - reading_since_s >= WAITED_S:
                 stop.wait(min(REST_S, self._interval_s / 2))
 
     def retime(self, interval_s: float) -> None:
         """Yield one picture per ``interval_s`` from now on."""
         self._interval_s = interval_s
+        self._patience.retime(interval_s)
         self._sampler.retime(interval_s)
 
     def facts(self) -> SourceFacts:
@@ -109,14 +111,10 @@ class MjpegSource:
                 code = HealthCode.STALLED
         except MultipartError as exc:
             code, what = HealthCode.INVALID_DATA, f"sent what is not a video ({exc})"
-        if code is not HealthCode.STALLED:
-            msg = f"{self._who} {what}"
-            raise SourceEndedError(msg, code)
-        msg = (
-            f"{self._who} sent no picture for {self._spec.read_timeout_s:g} s; check the "
-            f"camera and the network, or raise 'cameras.{self._spec.camera_id}.read_timeout_s'"
-        )
-        raise SourceStalledError(msg, code)
+        if code is HealthCode.STALLED:
+            raise stalled(self._spec)
+        msg = f"{self._who} {what}"
+        raise SourceEndedError(msg, code)
 
     def _picture(self, part: bytes, arrived_s: float) -> Picture | None:
         self._received.inc()
@@ -132,12 +130,6 @@ class MjpegSource:
         self._sampler.keep(arrived_s)
         self._metrics.frames.labels(self._spec.camera_id, "decoded").inc()
         return Picture(None, self._sequence, image)
-
-    def _check_patience(self, last_picture_s: float) -> None:
-        limit_s = max(self._spec.read_timeout_s, 3 * self._interval_s)
-        if self._clock.monotonic_s() - last_picture_s > limit_s:
-            msg = f"{self._who} sends data, but no picture could be decoded for {limit_s:g} s"
-            raise SourceStalledError(msg, HealthCode.INVALID_DATA)
 
     def _skip(self, reason: str) -> None:
         self._metrics.packets_skipped.labels(self._spec.camera_id, reason).inc()

@@ -1,4 +1,4 @@
-"""Why a camera could not be opened, in words for a person: who, what, why, what to do."""
+"""Why a camera gives no video, in words for a person: who, what, why, what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from urllib.parse import quote, urlsplit
 
 from lsm_monitor.capture.source import SourceSpec
+from lsm_monitor.errors import SourceStalledError
 from lsm_monitor.types import HealthCode
 
 # FFmpeg keeps the userinfo of an RTSP address in 128 bytes and cuts off the rest in silence.
@@ -75,6 +76,16 @@ def open_failure(spec: SourceSpec, code: HealthCode, what: str | None = None) ->
             f"keep both within {MAX_USERINFO_BYTES - 1} bytes; special characters count thrice"
         )
     return f"camera '{spec.camera_id}': cannot open {spec.display_url} ({cause}); {remedy}"
+
+
+def stalled(spec: SourceSpec) -> SourceStalledError:
+    """Return the error for a camera that was opened and then fell silent."""
+    msg = (
+        f"camera '{spec.camera_id}': {spec.display_url} sent nothing for "
+        f"{spec.read_timeout_s:g} s; check the camera and the network, or raise "
+        f"'cameras.{spec.camera_id}.read_timeout_s'"
+    )
+    return SourceStalledError(msg, HealthCode.STALLED)
 
 
 def resolves(url: str) -> bool:

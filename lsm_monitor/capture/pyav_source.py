@@ -24,6 +24,7 @@ from av.video.reformatter import VideoReformatter
 from lsm_monitor.capture.arrival_rate import ArrivalRate
 from lsm_monitor.capture.decoder import SOFTWARE, choose_decoder, software_instead
 from lsm_monitor.capture.gulps import REST_S, Gulps
+from lsm_monitor.capture.open_failure import stalled
 from lsm_monitor.capture.patience import Patience
 from lsm_monitor.capture.sampler import Sampler
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
@@ -32,7 +33,6 @@ from lsm_monitor.clock import Clock
 from lsm_monitor.errors import (
     SourceEndedError,
     SourceError,
-    SourceStalledError,
 )
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import HealthCode
@@ -75,10 +75,11 @@ class PyavSource:
         self._arrival_tells = spec.is_rtsp or spec.device is not None
         # Bound once: finding a counter by its labels costs more than counting.
         self._received = metrics.frames.labels(spec.camera_id, "received")
+        self._decoded = metrics.frames.labels(spec.camera_id, "decoded")
         self._not_key = metrics.packets_skipped.labels(spec.camera_id, "not_key")
         self._keyframe_interval_s = metrics.keyframe_interval_s.labels(spec.camera_id)
         self._metrics = metrics
-        # Never a local variable of something that raises: its repr holds the password.
+        # Its repr holds the password: nothing that knows it may raise.
         self._container = container
         self._stream = self._container.streams.video[0]
         # Read once: FFmpeg sets it later, and a moving origin would be a jump of its own.
@@ -104,9 +105,8 @@ class PyavSource:
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`.
 
-        The read time-out is what bounds a stop while the camera is silent: PyAV's interrupt
-        callback looks at nothing but its own deadline, and a container must not be closed by
-        another thread while this one is inside FFmpeg.
+        The read time-out bounds a stop while the camera is silent: PyAV looks at nothing else,
+        and a container must not be closed while another thread is inside FFmpeg.
         """
         started_s = self._clock.monotonic_s()
         first_s: float | None = None
@@ -159,15 +159,23 @@ class PyavSource:
         """Return the next packet, or why there is none."""
         # FFmpeg gives a packet away when the next one begins. The last one before a silence
         # therefore comes after a whole time-out, and the stall is told after another one.
+        since_s = self._clock.monotonic_s()
         try:
             # A server that closes the connection is no error to FFmpeg: the packets just end.
-            return next(self._packets, HealthCode.ENDED)
+            packet = next(self._packets, None)
+            return self._end(since_s) if packet is None else packet
         except _STALLS:
             return HealthCode.STALLED
         except av.error.InvalidDataError:
             return HealthCode.INVALID_DATA
         except av.FFmpegError:
-            return HealthCode.ENDED
+            return self._end(since_s)
+
+    def _end(self, since_s: float) -> HealthCode:
+        # What is cut off in the middle of a packet by its own time-out has ended to FFmpeg.
+        took_s = self._clock.monotonic_s() - since_s
+        timed_out = self._spec.is_live and took_s >= 0.9 * self._spec.read_timeout_s
+        return HealthCode.STALLED if timed_out else HealthCode.ENDED
 
     def _rest(
         self, gulps: Gulps, arrived_s: float, read_took_s: float, stop: threading.Event
@@ -178,12 +186,7 @@ class PyavSource:
 
     def _failure(self, code: HealthCode) -> SourceError:
         if code is HealthCode.STALLED:
-            msg = (
-                f"{self._who} sent nothing for {self._spec.read_timeout_s:g} s; check the "
-                "camera and the network, or raise "
-                f"'cameras.{self._spec.camera_id}.read_timeout_s'"
-            )
-            return SourceStalledError(msg, code)
+            return stalled(self._spec)
         if code is HealthCode.INVALID_DATA:
             return SourceEndedError(f"{self._who} sent data that cannot be read", code)
         what = "hung up" if self._spec.is_live and not self._paced else "is over"
@@ -283,7 +286,7 @@ class PyavSource:
 
     def _keep(self, frame: av.VideoFrame, pts_s: float | None, time_s: float) -> Picture:
         self._sampler.keep(time_s)
-        self._count("decoded")
+        self._decoded.inc()
         # One picture in seconds needs no pool of threads for each camera.
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         return Picture(pts_s, self._sequence, np.ascontiguousarray(rgb.to_ndarray(), np.uint8))
@@ -300,9 +303,6 @@ class PyavSource:
             return now_s
         rate = self._stream.average_rate
         return max(self._sequence, 0) / (float(rate) if rate else _FALLBACK_FPS)
-
-    def _count(self, stage: str) -> None:
-        self._metrics.frames.labels(self._spec.camera_id, stage).inc()
 
     def _skip(self, reason: str) -> None:
         self._metrics.packets_skipped.labels(self._spec.camera_id, reason).inc()

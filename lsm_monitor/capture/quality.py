@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lsm_monitor.capture.camera_memory import CameraMemory
-from lsm_monitor.capture.look import light_of
 from lsm_monitor.capture.stillness import StillnessCheck
 from lsm_monitor.capture.thumbnail import TILE_PX, thumbnail
 from lsm_monitor.capture.view import ViewCheck
@@ -125,7 +124,7 @@ class QualityCheck:
         if min(image.shape[:2]) < TILE_PX:
             return FrameQuality((HealthCode.BLANK,))  # too small to show anything
         thumb = thumbnail(image)
-        tiles, light = thumb.tiles(), light_of(thumb)
+        tiles, light = thumb.tiles(), self._view.light(thumb)
         codes = list(exposure_codes(tiles, self._rules))
         usual = None if codes else self._view.usual_stillness(light)
         if self._stillness.is_frozen(tiles, time_s, usual):

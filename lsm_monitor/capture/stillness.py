@@ -101,10 +101,13 @@ class StillnessCheck:
             time_s: When it was decoded, in seconds; never goes backwards.
             usual: What is usual for this camera, where that is known.
         """
-        self.still_share, *since_before = _verdict(self._before, tiles, usual)
+        shown = tiles.std(axis=1) >= _FLAT_LUMA
+        if np.count_nonzero(shown) < _MIN_SHOWN_TILES:
+            shown[:] = True
+        self.still_share, *since_before = _verdict(self._before, tiles, shown, usual)
         since_first = since_before
         if self._first is not self._before:
-            _, *since_first = _verdict(self._first, tiles, usual)
+            _, *since_first = _verdict(self._first, tiles, shown, usual)
         if not any(since_first):
             # The first may have been the odd one, before the encoder settled.
             is_pair = any(since_before)
@@ -122,15 +125,13 @@ class StillnessCheck:
 
 
 def _verdict(
-    before: Tiles | None, now: Tiles, usual: Usual | None
+    before: Tiles | None, now: Tiles, shown: npt.NDArray[np.bool_], usual: Usual | None
 ) -> tuple[float | None, bool, bool]:
     """Return the share of still tiles, and whether the pictures are the same, and surely."""
     if before is None or before.shape != now.shape:
         return None, False, False
-    change = np.abs(now - before).mean(axis=1)
-    shown = now.std(axis=1) >= _FLAT_LUMA
-    if np.count_nonzero(shown) >= _MIN_SHOWN_TILES:
-        change = change[shown]  # no noise survives coding in a white sky or under a cover
+    # No noise survives coding in a white sky or under a cover.
+    change = np.abs(now - before).mean(axis=1)[shown]
     still_share = float(np.mean(change < _STILL_LUMA))
     if usual is None:
         is_sure = float(np.mean(change == 0)) >= _IDENTICAL_SHARE

@@ -48,6 +48,7 @@ class ViewCheck:
         self._looks: dict[Light, Look] = {look.light: look for look in memory.looks}
         self._moved_pictures = _CERTAIN_PICTURES if memory.is_moved else 0
         self._lens = LensWatch()
+        self._light: Light | None = None
         # The established look that the newest judged picture had, and when that was.
         self._last: Light | None = None
         self._last_at_s = 0.0
@@ -58,6 +59,11 @@ class ViewCheck:
         """Whether parts of the picture have been soft for minutes."""
         return self._lens.is_dirty
 
+    def light(self, thumb: Thumbnail) -> Light:
+        """Return the light of the next picture."""
+        self._light = light_of(thumb, self._light)
+        return self._light
+
     def memory(self) -> CameraMemory:
         """Return what has been learnt so far."""
         return CameraMemory(
@@ -66,8 +72,11 @@ class ViewCheck:
 
     def usual_stillness(self, light: Light) -> Usual | None:
         """Return how still successive pictures in this light are, where that is known."""
-        look = self._looks.get(light)
-        return look.usual if look is not None and look.is_established else None
+        for each in (light, light.brighter(1), light.brighter(-1)):
+            look = self._looks.get(each)
+            if look is not None and look.is_established:
+                return look.usual
+        return None
 
     def learn_stillness(self, light: Light, share: float) -> None:
         """Note which share of a picture in this light stood still since the one before."""
@@ -82,7 +91,7 @@ class ViewCheck:
             thumb: The picture.
             time_s: When it was decoded, in seconds; never goes backwards.
         """
-        light, detail = light_of(thumb), detail_of(thumb.luma)
+        light, detail = self.light(thumb), detail_of(thumb.luma)
         placements = Placements(edge_field(thumb.luma), light)
         if time_s - self._last_at_s > _LIGHT_HOLDS_S:
             self._last = None

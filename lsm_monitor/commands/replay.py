@@ -23,7 +23,7 @@ from lsm_monitor.capture.source import Picture, SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import CameraConfig
-from lsm_monitor.errors import ConfigError, SourceEndedError, SourceError
+from lsm_monitor.errors import SourceEndedError, SourceError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.payloads import Provenance, event_payload
 from lsm_monitor.publish.words import details_of
@@ -236,13 +236,7 @@ def _settings(loaded: LoadedConfig, camera: str | None) -> CameraConfig:
     config = loaded.config
     if camera is None:
         return CameraConfig.model_validate({**config.defaults.model_dump(), "url": "replay"})
-    if camera not in config.cameras:
-        msg = (
-            f"{loaded.path.name}: there is no camera {camera!r}; there are "
-            f"{', '.join(config.cameras)}"
-        )
-        raise ConfigError(msg)
-    return config.cameras[camera]
+    return config.camera(camera)
 
 
 def _camera_id_of(video: Path) -> str:

@@ -36,6 +36,10 @@ JUDGING_KEYS = frozenset(
         "stale_after_s",
         "min_frames",
         "of_frames",
+        "update_every_s",
+        "trend",
+        "gauges",
+        "ground",
     }
 )
 TIMING_KEYS = frozenset(

@@ -11,14 +11,21 @@ harm. Only when the broker has the removal, the topic is struck out.
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
 from lsm_monitor import json_file
+from lsm_monitor.errors import StoreError
+
+logger = logging.getLogger(__name__)
 
 _VERSION = 1
+# What is not a topic of ours cannot be removed: publishing on it would raise.
+_TOPIC = re.compile(r"[A-Za-z0-9_/-]+")
 
 
 class AnnouncedTopics:
@@ -28,6 +35,7 @@ class AnnouncedTopics:
         self._path = path
         self._topics = topics
         self._lock = threading.Lock()
+        self._is_stored = True
 
     @classmethod
     def open(cls, path: Path, *, now: datetime) -> AnnouncedTopics:
@@ -41,7 +49,7 @@ class AnnouncedTopics:
             return cls(path, frozenset())
         match content:
             case {"version": 1, "topics": list(topics)} if all(
-                isinstance(topic, str) for topic in topics
+                isinstance(topic, str) and _TOPIC.fullmatch(topic) for topic in topics
             ):
                 return cls(path, frozenset(topics))
             case _:
@@ -54,25 +62,24 @@ class AnnouncedTopics:
         return self._topics
 
     def replace(self, current: Collection[str]) -> frozenset[str]:
-        """Remember ``current`` too, and return what the broker has to forget.
-
-        Raises:
-            StoreError: The disk refuses; nothing changed.
-        """
+        """Remember ``current`` too, and return what the broker has to forget."""
         with self._lock:
             self._store(self._topics | frozenset(current))
             return self._topics - frozenset(current)
 
     def strike(self, removed: Collection[str]) -> None:
-        """Forget topics that the broker has forgotten.
-
-        Raises:
-            StoreError: The disk refuses; nothing changed.
-        """
+        """Forget topics that the broker has forgotten."""
         with self._lock:
             self._store(self._topics - frozenset(removed))
 
     def _store(self, topics: frozenset[str]) -> None:
-        if topics != self._topics:
+        if topics == self._topics and self._is_stored:
+            return
+        self._topics = topics
+        try:
             json_file.write(self._path, {"version": _VERSION, "topics": sorted(topics)})
-            self._topics = topics
+            self._is_stored = True
+        except StoreError as exc:
+            # A full disk must not keep the daemon from publishing.
+            self._is_stored = False
+            logger.warning("%s; what is removed now may stay at the broker", exc)

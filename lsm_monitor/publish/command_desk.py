@@ -102,6 +102,11 @@ class CommandDesk:
         request = parse(
             message, topics=self._topics, known=self._known(), now=self._clock.now()
         )
+        if request.kind == "unknown" and message.retain:
+            # Nobody's command: a broker that takes '+' too generously (amqtt) sends back what
+            # we have retained ourselves.
+            self._metrics.commands.labels(request.kind, "ignored").inc()
+            return
         outcome, detail = await self._obey(request)
         self._metrics.commands.labels(request.kind, outcome).inc()
         if outcome != "limited":

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.board import RetainedBoard
@@ -136,11 +135,7 @@ class Delivery:
 
     async def _strike_removed(self) -> None:
         if self._removed and self._announced is not None:
-            try:
-                await asyncio.to_thread(self._announced.strike, self._removed)
-            except StoreError as exc:
-                # They are removed again after the next start, which does no harm.
-                logger.warning("%s; the broker has them removed", exc)
+            await asyncio.to_thread(self._announced.strike, self._removed)
         self._removed.clear()
 
     async def _send(self, batch: Sequence[OutboundMessage], *, flow: str) -> list[Receipt]:

@@ -251,12 +251,13 @@ class BrokerConnection:
 
     def _on_publish(
         self,
-        _client: Client,
+        client: Client,
         _userdata: object,
         mid: int,
         reason_code: ReasonCode,
         _properties: Properties,
     ) -> None:
+        broker_client.hurry(client)
         acknowledge = functools.partial(self._acknowledge, is_failure=reason_code.is_failure)
         self._hop(acknowledge, mid, reason_code.value)
 

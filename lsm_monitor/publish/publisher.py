@@ -27,6 +27,7 @@ from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.board import RetainedBoard
 from lsm_monitor.publish.broker_causes import CULPABLE
 from lsm_monitor.publish.broker_client import MQTT_3_1_1
+from lsm_monitor.publish.broker_log import BrokerLog
 from lsm_monitor.publish.delivery import Delivery
 from lsm_monitor.publish.inbox import Ears, Inbox
 from lsm_monitor.publish.mqtt import BrokerConnection
@@ -43,7 +44,6 @@ _BACKOFF_MAX_S = 30.0
 # A shorter connection does not end a row of failures: two daemons with one client id throw
 # each other out as fast as they are let in.
 _HEALTHY_AFTER_S = 30.0
-_SUSPICIOUS_FAILURES = 3
 _FLUSH_TIMEOUT_S = 3.0
 _GOODBYE_TIMEOUT_S = 1.0
 
@@ -91,7 +91,8 @@ class Publisher:
         self._metrics = metrics
         self._clock = clock
         self._announced = announced
-        self._ears = Ears(topic_filters, inbox.put, self._report_deaf) if inbox else None
+        self._log = BrokerLog(client_id)
+        self._ears = Ears(topic_filters, inbox.put, self._log.deaf) if inbox else None
         self._notices = Notices(metrics)
         self._board = RetainedBoard()
         metrics.queue_depth.labels("states").set_function(self._board.changed)
@@ -100,7 +101,6 @@ class Publisher:
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
-        self._reported_reason = ""
         self._protocol = ProtocolChoice(config.protocol, clock)
         self._is_careful = False
         self._unwanted: dict[str, bytes] = {}
@@ -120,9 +120,6 @@ class Publisher:
         What was announced before, by this process or an earlier one, and is not among
         ``topics`` is removed at the broker, and stays removed. Call it at the start and
         whenever the configuration has changed, before anything is retained on a new topic.
-
-        Raises:
-            StoreError: The list of announced topics cannot be written; nothing changed.
         """
         if self._announced is not None:
             self._board.remove(self._announced.replace(topics))
@@ -162,7 +159,7 @@ class Publisher:
                 await self._serve(await self._connect())
             except BrokerError as exc:
                 self._give_way(exc)
-                self._report(exc, failures_in_a_row)
+                self._log.failed(exc, failures_in_a_row)
             lasted_s = self._clock.monotonic_s() - started_s
             failures_in_a_row = 1 if lasted_s >= _HEALTHY_AFTER_S else failures_in_a_row + 1
             await self._count_outbox()
@@ -199,8 +196,7 @@ class Publisher:
     async def _serve(self, connection: BrokerConnection) -> None:
         """Publish on ``connection`` until it ends, which is an error, or we are cancelled."""
         self._metrics.mqtt_connected.set(1)
-        logger.info("broker %s: connected", connection.address)
-        self._reported_reason = ""
+        self._log.connected(connection.address)
         publishing = asyncio.create_task(self._keep_publishing(connection), name="mqtt-publish")
         try:
             await asyncio.shield(publishing)
@@ -281,28 +277,6 @@ class Publisher:
             raise ConfigError(msg) from exc
         if exc.reason in CULPABLE:
             self._is_careful = True
-
-    def _report_deaf(self) -> None:
-        logger.warning(
-            "mqtt: the broker refuses a subscription, so not all commands are heard; allow "
-            "%r to read them in its access list, or set 'mqtt.commands: false'",
-            self._client_id,
-        )
-
-    def _report(self, exc: BrokerError, failures_before: int) -> None:
-        """Log the first failure of its kind in a row; the metrics count them all."""
-        if exc.reason == "closed" and failures_before == _SUSPICIOUS_FAILURES:
-            # What MQTT 3.1.1 and older brokers do instead of saying that we were taken over.
-            logger.error(
-                "%s (let in and thrown out %d times in a row: does another daemon use client "
-                "id %r? give each its own 'mqtt.client_id')",
-                exc,
-                failures_before + 1,
-                self._client_id,
-            )
-        elif exc.reason != self._reported_reason:
-            logger.warning("%s; trying again until it works", exc)
-        self._reported_reason = exc.reason
 
 
 def _backoff_s(failures_in_a_row: int) -> float:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
-from lsm_monitor.errors import StoreError
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.homeassistant import HomeAssistant
 from lsm_monitor.publish.publisher import Publisher
@@ -15,8 +13,6 @@ from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, retained_top
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.types import CameraId, OutboundMessage, ZoneId
 from lsm_monitor.water.zones import WHOLE_PICTURE
-
-logger = logging.getLogger(__name__)
 
 
 class Announcer:
@@ -49,10 +45,7 @@ class Announcer:
         before = self._announced.topics
         descriptions = self._home_assistant.messages(cameras, before)
         topics = retained_topics(self._topics, cameras, contexts)
-        try:
-            self._publisher.watch(topics | {message.topic for message in descriptions})
-        except StoreError as exc:
-            logger.warning("topics that are gone may stay at the broker: %s", exc)
+        self._publisher.watch(topics | {message.topic for message in descriptions})
         for message in (*descriptions, *self._settings(settings)):
             self._publisher.retain(message)
 

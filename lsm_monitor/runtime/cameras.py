@@ -58,6 +58,7 @@ class Cameras:
         overview: Overview,
         clock: Clock,
     ) -> None:
+        self._started_with = config
         self._config = config
         self._fleet = fleet
         self._scheduler = scheduler
@@ -87,7 +88,9 @@ class Cameras:
             triggers: Those that are on: their groups are looked at faster.
         """
         with self._lock:
-            found = changes(self._config, config)
+            # What needs a restart is needed until there is one, whatever was told before.
+            pending = changes(self._started_with, config).restart_needed
+            found = replace(changes(self._config, config), restart_needed=pending)
             self._note_new_aims(config, found)
             switched, self._triggers = self._triggers ^ triggers, triggers
             for camera_id in found.removed:

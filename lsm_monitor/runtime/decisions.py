@@ -132,6 +132,7 @@ class Decisions:
             if judge is None:
                 return
             self._health[camera_id] = _unwatched(camera_id, self._clock.now())
+            self._corroboration.forget(camera_id)
             self._close(judge.episodes)
 
     def close_unclaimed(self) -> None:
@@ -248,6 +249,8 @@ class Decisions:
     def _is_news(self, state: WaterState) -> bool:
         told = self._told.get((state.camera_id, state.zone_id))
         if told is None or told.state.level is not state.level:
+            return True
+        if told.state.is_corroborated is not state.is_corroborated:
             return True
         if self._clock.monotonic_s() - told.mono_s >= self._state_every_s:
             return True

@@ -116,7 +116,7 @@ def configure(
     root.handlers[:] = [FoldingHandler(handler)]
     root.setLevel(level.upper())
     # They tell their life at INFO; nobody asked for it.
-    for chatty in ("amqtt", "transitions", "asyncio", "uvicorn"):
+    for chatty in ("amqtt", "transitions", "asyncio", "watchfiles", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

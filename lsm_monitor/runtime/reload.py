@@ -33,6 +33,8 @@ class Reloader:
     Args:
         loaded: What is in use.
         environ: The process's environment, for secrets.
+        prepare: Told about a new configuration first, in another thread: its passwords must
+            be known before they can be in a log.
         adopt: Goes over to a new configuration, and says what changed.
         on_result: Told what is in use after each attempt, and what was wrong with the new
             one; ``None`` when nothing was.
@@ -48,6 +50,7 @@ class Reloader:
         loaded: LoadedConfig,
         *,
         environ: Mapping[str, str],
+        prepare: Callable[[LoadedConfig], None],
         adopt: Callable[[LoadedConfig], Changes],
         on_result: Callable[[LoadedConfig, str | None], None],
         notifier: Notifier,
@@ -56,6 +59,7 @@ class Reloader:
     ) -> None:
         self._loaded = loaded
         self._environ = environ
+        self._prepare = prepare
         self._adopt = adopt
         self._on_result = on_result
         self._notifier = notifier
@@ -114,6 +118,7 @@ class Reloader:
             raise
         if loaded.digest == self._loaded.digest and not is_asked:
             return "no changes"
+        await asyncio.to_thread(self._prepare, loaded)
         found = self._adopt(loaded)
         self._loaded = loaded
         self._metrics.config_reload_ok.set(1)

@@ -33,7 +33,8 @@ class Snapshots:
     Args:
         settings: Says how to open a camera, and where its zones are.
         topics: Where pictures go.
-        retain: Publishes one.
+        publish: Publishes a message once.
+        expires_s: How long a picture is worth keeping, in seconds.
         clock: Time.
     """
 
@@ -42,12 +43,14 @@ class Snapshots:
         settings: LiveSettings,
         *,
         topics: Topics,
-        retain: Callable[[OutboundMessage], None],
+        publish: Callable[[OutboundMessage], None],
+        expires_s: float,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._topics = topics
-        self._retain = retain
+        self._publish = publish
+        self._expires_s = expires_s
         self._clock = clock
         self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="snapshot")
         self._closing = threading.Event()
@@ -67,7 +70,9 @@ class Snapshots:
         loop = asyncio.get_running_loop()
         jpeg = await loop.run_in_executor(self._threads, self._jpeg, camera_id)
         topic = self._topics.camera_snapshot(camera_id)
-        self._retain(OutboundMessage(topic, jpeg, qos=0, retain=True))
+        self._publish(
+            OutboundMessage(topic, jpeg, qos=0, retain=True, expires_s=self._expires_s)
+        )
         return f"published, {len(jpeg)} bytes"
 
     def _jpeg(self, camera_id: CameraId) -> bytes:

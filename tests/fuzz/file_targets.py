@@ -87,8 +87,12 @@ def commands_target(_folder: Path) -> Target:
     def run(data: bytes) -> None:
         topic, _, payload = data.partition(b"\n")
         text = topic.decode("utf-8", "replace")
-        message = InboundMessage(text, payload, correlation=payload[-8:])
+        retain = len(data) % 17 == 0
+        message = InboundMessage(text, payload, retain, correlation=payload[-8:])
         request = parse(message, topics=topics, known=known, now=NOW)
+        if retain and request.command is not None:
+            msg = "a retained command was obeyed"
+            raise BrokenPromiseError(msg)
         if request.command is None and not request.refusal.isprintable():
             raise BrokenPromiseError(request.refusal)
 
@@ -99,7 +103,7 @@ def commands_target(_folder: Path) -> Target:
         b"lsm/v1/west/camera/bridge/enabled/set\nOFF",
         b"lsm/v1/west/camera/bridge/mode/set\npatrol",
         b'lsm/v1/west/context/rain/set\n{"value": "ON", "for_s": 3600}',
-        b'lsm/v1/west/event/%s/feedback\n{"verdict": "true", "note": "deep", "by": "ann"}'
+        b'lsm/v1/west/event/%s/feedback\n{"verdict": "other", "note": "deep", "by": "ann"}'
         % event_id,
     )
     words = (

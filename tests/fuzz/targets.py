@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from tests.fuzz.broker_target import broker_target
 from tests.fuzz.camera_targets import rtsp_target, video_target, web_camera_target
 from tests.fuzz.file_targets import (
     bundle_target,
@@ -19,6 +20,7 @@ from tests.fuzz.file_targets import (
     yaml_target,
 )
 from tests.fuzz.harness import Target
+from tests.fuzz.memory_target import memory_target
 from tests.fuzz.network_targets import http_target, status_target
 
 IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
@@ -32,10 +34,12 @@ IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
     "outbox": outbox_target,
     "log": log_target,
     "video": video_target,
+    "memory": memory_target,
 }
 SERVED: Mapping[str, Callable[[], AbstractContextManager[Target]]] = {
     "http": http_target,
     "status": status_target,
+    "broker": broker_target,
     "rtsp": rtsp_target,
     "web-camera": web_camera_target,
 }

@@ -26,6 +26,7 @@ CASES = {
     "status": 150,
     "rtsp": 15,
     "web-camera": 3,
+    "broker": 150,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Self
 
 _CHUNK = 4096
@@ -71,8 +72,7 @@ class FaultyLink:
     ) -> None:
         acknowledged = 0
         while data := self._receive(broker):
-            # What a broker sends to this client is short: CONNACK and PUBACK, whole packets.
-            acknowledged += sum(data[i] >> 4 == _PUBACK for i in range(0, len(data), 4))
+            acknowledged += sum(kind == _PUBACK for kind in _kinds(data))
             if cut_at is not None and acknowledged >= cut_at:
                 self.cuts += 1
                 break
@@ -90,6 +90,14 @@ class FaultyLink:
             except OSError:
                 break
         return b""
+
+
+def _kinds(data: bytes) -> Iterator[int]:
+    """Yield what kinds of packets a broker sent: all are short, and come whole."""
+    begin = 0
+    while begin < len(data):
+        yield data[begin] >> 4
+        begin += 2 + data[begin + 1]
 
 
 def _hang_up(*sockets: socket.socket) -> None:

@@ -1,6 +1,6 @@
 """A daemon in small whose street is a script: judges, outbox and publisher, made to be killed.
 
-    killed_daemon.py FOLDER PORT CAMERAS CYCLES
+    killed_daemon.py FOLDER PORT PROTOCOL CAMERAS CYCLES
 
 Started once, it forks a daemon for each line on stdin, so that a new life costs milliseconds;
 it answers with the process id, and with the exit status when that life is over.
@@ -69,6 +69,20 @@ MASKS = tuple(
 )
 
 
+_STEP = struct.Struct("q")
+
+
+def last_step(cycles: int) -> int:
+    """Return how many steps the script has: one cycle more, for the streets that come last."""
+    return STEPS_PER_CYCLE * (cycles + 1)
+
+
+def steps_done(folder: Path) -> int:
+    """Return how far the daemon has come."""
+    (step,) = _STEP.unpack((folder / "step").read_bytes())
+    return int(step)
+
+
 class ScriptClock(SystemClock):
     """The time of the script; only waiting for the broker is real."""
 
@@ -93,10 +107,9 @@ def run_script(
     decisions: Decisions, clock: ScriptClock, step_to_come: mmap.mmap, cameras: int, cycles: int
 ) -> None:
     # Cameras are out of step with each other, so events come evenly.
-    last_step = STEPS_PER_CYCLE * (cycles + 1)
     shifts = [STEPS_PER_CYCLE * camera // cameras for camera in range(cameras)]
-    (clock.step,) = struct.unpack("q", step_to_come[:8])
-    while clock.step < last_step:
+    (clock.step,) = _STEP.unpack(step_to_come[:8])
+    while clock.step < last_step(cycles):
         for camera, shift in enumerate(shifts):
             at = clock.step - shift
             phase = (
@@ -110,7 +123,7 @@ def run_script(
             decisions.on_mask(WaterMask(stamp, MASKS[phase], 0.5, 0.0))
         decisions.on_tick()
         clock.step += 1
-        step_to_come[:8] = struct.pack("q", clock.step)
+        step_to_come[:8] = _STEP.pack(clock.step)
 
 
 def judge_of(camera: int, episodes: Iterable[Episode]) -> CameraJudge:
@@ -124,7 +137,7 @@ def judge_of(camera: int, episodes: Iterable[Episode]) -> CameraJudge:
     )
 
 
-async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
+async def live(folder: Path, port: int, protocol: str, cameras: int, cycles: int) -> None:
     clock, metrics = ScriptClock(), Metrics()
     with (folder / "step").open("r+b") as file:
         step_to_come = mmap.mmap(file.fileno(), 8)
@@ -133,7 +146,9 @@ async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
         TOPICS, Provenance("kill", "0", "0", ModelIdentity("m", "1", "0" * 64, "torch"))
     )
     publisher = Publisher(
-        config=MqttConfig(host="127.0.0.1", port=port),
+        config=MqttConfig.model_validate(
+            {"host": "127.0.0.1", "port": port, "protocol": protocol}
+        ),
         client_id="lsm-kill",
         birth=messages.status(online=True),
         last_will=messages.status(online=False),
@@ -165,14 +180,14 @@ async def live(folder: Path, port: int, cameras: int, cycles: int) -> None:
 
 
 def main() -> None:
-    folder, port, cameras, cycles = Path(sys.argv[1]), *map(int, sys.argv[2:])
-    step = folder / "step"
-    step.write_bytes(bytes(8))
+    folder, port, protocol, cameras, cycles = sys.argv[1:]
+    state = Path(folder)
+    (state / "step").write_bytes(_STEP.pack(0))
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
-            with locked(folder):
-                asyncio.run(live(folder, port, cameras, cycles))
+            with locked(state):
+                asyncio.run(live(state, int(port), protocol, int(cameras), int(cycles)))
             os._exit(0)
         sys.stdout.write(f"{child}\n")
         sys.stdout.flush()

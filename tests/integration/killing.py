@@ -29,8 +29,12 @@ from pathlib import Path
 
 from lsm_monitor.types import OutboundMessage
 from tests.integration.brokers import subscribed
+from tests.integration.killed_daemon import last_step, steps_done
 
 DAEMON = Path(__file__).with_name("killed_daemon.py")
+_POLL_S = 0.005
+_LATEST_S = 0.3
+"""A kill comes at most so long after its step: also while a life is still young."""
 EVENTS, ACTIVE = "lsm/v1/kill/camera/+/event", "lsm/v1/kill/event/active/+"
 
 
@@ -48,19 +52,20 @@ def kill_at_random(
     folder: Path,
     port: int,
     *,
+    protocol: str,
     cameras: int,
     cycles: int,
     kills: int,
-    mean_life_s: float,
     seed: int,
 ) -> Report:
-    """Run the script to its end with ``kills`` SIGKILLs, and check the law.
+    """Run the script to its end with ``kills`` SIGKILLs all along it, and check the law.
 
     Raises:
         AssertionError: The law is broken.
     """
     moments = random.Random(seed)  # noqa: S311 - no secret
-    command = [sys.executable, str(DAEMON), str(folder), *map(str, (port, cameras, cycles))]
+    settings = (port, protocol, cameras, cycles)
+    command = [sys.executable, str(DAEMON), str(folder), *map(str, settings)]
     done = 0
     with (
         subscribed(port, EVENTS) as heard,
@@ -69,8 +74,10 @@ def kill_at_random(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         ) as zygote,
     ):
-        while _live(zygote, moments.expovariate(1 / mean_life_s) if done < kills else None):
-            done += 1
+        for step in sorted(moments.randrange(last_step(cycles)) for _ in range(kills)):
+            late_s = moments.uniform(0.0, _LATEST_S)
+            done += _live(zygote, folder, kill_at=step, late_s=late_s)
+        assert not _live(zygote, folder, kill_at=None)
         recorded = _recorded(folder)
         heard.wait_until(lambda messages: set(recorded) <= {m.payload for m in messages})
         told = [message.payload for message in heard.all()]
@@ -107,15 +114,25 @@ def check(told: Sequence[bytes], recorded: Sequence[bytes], *, floods: int) -> i
     return len(kinds)
 
 
-def _live(zygote: subprocess.Popen[bytes], life_s: float | None) -> bool:
-    """Let the daemon live for so long, or to its end; return whether it was killed."""
-    assert zygote.stdin is not None
-    assert zygote.stdout is not None
-    zygote.stdin.write(b"live\n")
-    process_id = int(zygote.stdout.readline())
-    if life_s is not None and not select.select([zygote.stdout], [], [], life_s)[0]:
+def _live(
+    zygote: subprocess.Popen[bytes],
+    folder: Path,
+    *,
+    kill_at: int | None,
+    late_s: float = 0.0,
+) -> bool:
+    """Let the daemon live until a little after a step, or to its end; return if killed."""
+    stdin, stdout = zygote.stdin, zygote.stdout
+    assert stdin is not None
+    assert stdout is not None
+    stdin.write(b"live\n")
+    process_id = int(stdout.readline())
+    has_ended = False
+    while not has_ended and (kill_at is None or steps_done(folder) < kill_at):
+        has_ended = bool(select.select([stdout], [], [], _POLL_S)[0])
+    if not has_ended and not select.select([stdout], [], [], late_s)[0]:
         os.kill(process_id, signal.SIGKILL)
-    status = int(zygote.stdout.readline())
+    status = int(stdout.readline())
     assert os.WIFSIGNALED(status) or status == 0
     return os.WIFSIGNALED(status)
 

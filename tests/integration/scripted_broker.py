@@ -42,6 +42,7 @@ class Script:
         when_quiet: Acknowledge only when the client has nothing more to send.
         suback: Reason code of every SUBACK.
         puback: Reason code of a message's PUBACK on MQTT 5.
+        cuts: Whether the connection is cut between a message and its acknowledgement.
         disconnect: Reason code with which a message ends an MQTT 5 connection, or ``None``.
     """
 
@@ -55,6 +56,7 @@ class Script:
     when_quiet: bool = False
     suback: int = 1
     puback: Callable[[OutboundMessage], int] = lambda _: 0
+    cuts: Callable[[OutboundMessage], bool] = lambda _: False
     disconnect: Callable[[OutboundMessage], int | None] = lambda _: None
 
 
@@ -164,6 +166,8 @@ class _Talk:
     def _take(self, flags: int, body: bytes) -> bool:
         message, packet_id = self._parse_publish(flags, body)
         self._broker.notes.add(message)
+        if self._script.cuts(message):
+            return False
         end = self._script.disconnect(message)
         if end is not None:
             self._client.sendall(bytes([0xE0, 2, end, 0]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -154,12 +156,12 @@ def test_our_own_certificate_that_cannot_be_used_is_named_and_its_password_is_no
 def test_events_travel_over_a_websocket_of_mosquitto(tmp_path: Path) -> None:
     port, plain_port, outbox = free_port(), free_port(), open_outbox(tmp_path)
     settings = f"protocol websockets\nlistener {plain_port} 127.0.0.1"
+    told = record_story(outbox, range(1, 31))
     with (
         mosquitto(port, tmp_path, settings),
         subscribed(plain_port, EVENT_TOPIC) as heard,
         running(publisher_for(outbox, port=port, protocol="auto", transport="websockets")),
     ):
-        told = record_story(outbox, range(1, 31))
         wait_for_events(heard, told)
     outbox.close()
 
@@ -193,3 +195,26 @@ def test_a_port_without_websockets_is_named_as_such() -> None:
     with mosquitto(port), pytest.raises(BrokerError) as caught:
         say_hello(port, transport="websockets")
     assert caught.value.reason == "websocket"
+
+
+@pytest.mark.parametrize("websockets", [False, True], ids=["tcp", "websockets"])
+def test_small_packets_leave_at_once_on_every_road(*, websockets: bool) -> None:
+    async def option_of(port: int) -> int:
+        connection = await BrokerConnection.open(
+            MqttConfig(
+                host="127.0.0.1", port=port, transport="websockets" if websockets else "tcp"
+            ),
+            client_id="lsm-test",
+            last_will=LAST_WILL,
+            on_end=lambda: None,
+        )
+        assert (await connection.publish(HELLO)).arrived
+        sock = connection._client.socket()
+        assert sock is not None
+        with socket.socket(fileno=os.dup(sock.fileno())) as same:
+            option = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await connection.close()
+        return option
+
+    with RealBroker(websockets=websockets) as broker:
+        assert asyncio.run(option_of(broker.port)) == 1

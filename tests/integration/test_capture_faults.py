@@ -36,11 +36,13 @@ ERRORS = {
     "not_found": HealthCode.NOT_FOUND,
     "no_bandwidth": HealthCode.PROTOCOL_ERROR,
     "silent": HealthCode.STALLED,
-    "garbage_bytes": HealthCode.ENDED,  # FFmpeg gives up, and does not say why
+    "garbage_bytes": HealthCode.STALLED,
     "corrupted": HealthCode.INVALID_DATA,
     "truncated": HealthCode.INVALID_DATA,
     "flood": HealthCode.INVALID_DATA,
     "flood_in_time": HealthCode.INVALID_DATA,
+    "flood_of_answers": HealthCode.STALLED,
+    "flood_of_strangers": HealthCode.STALLED,
     "slow_loris": HealthCode.OPEN_TIMEOUT,
     "endless_headers": HealthCode.OPEN_TIMEOUT,
     "redirect": HealthCode.OPEN_TIMEOUT,
@@ -108,7 +110,10 @@ def test_a_fault_is_told_in_time_leaves_nothing_behind_and_touches_no_other_came
         took_s = SystemClock().monotonic_s() - started_s
         camera.drop_connections()
         after = open_files(), threading.active_count()
-    assert error.code is ERRORS[fault]
+    codes = {ERRORS[fault]}
+    if fault == "garbage_bytes":  # FFmpeg looks for a packet in it, or gives up before
+        codes.add(HealthCode.ENDED)
+    assert error.code in codes
     # Both time-outs, the stream before the fault, and three key-frame intervals of patience.
     assert took_s < 5.0
     assert after <= before

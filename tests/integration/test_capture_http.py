@@ -290,6 +290,27 @@ def test_motion_jpeg_that_stops_is_a_stall() -> None:
         assert error_of(spec_of(camera, "/video")).code is HealthCode.STALLED
 
 
+def test_motion_jpeg_as_fast_as_the_network_takes_it_is_invalid_data() -> None:
+    with HttpCamera() as camera:
+        camera.routes["/video"] = mjpeg(fps=1e6)
+        error = error_of(spec_of(camera, "/video"))
+    assert error.code is HealthCode.INVALID_DATA
+    assert "more than 250 pictures per second" in str(error)
+
+
+def test_motion_jpeg_of_damaged_pictures_is_invalid_data(metrics: Metrics) -> None:
+    part = b"--frame\r\nContent-Length: 9\r\n\r\n\xff\xd8notajpg"
+    with HttpCamera() as camera:
+        camera.routes["/video"] = drip(
+            b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace\r\n\r\n" + 99 * part,
+            every_s=0.001,
+        )
+        with pytest.raises(SourceError, match="no picture could be decoded") as caught:
+            list(read(spec_of(camera, "/video"), metrics))
+    assert caught.value.code is HealthCode.INVALID_DATA
+    assert skipped(metrics, "corrupt") > 1
+
+
 def test_a_multipart_body_of_something_else_is_invalid_data() -> None:
     body = b"x" * 5000
     with HttpCamera() as camera:

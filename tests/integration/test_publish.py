@@ -12,6 +12,7 @@ import pytest
 
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.outbox import Outbox
+from lsm_monitor.types import OutboundMessage
 from tests.integration.brokers import RealBroker
 from tests.integration.publishing import (
     ImpatientClock,
@@ -23,7 +24,7 @@ from tests.integration.publishing import (
     running,
     wait_for_events,
 )
-from tests.integration.scripted_broker import ScriptedBroker
+from tests.integration.scripted_broker import Script, ScriptedBroker
 from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_TOPIC, TOPICS
 
 STATE_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/zone/lane-1/state"
@@ -103,6 +104,30 @@ def test_what_was_not_acknowledged_is_sent_again_byte_for_byte_and_the_rest_is_n
     # Each event is told and kept: 12 messages, of which 7 were acknowledged the first time.
     assert [m.payload for m in sent[:12:2]] == told
     assert sent[12:] == sent[7:12]
+    assert outbox.count() == 0
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_connection_cut_between_a_message_and_its_acknowledgement_loses_nothing(
+    outbox: Outbox, protocol: str
+) -> None:
+    told = record_story(outbox, range(1, 6))
+    cut: list[bytes] = []
+
+    def cuts(message: OutboundMessage) -> bool:
+        """Cut at each event the first time it comes."""
+        is_new = message.topic == EVENT_TOPIC and message.payload not in cut
+        if is_new:
+            cut.append(message.payload)
+        return is_new
+
+    with ScriptedBroker(script=Script(acknowledges=(10_000,), cuts=cuts)) as broker:
+        with running(publisher_for(outbox, port=broker.port, protocol=protocol)):
+            broker.notes.wait_for(ACTIVE_TOPIC, told[-1])
+        assert cut == told
+        heard = broker.notes.on(EVENT_TOPIC)
+    assert first_of_each(heard) == told
+    assert all(heard.count(payload) >= 2 for payload in told)
     assert outbox.count() == 0
 
 

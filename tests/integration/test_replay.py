@@ -120,7 +120,7 @@ def test_a_gauge_of_the_camera_tells_how_deep_the_flood_was(
 
 
 def test_a_camera_that_is_not_configured_is_refused(minimal: LoadedConfig) -> None:
-    with pytest.raises(ConfigError, match="there is no camera 'x'; there are underpass"):
+    with pytest.raises(ConfigError, match="there is no camera 'x'"):
         Replay(minimal, camera="x", on_event=lambda _: None)
 
 

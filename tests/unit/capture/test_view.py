@@ -196,3 +196,13 @@ def test_water_over_the_lower_half_is_no_fault() -> None:
     flood = HERE.copy()
     flood[200:] = (110, 96, 74)
     assert codes_of(knows_here().sees(flood, 4)) == [()] * 4
+
+
+def test_an_exposure_that_hunts_about_an_edge_does_not_keep_a_camera_from_learning() -> None:
+    at_the_edge = HERE * (90.0 / HERE.mean())
+    camera = Camera()
+    for number in range(40):
+        hunting = at_the_edge * (1 + 0.05 * (-1) ** number)
+        camera.sees(np.clip(hunting, 0, 255).astype(np.uint8))
+    shown = np.clip(at_the_edge, 0, 255).astype(np.uint8)
+    assert codes_of(camera.sees(turned(shown, 0.06), 3)) == [MOVED] * 3

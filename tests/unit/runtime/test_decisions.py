@@ -282,19 +282,28 @@ def test_good_news_that_waits_is_counted_and_told_when_its_time_has_come(
     assert update["suppressed"] == 1
 
 
-def test_a_camera_that_another_vouches_for_is_certain(
+def test_a_camera_that_another_vouches_for_is_certain_as_long_as_that_one_is_watched(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = CameraId("harbour")
     corroboration = corroboration_of({"port": PlaceConfig(cameras=(BRIDGE, other))})
     monkeypatch.setattr(street.decisions, "_corroboration", corroboration)
+    street.decisions.watch(other, lambda open_: judge_of(other, CAMERA, episodes=open_))
     wet = WaterState(other, ZoneId("full"), WaterLevel.FLOODED, 0.3, 0.6, START, START)
     corroboration.of(Judgement((wet,), (), ()))
     probability = np.full((100, 4), 0.6, np.float32)
-    for _ in range(6):
-        street.clock.now_s += 1.0
-        stamp = FrameStamp(BRIDGE, 0, 0, None, street.clock.now(), street.clock.now_s)
-        street.decisions.on_mask(WaterMask(stamp, probability, 0.5, 1.0))
+
+    def certainty_after(seconds: int) -> str:
+        for _ in range(seconds):
+            street.clock.now_s += 1.0
+            stamp = FrameStamp(BRIDGE, 0, 0, None, street.clock.now(), street.clock.now_s)
+            street.decisions.on_mask(WaterMask(stamp, probability, 0.5, 1.0))
+        topic = "lsm/v1/west/camera/bridge/state"
+        told = [json.loads(m.payload) for m in street.retained if m.topic == topic]
+        return str(told[-1]["certainty"])
+
+    assert certainty_after(6) == "observed"
     event = json.loads(street.outbox.pending(1)[0].message.payload)
-    assert event["confidence"] == pytest.approx(0.6)
-    assert event["certainty"] == "observed"
+    assert (event["confidence"], event["certainty"]) == (pytest.approx(0.6), "observed")
+    street.decisions.forget(other)
+    assert certainty_after(1) == "likely"
