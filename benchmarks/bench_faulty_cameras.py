@@ -3,11 +3,12 @@
     MALLOC_MMAP_THRESHOLD_=4194304 python -m benchmarks.bench_faulty_cameras [--cameras 200]
         [--faulty-share 0.3] [--interval 20] [--seconds 1200] [--json FILE]
 
-``camera_farm.py`` breaks and mends its cameras by a plan: they hang, close, refuse, answer 401,
-are silent, send garbage, 0.2 pictures per second, 4K or as fast as they can. Judged is only what
-was healthy: a camera counts from when it may have noticed that it is mended (the longest wait
-between two attempts, and an interval) until it breaks again. The gaps between its verdicts must
-stay within its interval, up to a key-frame interval of 2 s and the second of the heartbeat.
+``camera_farm.py`` breaks and mends its cameras by a plan: they hang, close, refuse, answer
+401, are silent, send garbage, 0.2 pictures per second, 4K or as fast as they can. Judged is
+only what was healthy: a camera counts from when it may have noticed that it is mended (the
+longest wait between two attempts, and an interval) until it breaks again. The gaps between
+its verdicts must stay within its interval, up to a key-frame interval of 2 s and the second
+of the heartbeat.
 
 Memory is that of the daemon and its capture processes; its growth is the last quarter of the
 run against the second.
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -93,12 +94,12 @@ def watch(
             started_s, cpu_s = time.monotonic(), daemon.cpu_s()
             uses = list(_uses(daemon, arguments.seconds))
             ended_s, cpu_s = time.monotonic(), daemon.cpu_s() - cpu_s
-            spans: Mapping[str, list[Span]] = json.loads(farm.ask("health"))
+            spans: Sequence[Sequence[Span]] = json.loads(farm.ask("health"))
     gaps_s = [
         gap
-        for name, each in spans.items()
+        for number, each in enumerate(spans)
         for gap in healthy_gaps_s(
-            judged.arrivals_s(f"camera-{name.rpartition('-')[2]}"),
+            judged.arrivals_s(f"camera-{number}"),
             each,
             window_s=(started_s, ended_s),
             grace_s=BACKOFF_MAX_S + arguments.interval + KEY_FRAME_INTERVAL_S,

@@ -90,6 +90,7 @@ class CameraCapture:
         self.stream_epoch = stream_epoch
         self._delivering_since_s: float | None = None
         self._logged_code: HealthCode | None = None
+        self._is_up = health is not None and health.state is HealthState.USABLE
 
     def run(self, stop: threading.Event) -> None:
         """Capture until ``stop`` is set or a file is over.
@@ -200,7 +201,8 @@ class CameraCapture:
             self._logged_code = failure.code
 
     def _tell(self, health: CameraHealth) -> None:
-        if health.state is HealthState.USABLE:
+        was_up, self._is_up = self._is_up, health.state is HealthState.USABLE
+        if self._is_up and not was_up:
             logger.info("camera '%s': usable pictures", self._spec.camera_id)
             self._logged_code = None
         self._on_health(health)

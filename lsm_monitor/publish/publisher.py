@@ -261,7 +261,8 @@ class Publisher:
         self._metrics.outbox_messages.set(await asyncio.to_thread(self._outbox.count))
         oldest_at = await asyncio.to_thread(self._outbox.oldest_at)
         age_s = (self._clock.now() - oldest_at).total_seconds() if oldest_at else 0.0
-        self._metrics.outbox_oldest_s.set(age_s)
+        # Below zero after the wall clock was set back.
+        self._metrics.outbox_oldest_s.set(max(0.0, age_s))
 
     def _give_way(self, exc: BrokerError) -> None:
         """Draw the consequences of how a connection ended.
