@@ -106,7 +106,7 @@ class Reloader:
             try:
                 return await self._reload(is_asked=is_asked)
             finally:
-                self._notifier.ready()
+                self._notifier.reloaded()
 
     async def _reload(self, *, is_asked: bool) -> str:
         try:

@@ -28,6 +28,7 @@ class Notifier:
         self._address = environ.get("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]  # Linux's abstract namespace
+        self._is_ready = False
         self.watchdog_s: float | None = None
         mine = environ.get("WATCHDOG_PID") in {None, str(os.getpid())}
         usec = environ.get("WATCHDOG_USEC", "")
@@ -50,13 +51,21 @@ class Notifier:
 
     def ready(self) -> None:
         """Start-up is over: units that wait for this one may start."""
+        self._is_ready = True
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """A reload has begun; :meth:`ready` must follow, whether it succeeded or not."""
+        """A reload has begun; :meth:`reloaded` must follow, whether it succeeded or not."""
+        if not self._is_ready:  # still a part of the start
+            return
         # systemd tells by the time stamp that this message belongs to its own request.
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={usec}")
+
+    def reloaded(self) -> None:
+        """A reload is over."""
+        if self._is_ready:
+            self.ready()
 
     def alive(self) -> None:
         """Feed the watchdog; to be called only while work moves."""

@@ -105,9 +105,27 @@ def test_a_reload_is_announced_with_the_time_systemd_compares(tmp_path: Path) ->
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         before_s = time.clock_gettime(time.CLOCK_MONOTONIC)
-        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).reloading()
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        notifier.ready()
+        assert manager.recv(4096) == b"READY=1"
+        notifier.reloading()
         after_s = time.clock_gettime(time.CLOCK_MONOTONIC)
         message = manager.recv(4096).decode()
     match = re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=(\d+)", message)
     assert match is not None
     assert int(before_s * 1e6) <= int(match[1]) <= int(after_s * 1e6)
+
+
+def test_a_reload_during_the_start_is_a_part_of_the_start(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        notifier.reloading()
+        notifier.reloaded()
+        notifier.ready()
+        assert manager.recv(4096) == b"READY=1"
+        notifier.reloaded()
+        assert manager.recv(4096) == b"READY=1"
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096, socket.MSG_DONTWAIT)
