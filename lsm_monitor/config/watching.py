@@ -46,9 +46,3 @@ class CaptureConfig(Section):
     patrol_parallel: int = Field(
         default=16, ge=1, le=256, description="Most patrolled cameras connected at once."
     )
-    opens_parallel: int = Field(
-        default=16,
-        ge=1,
-        le=256,
-        description="Most cameras being opened at once: the start, and after an outage.",
-    )
