@@ -146,6 +146,7 @@ class Daemon:
             segmenter=segmenter,
             stores=stores,
             speech=speech,
+            on_capture_step=functools.partial(self._progress.beat, "capture"),
             metrics=metrics,
             clock=clock,
         )

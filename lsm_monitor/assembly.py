@@ -7,6 +7,7 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,7 @@ def assemble_watch(
     segmenter: Segmenter,
     stores: Stores,
     speech: Speech,
+    on_capture_step: Callable[[], None],
     metrics: Metrics,
     clock: Clock,
 ) -> Watch:
@@ -198,6 +200,7 @@ def assemble_watch(
         on_health=decisions.on_health,
         on_unusable=decisions.on_unusable,
         memories=stores.memories,
+        on_step=on_capture_step,
         metrics=metrics,
         clock=clock,
     )

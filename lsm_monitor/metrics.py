@@ -62,6 +62,7 @@ class Metrics:
             "keep up; 1 when it does.",
             registry=self.registry,
         )
+        self.interval_stretch.set(1)
         self.inference_s = Histogram(
             "lsm_inference_duration_seconds",
             "Time from a batch of frames to its masks.",
@@ -238,6 +239,11 @@ class Metrics:
             self.zone_level,
         ):
             metric.remove_by_labels({"camera": camera_id})
+
+    def forget_zone(self, camera_id: str, zone_id: str) -> None:
+        """Drop every sample of a zone that its camera no longer has."""
+        for metric in (self.zone_water_ratio, self.zone_level):
+            metric.remove_by_labels({"camera": camera_id, "zone": zone_id})
 
     def snapshot(self) -> dict[str, float]:
         """Return every sample as ``name{label="value"}`` to value; histograms as sum, count.

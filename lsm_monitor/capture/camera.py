@@ -151,6 +151,7 @@ class CameraCapture:
         try:
             spec = replace(self._spec, interval_s=self._interval_s)
             self._source = open_source(spec, metrics=self._metrics, clock=self._clock)
+            self._source.retime(self._interval_s)  # it may have changed while we opened
             with contextlib.closing(self._source):
                 for picture in self._source.pictures(stop):
                     self._handle(picture)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import selectors
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,9 +29,13 @@ _START_PATIENCE_S = 60.0
 _HANDOVER_S = 20.0
 _TROUBLE_MEMORY_S = 600.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 300.0
+_TROUBLES_KEPT = 10  # 2 ** 10 s is beyond the longest wait
 # A camera on visits costs a process next to nothing between them.
 _VISITED_LOAD = 0.1
 _STOP_S = 3.0
+_POLL_S = 0.05
+# More processes for single cameras than this are shared by those that misbehave.
+_MOST_ALONE = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +115,7 @@ class Custody:
         self._metrics = metrics
         self._clock = clock
         self._workers: list[Worker] = []
+        self._ending: list[tuple[WorkerLink, float]] = []  # and when to use force
         self._assignments = 0
         self.cameras: dict[CameraId, HeldCamera] = {}
 
@@ -157,36 +163,63 @@ class Custody:
     def mend(self) -> None:
         """Replace processes that are gone or silent; end those that nobody needs."""
         now_s = self._clock.monotonic_s()
+        self._reap(now_s)
         for worker in list(self._workers):
+            worker.link.flush()
             patience_s = _BEAT_PATIENCE_S if worker.link.has_beaten else _START_PATIENCE_S
             if worker.retires_at_s is not None:
                 if worker.link.is_gone or self._may_retire(worker.retires_at_s, now_s):
-                    self._end(worker)
+                    self._end(worker, force_at_s=now_s)
             elif worker.link.is_gone:
                 self._replace(worker, "died")
             elif now_s - worker.link.heard_s > patience_s:
                 self._replace(worker, "silent")
             elif not worker.cameras:
-                self._end(worker)
+                self._end(worker, force_at_s=now_s + _STOP_S)
 
     def end_all(self) -> None:
-        """Tell all processes to end, and end those that do not."""
-        for worker in self._workers:
-            worker.link.dismiss()
-        until_s = self._clock.monotonic_s() + _STOP_S
+        """Tell all processes to end, and end by force those that do not within seconds."""
+        force_at_s = self._clock.monotonic_s() + _STOP_S
         while self._workers:
-            self._end(self._workers[-1], wait_s=max(0.0, until_s - self._clock.monotonic_s()))
+            self._end(self._workers[-1], force_at_s=force_at_s)
+        pause = threading.Event()
+        while self._ending and self._clock.monotonic_s() < force_at_s + _POLL_S:
+            self._reap(self._clock.monotonic_s())
+            pause.wait(_POLL_S)
+
+    def _reap(self, now_s: float) -> None:
+        """Forget processes that have ended; use force on those that should have.
+
+        Nobody waits for one: what hangs in a driver does not even end when it is killed.
+        """
+        for link, force_at_s in list(self._ending):
+            if link.has_ended():
+                self._ending.remove((link, force_at_s))
+            elif now_s >= force_at_s:
+                link.kill()
 
     def _worker_for(self, camera: HeldCamera) -> Worker:
-        if camera.troubles_at_s:
-            return self._start(is_alone=True)
+        is_suspect = bool(self._recent_troubles(camera))
+        if is_suspect:
+            alone = [worker for worker in self._workers if worker.is_alone]
+            if len(alone) < _MOST_ALONE:
+                return self._start(is_alone=True)
+            return min(alone, key=self._load)
         for worker in self._workers:
-            load = sum(self.cameras[n].load for n in worker.cameras)
             is_open = worker.retires_at_s is None and not worker.link.is_gone
-            fits = load + camera.load <= self._cameras_per_process
-            if is_open and fits and not worker.is_alone:
+            fits = self._load(worker) + camera.load <= self._cameras_per_process
+            if is_open and fits and not self._holds_suspects(worker):
                 return worker
         return self._start()
+
+    def _load(self, worker: Worker) -> float:
+        return sum(self.cameras[camera_id].load for camera_id in worker.cameras)
+
+    def _holds_suspects(self, worker: Worker) -> bool:
+        worker.is_alone = worker.is_alone and any(
+            self._recent_troubles(self.cameras[camera_id]) for camera_id in worker.cameras
+        )
+        return worker.is_alone
 
     def _assign(self, camera_id: CameraId, worker: Worker) -> None:
         camera = self.cameras[camera_id]
@@ -216,20 +249,27 @@ class Custody:
         return worker
 
     def _replace(self, worker: Worker, reason: str) -> None:
-        """A whole process went wrong: give its cameras to others."""
+        """A whole process went wrong: give its cameras to others, or let them wait."""
         logger.error("a capture process of %d cameras %s", len(worker.cameras), reason)
         self._metrics.capture_process_ends.labels(reason).inc()
         now_s = self._clock.monotonic_s()
         cameras = sorted(worker.cameras)
-        for camera_id in cameras:
-            camera = self.cameras[camera_id]
-            camera.troubles_at_s = [*self._recent_troubles(camera), now_s]
-        is_repeated = any(len(self.cameras[n].troubles_at_s) > 1 for n in cameras)
-        self._end(worker)
+        is_repeated = any(self._recent_troubles(self.cameras[n]) for n in cameras)
+        has_lived = worker.link.has_beaten
+        self._end(worker, force_at_s=now_s)
         halves = [cameras[::2], cameras[1::2]] if is_repeated else [cameras]
         for group in filter(None, halves):
-            substitute = self._start(is_alone=is_repeated and len(group) == 1)
+            is_culprit = is_repeated and len(group) == 1
+            substitute = None
             for camera_id in group:
+                camera = self.cameras[camera_id]
+                if is_culprit or not has_lived:
+                    # One that kills its process, or processes that cannot even start: to try
+                    # again at once would only burn the machine.
+                    self.give_up(camera_id, HealthCode.INTERNAL)
+                    continue
+                camera.troubles_at_s = self._with_trouble(camera)
+                substitute = substitute or self._start()
                 self._assign(camera_id, substitute)
 
     def _may_retire(self, retires_at_s: float, now_s: float) -> bool:
@@ -237,10 +277,11 @@ class Custody:
         moving = any(c.former_assignment is not None for c in self.cameras.values())
         return now_s >= retires_at_s or not moving
 
-    def _end(self, worker: Worker, *, wait_s: float = 0.0) -> None:
+    def _end(self, worker: Worker, *, force_at_s: float) -> None:
         self._workers.remove(worker)
         self._selector.unregister(worker.link.end)
-        worker.link.kill(wait_s)
+        worker.link.dismiss()
+        self._ending.append((worker.link, force_at_s))
         for camera in self.cameras.values():
             if camera.worker is worker:
                 camera.worker = None
@@ -251,9 +292,12 @@ class Custody:
         camera, now_s = self.cameras[camera_id], self._clock.monotonic_s()
         recent = self._recent_troubles(camera)
         camera.not_before_s = now_s + min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** len(recent))
-        camera.troubles_at_s = [*recent, now_s]
+        camera.troubles_at_s = self._with_trouble(camera)
+
+    def _with_trouble(self, camera: HeldCamera) -> list[float]:
+        return [*self._recent_troubles(camera), self._clock.monotonic_s()][-_TROUBLES_KEPT:]
 
     def _recent_troubles(self, camera: HeldCamera) -> list[float]:
-        """Return the troubles of the last minutes: a bounded list, as each costs a wait."""
+        """Return when it went wrong in the last minutes."""
         now_s = self._clock.monotonic_s()
         return [at_s for at_s in camera.troubles_at_s if now_s - at_s < _TROUBLE_MEMORY_S]

@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.2
 _NEWS_IN_A_ROW = 20
 """Then the next process is heard: one that floods must not drown the others."""
-_HUNG_MARGIN_S = 20.0
-"""Beyond the camera's own time-outs: looking up a name may take as long."""
+_HUNG_MARGIN_S = 60.0
+"""Beyond the camera's own time-outs: without a name server, looking up a name takes as long."""
 _TROUBLES: Mapping[HealthCode, str] = {
     HealthCode.HUNG: "the video library hung on this camera; its process was replaced",
     HealthCode.INTERNAL: "a fault of lsm-monitor itself; the log has it",
@@ -75,6 +75,7 @@ class CaptureFleet:
         on_health: Told when a camera's health changes.
         on_unusable: Told about each picture that cannot be judged, and why.
         memories: Where it is kept what cameras have learnt about their views.
+        on_step: Called several times per second while the fleet moves.
         metrics: Counts what the processes count, and their ends.
         clock: Monotonic time.
 
@@ -91,6 +92,7 @@ class CaptureFleet:
         on_health: Callable[[CameraHealth], None],
         on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
         memories: Memories,
+        on_step: Callable[[], None] = lambda: None,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -98,11 +100,13 @@ class CaptureFleet:
         self._on_health = on_health
         self._on_unusable = on_unusable
         self._memories = memories
+        self._on_step = on_step
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
         self._wanted: dict[CameraId, WatchedCamera] = {}
         self._changed: set[CameraId] = set()
+        self._dropped: set[CameraId] = set()
         self._aimed_anew: set[CameraId] = set()
         self._selector = selectors.DefaultSelector()
         self._plan = PatrolPlan(patrol_parallel)
@@ -128,6 +132,7 @@ class CaptureFleet:
         with self._lock:
             self._wanted.pop(camera_id, None)
             self._changed.add(camera_id)
+            self._dropped.add(camera_id)
 
     def learn_anew(self, camera_id: CameraId) -> None:
         """Forget what a camera has learnt about its view: it was aimed anew on purpose."""
@@ -138,9 +143,10 @@ class CaptureFleet:
         """Hold the cameras until ``stop`` is set."""
         try:
             while not stop.is_set():
+                self._on_step()
                 self._adopt_changes()
-                self._custody.mend()
                 self._custody.place_homeless()
+                self._custody.mend()
                 self._order_visits()
                 self._hear(min(_TICK_S, self._plan.wait_s(self._clock.monotonic_s())))
         finally:
@@ -153,11 +159,18 @@ class CaptureFleet:
             changes = {camera_id: self._wanted.get(camera_id) for camera_id in self._changed}
             self._changed.clear()
             aimed_anew, self._aimed_anew = self._aimed_anew, set()
+            # Also those that came back at once: others have forgotten all about them.
+            dropped, self._dropped = self._dropped, set()
         for camera_id in aimed_anew:
             self._learn_anew(camera_id)
         for camera_id, wanted in changes.items():
             held = self._custody.cameras.get(camera_id)
-            if held is not None and wanted is not None and held.wanted.is_opened_like(wanted):
+            if (
+                held is not None
+                and wanted is not None
+                and camera_id not in dropped
+                and held.wanted.is_opened_like(wanted)
+            ):
                 held.wanted = wanted
                 self._retime(camera_id, held)
                 continue
@@ -271,7 +284,8 @@ class CaptureFleet:
         return held.former_assignment == assignment
 
     def _on_beat(self, worker: Worker, beat: wire.Beat) -> None:
-        adopt_measured(self._metrics, beat.measured)
+        known = self._custody.cameras
+        adopt_measured(self._metrics, (each for each in beat.measured if each[1][0] in known))
         hung = [
             camera_id
             for camera_id, silent_s in beat.silent_s.items()

@@ -64,7 +64,6 @@ class FolderSource:
         self._folder = Path(spec.url)
         self._interval_s = spec.interval_s
         self._who = f"camera '{spec.camera_id}': folder {spec.url}"
-        self._stall_s = max(spec.read_timeout_s, 3 * spec.interval_s)
         oldest_ns = int((clock.now().timestamp() - self._stall_s) * 1e9)
         self._newest_seen = _Version(oldest_ns, "", 0)
         self._broken: set[_Version] = set()
@@ -74,6 +73,10 @@ class FolderSource:
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`."""
         return self._replayed(stop) if self._replay else self._live(stop)
+
+    @property
+    def _stall_s(self) -> float:
+        return max(self._spec.read_timeout_s, 3 * self._interval_s)
 
     def retime(self, interval_s: float) -> None:
         """Look once per ``interval_s`` from now on."""

@@ -29,18 +29,19 @@ class Patience:
 
     def __init__(self, spec: SourceSpec, now_s: float) -> None:
         self._spec = spec
-        self._interval_s = spec.interval_s
+        self._interval_s = self._next_interval_s = spec.interval_s
         self._last_picture_s = now_s
         self._counted = 0
         self._counting_since_s = now_s
         self._backlogs = 0
 
     def retime(self, interval_s: float) -> None:
-        """Expect a picture per ``interval_s`` from now on; may be called from any thread."""
-        self._interval_s = interval_s
+        """Expect a picture per ``interval_s``, from the next one on; from any thread."""
+        self._next_interval_s = interval_s
 
     def picture(self, now_s: float) -> None:
         """Note that a picture came."""
+        self._interval_s = self._next_interval_s
         self._last_picture_s = now_s
 
     def packet(self, now_s: float, keyframe_interval_s: float | None) -> None:
@@ -56,7 +57,7 @@ class Patience:
         """
         limit_s = max(
             self._spec.read_timeout_s,
-            3 * self._interval_s,
+            3 * max(self._interval_s, self._next_interval_s),
             _FIRST_KEYFRAME_PATIENCE_S
             if keyframe_interval_s is None
             else 3 * keyframe_interval_s,

@@ -63,7 +63,9 @@ class PatrolPlan:
             self._cameras[camera_id] = _Planned(interval_s, priority, due_s)
             return
         since_s = planned.visited_at_s
-        if interval_s != planned.interval_s and since_s is not None:
+        if planned.failures:
+            pass  # it is visited when its wait is over, whatever the interval
+        elif interval_s != planned.interval_s and since_s is not None:
             planned.due_s = max(now_s, min(planned.due_s, since_s + interval_s))
         elif interval_s < planned.interval_s:
             planned.due_s = min(planned.due_s, now_s + interval_s)
@@ -115,8 +117,11 @@ class PatrolPlan:
 
     def wait_s(self, now_s: float) -> float:
         """Return the time to the next visit that is planned; infinite without one."""
-        waiting = (p.due_s - now_s for p in self._cameras.values() if not p.is_visited)
-        return max(0.0, min(waiting, default=math.inf))
+        # What is due already waits for a place, and a place is news of its own.
+        return min(
+            (p.due_s - now_s for p in self._cameras.values() if p.due_s > now_s),
+            default=math.inf,
+        )
 
     def _wait_s(self, planned: _Planned) -> float:
         longest_s = max(MAX_FAILED_INTERVALS * planned.interval_s, _MAX_FAILED_WAIT_S)

@@ -30,6 +30,7 @@ from lsm_monitor.types import CameraHealth, CameraId, Frame, FrameStamp, HealthC
 logger = logging.getLogger(__name__)
 
 Measured = tuple[str, tuple[str, ...], float]
+_MEASURED_HERE = ("frames", "packets_skipped", "reconnects", "keyframe_interval_s")
 BEAT_EVERY_S = 1.0
 _SILENCE_WORTH_TELLING_S = 3.0
 _STOP_S = 2.0
@@ -76,9 +77,10 @@ class CaptureWorker:
                 wait_s = next_beat_s - self._clock.monotonic_s()
                 if selector.select(max(0.0, wait_s)) and not self._obey():
                     break
-                if self._clock.monotonic_s() >= next_beat_s:
+                late_s = self._clock.monotonic_s() - next_beat_s
+                if late_s >= 0:
                     next_beat_s = self._clock.monotonic_s() + BEAT_EVERY_S
-                    if not self._tell(self._beat()):
+                    if not self._tell(self._beat(late_s)):
                         break
         self._stop_all()
 
@@ -204,7 +206,11 @@ class CaptureWorker:
             return False
         return True
 
-    def _beat(self) -> wire.Beat:
+    def _beat(self, late_s: float) -> wire.Beat:
+        if late_s > _SILENCE_WORTH_TELLING_S:
+            # The whole process stood still, as in a container that is paused: then the
+            # silence of its threads means nothing.
+            return wire.Beat({}, self._newly_measured())
         silent_s = {
             camera_id: silence_s
             for camera_id, held in self._cameras.items()
@@ -234,14 +240,17 @@ def adopt_measured(metrics: Metrics, measured: Iterable[Measured]) -> None:
 
 
 def _measured(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...], float, bool]]:
-    """Yield counters and gauges: attribute's name, labels, value, whether it is a counter."""
-    for name, metric in vars(metrics).items():
-        if isinstance(metric, Counter | Gauge):
-            for family in metric.collect():
-                for sample in family.samples:
-                    if not sample.name.endswith("_created"):
-                        labels = tuple(sample.labels.values())
-                        yield name, labels, sample.value, isinstance(metric, Counter)
+    """Yield what a capture process measures: name, labels, value, whether it is counted.
+
+    The first label is the camera.
+    """
+    for name in _MEASURED_HERE:
+        metric: Counter | Gauge = getattr(metrics, name)
+        for family in metric.collect():
+            for sample in family.samples:
+                if not sample.name.endswith("_created"):
+                    labels = tuple(sample.labels.values())
+                    yield name, labels, sample.value, isinstance(metric, Counter)
 
 
 def _remembered(camera_id: CameraId, memory: bytes | None) -> CameraMemory | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import subprocess
+from collections import deque
 from collections.abc import Sequence
 
 from lsm_monitor.capture import wire
 from lsm_monitor.clock import Clock
 
-_ORDER_TIMEOUT_S = 1.0
-"""Orders are short, and the process reads them at once unless it is stuck."""
+logger = logging.getLogger(__name__)
+
+_MOST_UNSENT = 10_000
+"""Bound of the queue of orders; a camera has a handful, and a process 250 cameras at most."""
 
 
 class WorkerLink:
@@ -39,24 +43,33 @@ class WorkerLink:
         # Importing what it needs takes a process a second, more on a busy machine.
         self.heard_s = clock.monotonic_s()
         self.has_beaten = False
+        self._unsent: deque[tuple[wire.Order, bytes | None]] = deque()
         self.is_gone = False
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
-
     def order(self, order: wire.Order, memory: bytes | None = None) -> None:
-        """Tell the process what to do; one that does not listen counts as gone.
+        """Tell the process what to do; never blocks.
 
         Args:
             order: What to do.
             memory: Goes beside it.
         """
+        if not self.is_gone:
+            self._unsent.append((order, memory))
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the orders that wait, as far as the process reads them.
+
+        A process that is being started, or is stuck, reads none. Who gives it too many counts
+        it as gone.
+        """
         try:
-            self.end.settimeout(_ORDER_TIMEOUT_S)
-            wire.send(self.end, order, None if memory is None else memoryview(memory))
-            self.end.settimeout(0)
+            while self._unsent and not self.is_gone:
+                order, memory = self._unsent[0]
+                wire.send(self.end, order, None if memory is None else memoryview(memory))
+                self._unsent.popleft()
+        except BlockingIOError:
+            self.is_gone = len(self._unsent) > _MOST_UNSENT
         except OSError:
             self.is_gone = True
 
@@ -68,7 +81,9 @@ class WorkerLink:
             received = wire.receive(self.end)
         except BlockingIOError:
             return None
-        except OSError:
+        except (OSError, ValueError) as exc:
+            # ValueError: not one of our messages; after an upgrade, from another version.
+            logger.error("a capture process cannot be understood: %s", type(exc).__name__)  # noqa: TRY400 - its text may hold what was sent
             received = None
         if received is None:
             self.is_gone = True
@@ -86,11 +101,10 @@ class WorkerLink:
         self.is_gone = True
         self.end.close()
 
-    def kill(self, wait_s: float = 0.0) -> None:
-        """End the process, by force after ``wait_s`` seconds; idempotent."""
-        self.dismiss()
-        try:
-            self._process.wait(wait_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def has_ended(self) -> bool:
+        """Return whether the process is no more; never waits, whatever it hangs in."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End the process by force; see :meth:`has_ended`."""
+        self._process.kill()

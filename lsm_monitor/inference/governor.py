@@ -13,6 +13,7 @@ from __future__ import annotations
 
 _WORTH_STRETCHING = 0.02
 _ROOM = 0.8
+_LOADED = 0.5
 _STEP_DOWN = 0.93
 _MOST_PER_STEP = 1.5
 MAX_STRETCH = 100.0
@@ -33,7 +34,9 @@ class LoadGovernor:
             busy_fraction: Share of the window in which the model worked, [0, 1].
         """
         came = judged + lost
-        if came and lost / came > _WORTH_STRETCHING:
+        # A few that were lost while the model had nothing to do were a burst, no overload.
+        is_loaded = busy_fraction > _LOADED
+        if came and lost / came > _WORTH_STRETCHING and is_loaded:
             step = min(_MOST_PER_STEP, came / max(judged, 1))
             self.stretch = min(MAX_STRETCH, self.stretch * step)
         elif busy_fraction < _ROOM:

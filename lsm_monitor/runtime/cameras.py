@@ -98,18 +98,27 @@ class Cameras:
                 self._scheduler.forget(camera_id)
                 self._decisions.forget(camera_id)
                 self._attention.pop(camera_id, None)
-            self._config = config
-            self._show()
-            for camera_id in found.added | found.rejudged:
-                self._judge(camera_id)
-            moved = {
-                camera_id
-                for camera_id, camera in self._enabled().items()
-                if config.trigger_of(camera) in switched
-            }
-            for camera_id in found.added | found.reopened | found.retimed | moved:
-                self._capture(camera_id)
+            before, self._config = self._config, config
+            try:
+                self._take_over(config, found, switched)
+            except BaseException:
+                self._config = before  # to be tried again as a whole
+                raise
         return found
+
+    def _take_over(
+        self, config: MonitorConfig, found: Changes, switched: frozenset[str]
+    ) -> None:
+        self._show()
+        for camera_id in found.added | found.rejudged:
+            self._judge(camera_id)
+        moved = {
+            camera_id
+            for camera_id, camera in self._enabled().items()
+            if config.trigger_of(camera) in switched
+        }
+        for camera_id in found.added | found.reopened | found.retimed | moved:
+            self._capture(camera_id)
 
     def _note_new_aims(self, config: MonitorConfig, found: Changes) -> None:
         """Who draws the zones of a camera anew has looked at what it shows now."""

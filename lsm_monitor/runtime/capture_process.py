@@ -48,8 +48,8 @@ class _Secrets:
 def main(arguments: Sequence[str]) -> None:
     """Live as a capture process until the daemon is gone."""
     level, fmt, descriptor = arguments
-    # A Ctrl-C goes to the whole group; when to stop is the daemon's decision.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    # Ctrl-C and systemd's stop go to the whole group; when to stop is the daemon's decision.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     secrets = _Secrets()
     logs.configure(

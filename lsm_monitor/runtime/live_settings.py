@@ -98,6 +98,7 @@ class LiveSettings:
 
     async def run(self) -> None:
         """End contexts when their time is over, until cancelled."""
+        self._apply()  # one may have ended since the start
         while True:
             now = self._clock.now()
             end = self._overrides.next_end(now)

@@ -101,14 +101,16 @@ class Overview:
         self._tell()
 
     def on_states(self, states: Sequence[WaterState]) -> None:
-        """Remember the states of one camera's zones."""
+        """Remember the states of one camera's zones: all that it has."""
         with self._lock:
-            for state in states:
-                known = self._cameras.get(state.camera_id)
-                if known is not None:
+            known = self._cameras.get(states[0].camera_id) if states else None
+            if known is not None:
+                for state in states:
                     self._show(state, known.zones.get(state.zone_id))
-                    zones = {**known.zones, state.zone_id: state}
-                    self._cameras[state.camera_id] = replace(known, zones=zones)
+                zones = {state.zone_id: state for state in states}
+                for zone_id in known.zones.keys() - zones.keys():
+                    self._metrics.forget_zone(states[0].camera_id, zone_id)
+                self._cameras[states[0].camera_id] = replace(known, zones=zones)
         self._tell()
 
     def cameras(self) -> dict[CameraId, CameraOverview]:

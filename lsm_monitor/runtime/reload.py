@@ -8,6 +8,7 @@ log, in the metrics and on MQTT.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _SETTLE_MS = 1000
 """An editor writes a file in several steps; the last of them counts."""
+_LONGEST_SETTLE_MS = 10_000
+_WATCH_AGAIN_S = 60.0
 
 
 class Reloader:
@@ -66,30 +69,25 @@ class Reloader:
         self._metrics = metrics
         self._clock = clock
         self._requested = asyncio.Event()
+        self._is_asked = False
+        self._is_good = True
         self._reloading = asyncio.Lock()
 
     def request(self) -> None:
         """Ask for a reload; several requests before it begins are one."""
+        self._is_asked = True
         self._requested.set()
 
     async def run(self) -> None:
         """Reload when asked to, and when a file changes, until cancelled."""
-        while True:
-            watching = asyncio.create_task(self._file_changes(), name="config-files")
-            asked = asyncio.create_task(self._requested.wait(), name="reload-requests")
-            try:
-                await asyncio.wait({watching, asked}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                # The files may be others after the reload, and so must be who watches them.
-                for task in (watching, asked):
-                    task.cancel()
-                await asyncio.gather(watching, asked, return_exceptions=True)
-            is_asked = self._requested.is_set()
-            self._requested.clear()
-            try:
-                await self.reload(is_asked=is_asked)
-            except ConfigError:
-                continue  # told already
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_files(), name="config-files")
+            while True:
+                await self._requested.wait()
+                is_asked, self._is_asked = self._is_asked, False
+                self._requested.clear()
+                with contextlib.suppress(ConfigError):  # told already
+                    await self.reload(is_asked=is_asked)
 
     async def reload(self, *, is_asked: bool = True) -> str:
         """Read the files and go over to what they say; return what changed, in words.
@@ -112,31 +110,51 @@ class Reloader:
         try:
             loaded = await asyncio.to_thread(load, self._loaded.path, self._environ)
         except ConfigError as exc:
+            self._is_good = False
             self._metrics.config_reload_ok.set(0)
             logger.error("the new configuration is not used:\n%s", exc)  # noqa: TRY400 - the text says it all
             self._on_result(self._loaded, str(exc))
             raise
-        if loaded.digest == self._loaded.digest and not is_asked:
+        if loaded.digest == self._loaded.digest and self._is_good and not is_asked:
             return "no changes"
         await asyncio.to_thread(self._prepare, loaded)
         found = self._adopt(loaded)
-        self._loaded = loaded
+        self._loaded, self._is_good = loaded, True
         self._metrics.config_reload_ok.set(1)
         self._metrics.config_reloaded_at.set(self._clock.now().timestamp())
         logger.info("configuration %s is in use: %s", loaded.digest, found)
         self._on_result(loaded, None)
         return str(found)
 
-    async def _file_changes(self) -> None:
-        """Return after one of the files was written, and then left alone for a while."""
-        if not self._loaded.config.reload_on_change:
-            await asyncio.Event().wait()
-        watched = {path.resolve() for path in (self._loaded.path, *self._loaded.files)}
+    async def _watch_files(self) -> None:
+        """Ask for a reload whenever one of the files was written, until cancelled."""
+        while True:
+            try:
+                await self._watch_folders(self._folders())
+            except (OSError, RuntimeError) as exc:  # too many watches on this machine, say
+                logger.warning("changes of the configuration are not noticed: %s", exc)
+                await self._clock.sleep(_WATCH_AGAIN_S)
+
+    async def _watch_folders(self, folders: frozenset[Path]) -> None:
+        """Do so until the files lie in other folders."""
         # Folders, because editors put a new file in the place of the old one.
-        folders = {path if path.is_dir() else path.parent for path in watched}
         async for changed in awatch(
-            *folders, debounce=_SETTLE_MS, recursive=False, ignore_permission_denied=True
+            *folders,
+            debounce=_LONGEST_SETTLE_MS,
+            step=_SETTLE_MS,
+            recursive=False,
+            ignore_permission_denied=True,
         ):
             paths = {Path(path) for _, path in changed}
-            if any(path in watched or path.parent in watched for path in paths):
+            watched = self._files()
+            is_wanted = self._loaded.config.reload_on_change
+            if is_wanted and any(p in watched or p.parent in watched for p in paths):
+                self._requested.set()
+            if self._folders() != folders:
                 return
+
+    def _files(self) -> frozenset[Path]:
+        return frozenset(path.resolve() for path in (self._loaded.path, *self._loaded.files))
+
+    def _folders(self) -> frozenset[Path]:
+        return frozenset(path if path.is_dir() else path.parent for path in self._files())

@@ -1,20 +1,20 @@
 """A picture of a camera, now, for whoever asks by MQTT.
 
-From the main stream, where one is named. A picture that cannot be taken in time costs the
-answer; threads of their own, and few, so that a camera that hangs costs nothing else.
+From the main stream, where one is named. Each in a thread of its own that no exit waits for:
+one that hangs in the video library is left behind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import Clock
-from lsm_monitor.errors import CommandError
+from lsm_monitor.errors import CommandError, LsmMonitorError
 from lsm_monitor.evidence.jpeg import jpeg_of
 from lsm_monitor.evidence.overlay import draw_overlay
 from lsm_monitor.metrics import Metrics
@@ -23,7 +23,7 @@ from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.types import CameraId, OutboundMessage
 
 MAX_BYTES = 200_000
-_PARALLEL = 2
+_PARALLEL = 4
 _PATIENCE_S = 20.0
 
 
@@ -52,13 +52,12 @@ class Snapshots:
         self._publish = publish
         self._expires_s = expires_s
         self._clock = clock
-        self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="snapshot")
+        self._places = threading.Semaphore(_PARALLEL)
         self._closing = threading.Event()
 
     def close(self) -> None:
-        """Give up what is being taken; a silent camera ends by its own time-outs."""
+        """Give up what is being taken."""
         self._closing.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def take(self, camera_id: CameraId) -> str:
         """Publish a picture of the camera with its zones; return what was done.
@@ -67,16 +66,41 @@ class Snapshots:
             CommandError: The command was taken back.
             SourceError: The camera gave none.
         """
+        if not self._places.acquire(blocking=False):
+            msg = "others are being taken, or hang; try again in a minute"
+            raise CommandError(msg)
         loop = asyncio.get_running_loop()
-        jpeg = await loop.run_in_executor(self._threads, self._jpeg, camera_id)
+        taken: asyncio.Future[bytes] = loop.create_future()
+        threading.Thread(
+            target=self._take, args=(camera_id, loop, taken), name="snapshot", daemon=True
+        ).start()
+        jpeg = await taken
         topic = self._topics.camera_snapshot(camera_id)
         self._publish(
             OutboundMessage(topic, jpeg, qos=0, retain=True, expires_s=self._expires_s)
         )
         return f"published, {len(jpeg)} bytes"
 
+    def _take(
+        self,
+        camera_id: CameraId,
+        loop: asyncio.AbstractEventLoop,
+        taken: asyncio.Future[bytes],
+    ) -> None:
+        """Body of a snapshot's thread."""
+        failure: LsmMonitorError = CommandError(f"camera {camera_id!r}: it failed; see the log")
+        jpeg = None
+        try:
+            jpeg = self._jpeg(camera_id)
+        except LsmMonitorError as exc:
+            failure = exc
+        finally:
+            self._places.release()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_settle, taken, jpeg, failure)
+
     def _jpeg(self, camera_id: CameraId) -> bytes:
-        camera = self._settings.config.cameras[camera_id]
+        camera = self._settings.config.camera(camera_id)
         picture = grab_picture(
             SourceSpec.for_evidence(camera_id, camera),
             stop=self._closing,
@@ -89,3 +113,12 @@ class Snapshots:
             raise CommandError(msg)
         zones = [zone.points for zone in camera.zones.values()]
         return jpeg_of(draw_overlay(picture.image, zones=zones), max_bytes=MAX_BYTES)
+
+
+def _settle(taken: asyncio.Future[bytes], jpeg: bytes | None, failure: LsmMonitorError) -> None:
+    if taken.done():  # given up
+        return
+    if jpeg is not None:
+        taken.set_result(jpeg)
+    else:
+        taken.set_exception(failure)

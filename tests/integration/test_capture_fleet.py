@@ -8,8 +8,8 @@ import queue
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,7 +45,13 @@ def clip() -> Clip:
     return encode_clip([np.roll(coarse, 4 * i, axis=1) for i in range(20)], fps=10, gop_s=0.2)
 
 
-def camera(name: str, url: str, interval_s: float = 0.2, **changes: object) -> WatchedCamera:
+def camera(
+    name: str,
+    url: str,
+    interval_s: float = 0.2,
+    read_timeout_s: float = 2.0,
+    **changes: object,
+) -> WatchedCamera:
     spec = SourceSpec(
         camera_id=CameraId(name),
         url=url,
@@ -55,7 +61,7 @@ def camera(name: str, url: str, interval_s: float = 0.2, **changes: object) -> W
         decode="keyframes",
         interval_s=interval_s,
         open_timeout_s=2.0,
-        read_timeout_s=2.0,
+        read_timeout_s=read_timeout_s,
     )
     watched = WatchedCamera(spec, backoff_max_s=0.2)
     return dataclasses.replace(watched, **changes)  # type: ignore[arg-type]
@@ -65,14 +71,18 @@ class Told:
     """A fleet that runs, and everything it told, by camera."""
 
     def __init__(
-        self, *, cameras_per_process: int = 25, memories: CameraMemories | None = None
+        self,
+        *,
+        cameras_per_process: int = 25,
+        memories: CameraMemories | None = None,
+        command: Sequence[str] = capture_process.command("info", "logfmt"),
     ) -> None:
         self.metrics = Metrics()
         self.frames: dict[str, queue.SimpleQueue[Frame]] = {}
         self.health: dict[str, queue.SimpleQueue[CameraHealth]] = {}
         self._lock = threading.Lock()
         self.fleet = CaptureFleet(
-            command=capture_process.command("info", "logfmt"),
+            command=command,
             cameras_per_process=cameras_per_process,
             patrol_parallel=4,
             on_frame=lambda f: self._of(self.frames, f.stamp.camera_id).put(f),
@@ -266,6 +276,44 @@ def test_a_patrol_that_finds_a_camera_dead_says_so_and_comes_back(clip: Clip) ->
         told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
 
 
+def test_a_process_that_cannot_even_start_is_not_tried_without_a_pause() -> None:
+    told = Told(command=("/bin/false",))
+    with told.running():
+        for n in range(8):
+            told.fleet.put(camera(f"camera-{n}", "rtsp://192.0.2.1/1"))
+        lost = told.wait_for("camera-0", lambda h: h.state is HealthState.OFFLINE)
+        assert lost.codes == (HealthCode.INTERNAL,)
+        for n in range(1, 8):
+            told.wait_for(f"camera-{n}", lambda h: h.state is HealthState.OFFLINE)
+        again = told.wait_for("camera-0", lambda h: h.reconnects == 3)
+        assert (again.since - lost.since).total_seconds() > 1
+        assert told.count('lsm_capture_process_ends_total{reason="died"}') < 60
+
+
+def test_a_camera_that_comes_back_at_once_is_told_anew(clip: Clip) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+        told.fleet.remove(CameraId("bridge"))
+        told.fleet.put(camera("bridge", street.url))
+        told.wait_for("bridge", lambda health: health.state is HealthState.STARTING)
+        told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+
+
+def test_a_shorter_interval_does_not_hang_up_a_camera_that_was_rarely_looked_at(
+    clip: Clip,
+) -> None:
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url, interval_s=3600.0, read_timeout_s=0.5))
+        epoch = told.next_frame("bridge").stamp.stream_epoch
+        told.fleet.put(camera("quay", street.url))
+        for _ in range(8):  # 1.6 s, three times the limit of the short interval
+            told.next_frame("quay")
+        told.fleet.put(camera("bridge", street.url, interval_s=0.1, read_timeout_s=0.5))
+        frames = [told.next_frame("bridge") for _ in range(3)]
+        assert {frame.stamp.stream_epoch for frame in frames} == {epoch}
+
+
 def test_what_a_camera_has_learnt_is_kept_and_given_back(
     tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,7 +345,7 @@ def test_every_process_ends_when_the_fleet_does_and_nothing_is_left_open(clip: C
     before = len(list(Path("/proc/self/fd").iterdir()))
     with FaultyCamera(clip) as street:
         told = Told(cameras_per_process=1)
-        with told.running(), ExitStack():
+        with told.running():
             for n in range(3):
                 told.fleet.put(camera(f"camera-{n}", street.url))
             for n in range(3):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 
 import pytest
@@ -125,6 +126,28 @@ def test_a_camera_of_higher_priority_waits_less() -> None:
     patrol.add("underpass", 20.0, priority=2.0)
     patrol.run(2000)
     assert len(patrol.visits["underpass"]) > 1.5 * len(patrol.visits["side-0"])
+
+
+def test_nobody_waits_for_what_is_due_and_has_no_place() -> None:
+    plan = PatrolPlan(1)
+    for name in ("bridge", "quay"):
+        plan.put(CameraId(name), interval_s=10.0, priority=1.0, now_s=0.0)
+    assert len(plan.take_due(10.0)) == 1
+    assert plan.wait_s(10.0) == math.inf
+
+
+def test_another_interval_does_not_cut_the_wait_of_a_camera_that_fails() -> None:
+    plan = PatrolPlan(1)
+    plan.put(CameraId("bridge"), interval_s=60.0, priority=1.0, now_s=0.0)
+    now_s = 60.0
+    for _ in range(4):
+        assert plan.take_due(now_s) == ["bridge"]
+        plan.finished(CameraId("bridge"), delivered=False, now_s=now_s)
+        now_s += plan.wait_s(now_s) + 0.1
+    plan.finished(CameraId("bridge"), delivered=False, now_s=now_s)
+    wait_s = plan.wait_s(now_s)
+    plan.put(CameraId("bridge"), interval_s=10.0, priority=1.0, now_s=now_s)
+    assert plan.wait_s(now_s) == wait_s > 100
 
 
 def test_a_visit_of_which_nothing_is_heard_any_more_can_be_abandoned() -> None:
