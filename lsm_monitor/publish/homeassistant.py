@@ -16,8 +16,8 @@ from collections.abc import Collection
 from typing import TypeAlias
 
 from lsm_monitor.config.models import DiscoveryConfig
+from lsm_monitor.publish.known import KnownCamera, KnownZone, zones_left_over
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, zones_left_over
 from lsm_monitor.types import EventKind, HealthCode, OutboundMessage, Trend, WaterLevel, ZoneId
 
 Component: TypeAlias = dict[str, object]
@@ -87,7 +87,7 @@ class HomeAssistant:
         return f"{self._config.prefix}/device/"
 
     def messages(
-        self, cameras: Collection[WatchedCamera], announced: Collection[str]
+        self, cameras: Collection[KnownCamera], announced: Collection[str]
     ) -> tuple[OutboundMessage, ...]:
         """Return the description of the site and of every camera; none when switched off.
 
@@ -118,7 +118,7 @@ class HomeAssistant:
         device = self._device(device_id, self._site, "site")
         return self._message(device_id, {"dev": device, "cmps": {"online": online}})
 
-    def _camera(self, camera: WatchedCamera, gone: Collection[ZoneId]) -> OutboundMessage:
+    def _camera(self, camera: KnownCamera, gone: Collection[ZoneId]) -> OutboundMessage:
         device_id = f"lsm_{self._site}_{camera.camera_id}"
         device = self._device(device_id, camera.name or camera.camera_id, "camera")
         device["via_device"] = f"lsm_{self._site}"
@@ -140,7 +140,7 @@ class HomeAssistant:
         }
         return self._message(device_id, content)
 
-    def _camera_components(self, camera: WatchedCamera, device_id: str) -> Component:
+    def _camera_components(self, camera: KnownCamera, device_id: str) -> Component:
         diagnostic = {
             "entity_category": "diagnostic",
             "state_topic": self._topics.camera_health(camera.camera_id),
@@ -181,7 +181,7 @@ class HomeAssistant:
         }
 
     def _zone_components(
-        self, camera: WatchedCamera, zone: WatchedZone, device_id: str
+        self, camera: KnownCamera, zone: KnownZone, device_id: str
     ) -> Component:
         state_topic = self._topics.zone_state(camera.camera_id, zone.zone_id)
         alert_topic = self._topics.zone_alert(camera.camera_id, zone.zone_id)
@@ -217,7 +217,7 @@ class HomeAssistant:
         return OutboundMessage(topic, text.encode(errors="replace"), qos=1, retain=True)
 
 
-def _zone_details(zone: WatchedZone) -> dict[str, Component]:
+def _zone_details(zone: KnownZone) -> dict[str, Component]:
     """Return what tells the entities of a zone apart."""
     levels = [level.value for level in WaterLevel if level is not WaterLevel.UNKNOWN]
     return {

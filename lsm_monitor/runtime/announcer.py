@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.homeassistant import HomeAssistant
+from lsm_monitor.publish.known import KnownCamera, KnownZone, retained_topics
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, retained_topics
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.types import CameraId, OutboundMessage, ZoneId
 from lsm_monitor.water.zones import WHOLE_PICTURE
@@ -70,10 +70,10 @@ class Announcer:
             yield OutboundMessage(topic, value.encode(), qos=1, retain=True)
 
 
-def _watched(name: str, camera: CameraConfig) -> WatchedCamera:
+def _watched(name: str, camera: CameraConfig) -> KnownCamera:
     deep = {camera.zone_of(gauge_name, gauge) for gauge_name, gauge in camera.gauges.items()}
     zones = [
-        WatchedZone(ZoneId(zone), has_depth=zone in deep)
+        KnownZone(ZoneId(zone), has_depth=zone in deep)
         for zone in camera.zones or [WHOLE_PICTURE.zone_id]
     ]
-    return WatchedCamera(CameraId(name), zones, enabled=camera.enabled)
+    return KnownCamera(CameraId(name), zones, enabled=camera.enabled)

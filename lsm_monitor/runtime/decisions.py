@@ -52,8 +52,8 @@ class _Told:
 class Decisions:
     """Judges of all cameras, and where their verdicts go.
 
-    Masks and ticks come from the inference thread, health and unusable frames from capture
-    threads; one lock serialises them, and inside it nothing waits but for the disk.
+    Masks and ticks come from the inference thread, health and unusable frames from the capture
+    thread; one lock serialises them, and inside it nothing waits but for the disk.
 
     Attributes:
         on_attention: Told, with a camera, whether a level is about to change and whether an

@@ -20,7 +20,7 @@ class ThreadService:
     """Runs ``body(stop)`` in a thread called ``name``.
 
     Args:
-        name: Name of service and thread, such as ``camera[bridge]``.
+        name: Name of service and thread, such as ``inference``.
         body: Blocks until it is done or ``stop`` is set. What it raises, ``run`` raises.
         stop_timeout_s: How long a cancelled service waits for its thread to end.
         on_fault: Called in the thread when the body raises, before ``run`` does.

@@ -135,7 +135,13 @@ def test_a_file_that_is_saved_is_taken_over_at_once(
             (tmp_path / "new").write_text(text + f"  station: {{url: {street.url}}}\n")
             (tmp_path / "new").replace(tmp_path / "monitor.yaml")
             wait_until_usable(notes, "station")
+            (tmp_path / "monitor.yaml").write_text("version: 1\n")
+            assert wait_for_reload(notes, 2)["problem"] is not None
+            # What is taken back is in use again, though nothing in it is new.
+            both = text + f"  station: {{url: {street.url}}}\n"
+            (tmp_path / "monitor.yaml").write_text(both)
+            assert wait_for_reload(notes, 3)["problem"] is None
             (tmp_path / "monitor.yaml").write_text(text)
-            assert wait_for_reload(notes, 2)["problem"] is None
-    gone = notes.on("lsm/v1/test/camera/station/availability")
-    assert gone[-1] in {b"online", b"offline", b""}
+            assert wait_for_reload(notes, 4)["problem"] is None
+            gone = "lsm/v1/test/camera/station/availability"
+            notes.wait_until(lambda _: notes.on(gone)[-1:] == [b""], timeout_s=TIMEOUT_S)

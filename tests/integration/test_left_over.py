@@ -11,9 +11,9 @@ import pytest
 from lsm_monitor.config.models import DiscoveryConfig
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.homeassistant import HomeAssistant
+from lsm_monitor.publish.known import KnownCamera, KnownZone, retained_topics
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.publisher import Publisher
-from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, retained_topics
 from lsm_monitor.types import CameraId, OutboundMessage, ZoneId
 from tests.integration.brokers import RealBroker, free_port, subscribed
 from tests.integration.mosquitto import MOSQUITTO, mosquitto
@@ -21,11 +21,11 @@ from tests.integration.publishing import open_outbox, publisher_for, retained, r
 from tests.unit.publish.scenes import TOPICS
 
 NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
-BRIDGE = WatchedCamera(CameraId("bridge"), (WatchedZone(ZoneId("full")),))
-TUNNEL = WatchedCamera(
-    CameraId("tunnel"), (WatchedZone(ZoneId("lane-1")), WatchedZone(ZoneId("lane-2")))
+BRIDGE = KnownCamera(CameraId("bridge"), (KnownZone(ZoneId("full")),))
+TUNNEL = KnownCamera(
+    CameraId("tunnel"), (KnownZone(ZoneId("lane-1")), KnownZone(ZoneId("lane-2")))
 )
-NARROW_TUNNEL = WatchedCamera(CameraId("tunnel"), (WatchedZone(ZoneId("lane-1")),))
+NARROW_TUNNEL = KnownCamera(CameraId("tunnel"), (KnownZone(ZoneId("lane-1")),))
 DEVICE = "homeassistant/device/lsm_hz-west"
 
 
@@ -53,7 +53,7 @@ def publisher_of(
     outbox: Outbox,
     port: int,
     folder: Path,
-    *cameras: WatchedCamera,
+    *cameras: KnownCamera,
     discovery: bool = False,
 ) -> Publisher:
     """Return a publisher as the daemon makes it: it knows what there is, and says it all."""
@@ -137,7 +137,7 @@ def test_a_camera_that_is_switched_off_keeps_only_that_it_is(
     port: int, outbox: Outbox, tmp_path: Path
 ) -> None:
     run_until_told(publisher_of(outbox, port, tmp_path, BRIDGE), port)
-    off = WatchedCamera(BRIDGE.camera_id, BRIDGE.zones, enabled=False)
+    off = KnownCamera(BRIDGE.camera_id, BRIDGE.zones, enabled=False)
     run_until_told(publisher_of(outbox, port, tmp_path, off), port)
     below = {topic.rpartition("camera/bridge/")[2] for topic in kept_at(port, tmp_path)}
     assert below >= {"availability", "enabled/state", "mode/state", "profile/state"}

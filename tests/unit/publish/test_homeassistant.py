@@ -11,15 +11,15 @@ import pytest
 
 from lsm_monitor.config.models import DiscoveryConfig
 from lsm_monitor.publish.homeassistant import HomeAssistant
-from lsm_monitor.publish.watched import WatchedCamera, WatchedZone, retained_topics
+from lsm_monitor.publish.known import KnownCamera, KnownZone, retained_topics
 from lsm_monitor.types import ZoneId
 from tests.unit.publish.scenes import LANE, TOPICS, UNDERPASS
 from tests.unit.publish.test_payloads import GOLDEN, schema_of
 
 FULL = ZoneId("full")
-CAMERA = WatchedCamera(
+CAMERA = KnownCamera(
     UNDERPASS,
-    (WatchedZone(LANE, has_depth=True),),
+    (KnownZone(LANE, has_depth=True),),
     name="Wensan underpass",
     area="Wensan Rd",
 )
@@ -37,7 +37,7 @@ def discovery(*, enabled: bool = True) -> HomeAssistant:
 
 
 def told(
-    *cameras: WatchedCamera, announced: frozenset[str] = frozenset()
+    *cameras: KnownCamera, announced: frozenset[str] = frozenset()
 ) -> dict[str, dict[str, Any]]:  # JSON of many shapes
     """Return what is told about each device, checked against the schema."""
     schema = jsonschema.Draft202012Validator(schema_of("homeassistant_device"))
@@ -69,8 +69,8 @@ def test_nothing_is_told_unless_it_is_wanted() -> None:
 
 
 def test_every_entity_of_every_device_has_an_id_of_its_own() -> None:
-    zones = (WatchedZone(FULL), WatchedZone(LANE))
-    devices = told(CAMERA, WatchedCamera(type(UNDERPASS)("bridge"), zones))
+    zones = (KnownZone(FULL), KnownZone(LANE))
+    devices = told(CAMERA, KnownCamera(type(UNDERPASS)("bridge"), zones))
     ids = [c["unique_id"] for device in devices.values() for c in device["cmps"].values()]
     assert len(ids) == 1 + (4 + 6) + (4 + 12) == len(set(ids))
 
@@ -95,7 +95,7 @@ def test_a_camera_s_problem_is_shown_while_the_camera_is_down() -> None:
 
 def test_a_zone_that_is_gone_is_named_once_more_and_then_no_longer() -> None:
     before = retained_topics(
-        TOPICS, [WatchedCamera(UNDERPASS, (WatchedZone(LANE), WatchedZone(FULL)))]
+        TOPICS, [KnownCamera(UNDERPASS, (KnownZone(LANE), KnownZone(FULL)))]
     )
     components = told(CAMERA, announced=before)["lsm_hz-west_wensan-underpass"]["cmps"]
     assert {name: c for name, c in components.items() if name.startswith("full_")} == {

@@ -13,7 +13,7 @@ SETTINGS = ("enabled", "mode", "profile")
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedZone:
+class KnownZone:
     """A zone as subscribers know it; ``has_depth``: a gauge tells how deep the water is."""
 
     zone_id: ZoneId
@@ -21,7 +21,7 @@ class WatchedZone:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedCamera:
+class KnownCamera:
     """A camera as subscribers know it.
 
     Attributes:
@@ -33,14 +33,14 @@ class WatchedCamera:
     """
 
     camera_id: CameraId
-    zones: Sequence[WatchedZone]
+    zones: Sequence[KnownZone]
     name: str = ""
     area: str = ""
     enabled: bool = True
 
 
 def retained_topics(
-    topics: Topics, cameras: Collection[WatchedCamera], contexts: Collection[str] = ()
+    topics: Topics, cameras: Collection[KnownCamera], contexts: Collection[str] = ()
 ) -> frozenset[str]:
     """Return every topic below ours on which something retained may be published.
 
@@ -57,7 +57,7 @@ def retained_topics(
 
 
 def zones_left_over(
-    topics: Topics, camera: WatchedCamera, announced: Collection[str]
+    topics: Topics, camera: KnownCamera, announced: Collection[str]
 ) -> frozenset[ZoneId]:
     """Return zones that ``camera`` no longer has, but has announced before."""
     now = {zone.zone_id for zone in camera.zones}
@@ -69,7 +69,7 @@ def zones_left_over(
     return frozenset(found)
 
 
-def _topics_of(topics: Topics, camera: WatchedCamera) -> Iterator[str]:
+def _topics_of(topics: Topics, camera: KnownCamera) -> Iterator[str]:
     camera_id = camera.camera_id
     yield topics.camera_availability(camera_id)
     for setting in SETTINGS:
