@@ -138,6 +138,7 @@ class CaptureWorker:
             self._start(held, "camera")
 
     def _start(self, held: _Held, what: str) -> None:
+        held.pulse.is_set()  # its silence since the last visit was none
         held.is_busy = True
         held.thread = threading.Thread(
             target=self._live,
