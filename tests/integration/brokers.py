@@ -28,7 +28,7 @@ from lsm_monitor.demo.broker import MortalBroker
 from lsm_monitor.demo.loop_thread import LoopThread
 from lsm_monitor.types import OutboundMessage
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Notes:
