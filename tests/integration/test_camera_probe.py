@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,13 +99,10 @@ def test_key_frames_that_are_too_far_apart_are_a_warning_with_a_way_out(
         }
     )
     assert found["fast"].state == "warning"
-    assert (
-        found["fast"]
-        .line()
-        .endswith(
-            "; warning: a key frame every 0.5 s, and one is wanted every 0.2 s; shorten the "
-            "camera's key-frame (I-frame) interval, or set decode: all"
-        )
+    assert re.search(
+        r"; warning: a key frame every 0\.\d+ s, and one is wanted every 0\.2 s; shorten the "
+        r"camera's key-frame \(I-frame\) interval, or set decode: all$",
+        found["fast"].line(),
     )
     assert found["slow"].state == "ok"
 
