@@ -8,7 +8,7 @@
 only what was healthy: a camera counts from when it may have noticed that it is mended (the
 longest wait between two attempts, and an interval) until it breaks again. The gaps between
 its verdicts must stay within its interval, up to a key-frame interval of 2 s and the second
-of the heartbeat.
+in which the daemon looks for news to tell.
 
 Memory is that of the daemon and its capture processes; its growth is the last quarter of the
 run against the second.
@@ -74,7 +74,7 @@ def watch(
             "site": "bench",
             "state_dir": f"{folder}/state",
             "http": {"enabled": False},
-            "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": 1},
+            "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 2},
             "defaults": {
                 "interval_s": arguments.interval,
                 "backoff_max_s": BACKOFF_MAX_S,
