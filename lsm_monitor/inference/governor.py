@@ -11,7 +11,7 @@ front of the model, and the share of the time that the model was busy.
 
 from __future__ import annotations
 
-_WORTH_STRETCHING = 0.02
+_WORTH_STRETCHING = 0.05
 _ROOM = 0.8
 _LOADED = 0.5
 _STEP_DOWN = 0.93
