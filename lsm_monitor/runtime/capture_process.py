@@ -6,6 +6,7 @@ descriptor of one end of a pair of sockets.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,6 +28,9 @@ def command(level: str, fmt: Literal["logfmt", "json"]) -> tuple[str, ...]:
         fmt: Format of its log, which goes to the daemon's stderr.
     """
     return (sys.executable, "-m", __name__, level, fmt)
+
+
+_LESS_URGENT = 5
 
 
 class _Secrets:
@@ -51,6 +55,9 @@ def main(arguments: Sequence[str]) -> None:
     # Ctrl-C and systemd's stop go to the whole group; when to stop is the daemon's decision.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # The model first: a camera that floods must not take the cores from all the others.
+    with contextlib.suppress(OSError):
+        os.nice(_LESS_URGENT)
     secrets = _Secrets()
     logs.configure(
         level=level, fmt="json" if fmt == "json" else "logfmt", redact=secrets.redact
