@@ -77,6 +77,7 @@ def watch(
             "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 2},
             "defaults": {
                 "interval_s": arguments.interval,
+                "fast_interval_s": arguments.interval,  # half of the streets are flooded
                 "backoff_max_s": BACKOFF_MAX_S,
                 "open_timeout_s": 5,
                 "read_timeout_s": 5,

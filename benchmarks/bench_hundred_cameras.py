@@ -147,6 +147,7 @@ def run_daemon(bench: Bench, folder: Path) -> tuple[Result, Judged]:
             "capture": {"patrol_parallel": arguments.patrol_parallel},
             "defaults": {
                 "interval_s": arguments.interval,
+                "fast_interval_s": arguments.interval,  # half of the streets are flooded
                 "stale_after_s": max(120.0, 3 * arguments.interval),
                 "mode": arguments.mode,
             },
