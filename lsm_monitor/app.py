@@ -181,7 +181,7 @@ class Daemon:
             environ=self._environ,
             prepare=self._learn_secrets,
             adopt=functools.partial(self._adopt, settings, speech.messages),
-            on_result=lambda _, problem: speech.publisher.retain(
+            on_result=lambda problem: speech.publisher.retain(
                 tell_info(reason="reload", problem=problem)
             ),
             notifier=self._notifier,
@@ -198,33 +198,21 @@ class Daemon:
         )
         # The first beat: a hang in the very first batch must be noticed, too.
         self._progress.beat("inference")
+        asides = [
+            *status,
+            Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
+            self._reloader,
+            settings,
+            *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
+        ]
+        capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage(
-                        [
-                            *status,
-                            Readiness(
-                                watch.overview, notifier=self._notifier, on_ready=self._on_ready
-                            ),
-                            self._reloader,
-                            settings,
-                            *self._command_desk(
-                                speech, settings, self._reloader, stores.outbox, snapshots
-                            ),
-                        ],
-                        _NEVER_GIVE_UP,
-                    ),
+                    Stage(asides, _NEVER_GIVE_UP),
                     Stage([self._inference(segmenter, watch)]),
-                    Stage(
-                        [
-                            ThreadService(
-                                "capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S
-                            )
-                        ],
-                        _NEVER_GIVE_UP,
-                    ),
+                    Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
                 notifier=self._notifier,

@@ -292,8 +292,6 @@ class CaptureFleet:
             if camera_id in worker.cameras and silent_s > self._patience_s(camera_id)
         ]
         if hung:
-            for camera_id in hung:
-                self._plan.remove(camera_id)
             self._custody.replace_around(worker, hung)
 
     def _patience_s(self, camera_id: CameraId) -> float:
@@ -302,7 +300,6 @@ class CaptureFleet:
 
     def _on_finished(self, news: wire.Finished, held: HeldCamera) -> None:
         if news.crashed:
-            self._plan.remove(news.camera_id)
             self._custody.give_up(news.camera_id, HealthCode.INTERNAL)
         elif held.wanted.on_patrol:
             now_s = self._clock.monotonic_s()
@@ -312,6 +309,7 @@ class CaptureFleet:
             held.is_done = True
 
     def _on_trouble(self, camera_id: CameraId, code: HealthCode) -> None:
+        self._plan.remove(camera_id)  # nobody holds it; a visit would keep its place for ever
         known = self._custody.cameras[camera_id].health
         reconnects = 1 + (known.reconnects if known else 0)
         self._metrics.reconnects.labels(camera_id, code).inc()

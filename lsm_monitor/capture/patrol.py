@@ -62,13 +62,10 @@ class PatrolPlan:
             due_s = now_s + phase * interval_s
             self._cameras[camera_id] = _Planned(interval_s, priority, due_s)
             return
-        since_s = planned.visited_at_s
-        if planned.failures:
-            pass  # it is visited when its wait is over, whatever the interval
-        elif interval_s != planned.interval_s and since_s is not None:
+        # One that failed is visited when its wait is over, whatever the interval.
+        if interval_s != planned.interval_s and not planned.failures:
+            since_s = now_s if planned.visited_at_s is None else planned.visited_at_s
             planned.due_s = max(now_s, min(planned.due_s, since_s + interval_s))
-        elif interval_s < planned.interval_s:
-            planned.due_s = min(planned.due_s, now_s + interval_s)
         planned.interval_s, planned.priority = interval_s, priority
 
     def remove(self, camera_id: CameraId) -> None:

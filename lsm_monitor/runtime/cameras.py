@@ -131,7 +131,8 @@ class Cameras:
         with self._lock:
             if self._attention.get(camera_id, (False, False)) != (pending, episode_open):
                 self._attention[camera_id] = (pending, episode_open)
-                if camera_id in self._enabled():
+                camera = self._config.cameras.get(camera_id)
+                if camera is not None and camera.enabled:
                     self._capture(camera_id)
 
     def stretch(self, factor: float) -> None:

@@ -39,8 +39,7 @@ class Reloader:
         prepare: Told about a new configuration first, in another thread: its passwords must
             be known before they can be in a log.
         adopt: Goes over to a new configuration, and says what changed.
-        on_result: Told what is in use after each attempt, and what was wrong with the new
-            one; ``None`` when nothing was.
+        on_result: Told after each attempt what was wrong; ``None`` when nothing was.
         notifier: Told that a reload has begun and ended.
         metrics: Gets time and success of the newest reload.
         clock: Wall clock.
@@ -55,7 +54,7 @@ class Reloader:
         environ: Mapping[str, str],
         prepare: Callable[[LoadedConfig], None],
         adopt: Callable[[LoadedConfig], Changes],
-        on_result: Callable[[LoadedConfig, str | None], None],
+        on_result: Callable[[str | None], None],
         notifier: Notifier,
         metrics: Metrics,
         clock: Clock,
@@ -113,7 +112,7 @@ class Reloader:
             self._is_good = False
             self._metrics.config_reload_ok.set(0)
             logger.error("the new configuration is not used:\n%s", exc)  # noqa: TRY400 - the text says it all
-            self._on_result(self._loaded, str(exc))
+            self._on_result(str(exc))
             raise
         if loaded.digest == self._loaded.digest and self._is_good and not is_asked:
             return "no changes"
@@ -123,7 +122,7 @@ class Reloader:
         self._metrics.config_reload_ok.set(1)
         self._metrics.config_reloaded_at.set(self._clock.now().timestamp())
         logger.info("configuration %s is in use: %s", loaded.digest, found)
-        self._on_result(loaded, None)
+        self._on_result(None)
         return str(found)
 
     async def _watch_files(self) -> None:

@@ -144,4 +144,6 @@ def test_commands_are_obeyed_answered_and_survive_a_restart(
             street.wait_for_connections(connections + 1, timeout_s=TIMEOUT_S)
             assert operator.ask("camera/bridge/mode/set", value="patrol")["outcome"] == "done"
             wait_for(notes, "camera/bridge/mode/state", b"patrol")
+            # It rains: visited once per second, each time by a connection of its own.
+            street.wait_for_connections(street.connections + 3, timeout_s=TIMEOUT_S)
             assert daemon.terminate() == 0
