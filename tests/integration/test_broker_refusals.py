@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from tests.integration.brokers import free_port, subscribed
 from tests.integration.mosquitto import mosquitto, needs_mosquitto
 from tests.integration.publishing import (
     ImpatientClock,
-    open_outbox,
     publisher_for,
     record_story,
     retained,
@@ -27,13 +25,6 @@ from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_TOPIC, TOPICS
 
 STATE_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/zone/lane-1/state"
 ALL = 10_000
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(tmp_path)
-    yield outbox
-    outbox.close()
 
 
 def dead_letters(outbox: Outbox) -> int:

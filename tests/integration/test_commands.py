@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from paho.mqtt.client import Client
@@ -23,35 +22,14 @@ from lsm_monitor.publish.inbox import Inbox
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.types import Feedback
 from tests.integration.brokers import WAIT_S, Notes, RealBroker, free_port, subscribed
-from tests.integration.mosquitto import MOSQUITTO, mosquitto, needs_mosquitto
-from tests.integration.publishing import open_outbox, publisher_for, retained, running
+from tests.integration.mosquitto import mosquitto, needs_mosquitto
+from tests.integration.publishing import publisher_for, retained, running
 from tests.integration.scripted_broker import Script, ScriptedBroker
 from tests.unit.publish.scenes import EVENT_ID, TOPICS, UNDERPASS
 
 BASE = "lsm/v1/hz-west"
 REPLY = f"{BASE}/cmd/reply"
 ENABLED = f"{BASE}/camera/{UNDERPASS}/enabled"
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(tmp_path)
-    yield outbox
-    outbox.close()
-
-
-@pytest.fixture(params=["amqtt", "mosquitto"])
-def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Yield the port of a broker: amqtt speaks 3.1.1, mosquitto 5."""
-    if request.param == "amqtt":
-        with RealBroker() as broker:
-            yield broker.port
-    elif MOSQUITTO is None:
-        pytest.skip("mosquitto is not there: apt-get install mosquitto")
-    else:
-        port = free_port()
-        with mosquitto(port):
-            yield port
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,18 +35,6 @@ def dry() -> Clip:
 @pytest.fixture(scope="module")
 def flooded() -> Clip:
     return street_clip(1.0)
-
-
-@pytest.fixture
-def broker() -> Iterator[RealBroker]:
-    with RealBroker() as running:
-        yield running
-
-
-@pytest.fixture
-def notes(broker: RealBroker) -> Iterator[Notes]:
-    with broker.subscriber("lsm/#") as received:
-        yield received
 
 
 def config_text(broker: RealBroker, **urls: str) -> str:

@@ -32,18 +32,6 @@ def clip() -> Clip:
     return encode_clip((scene.render(0.0, i / 4)[0] for i in range(48)), fps=4, gop_s=1.0)
 
 
-@pytest.fixture
-def broker() -> Iterator[RealBroker]:
-    with RealBroker() as running:
-        yield running
-
-
-@pytest.fixture
-def notes(broker: RealBroker) -> Iterator[Notes]:
-    with broker.subscriber("lsm/#") as received:
-        yield received
-
-
 class Operator:
     """Publishes commands, and reads the answers."""
 

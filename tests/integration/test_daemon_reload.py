@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,18 +27,6 @@ INFO = "lsm/v1/test/info"
 def clip() -> Clip:
     scene = StreetScene(SceneStyle())
     return encode_clip((scene.render(0.0, i / 4)[0] for i in range(8)), fps=4)
-
-
-@pytest.fixture
-def broker() -> Iterator[RealBroker]:
-    with RealBroker() as running:
-        yield running
-
-
-@pytest.fixture
-def notes(broker: RealBroker) -> Iterator[Notes]:
-    with broker.subscriber("lsm/#") as received:
-        yield received
 
 
 def config_text(broker: RealBroker, *, on_change: bool, **cameras: str) -> str:

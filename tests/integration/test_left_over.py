@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from lsm_monitor.config.models import DiscoveryConfig
 from lsm_monitor.publish.announced import AnnouncedTopics
@@ -16,8 +13,7 @@ from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.publisher import Publisher
 from lsm_monitor.types import CameraId, OutboundMessage, ZoneId
 from tests.integration.brokers import RealBroker, free_port, subscribed
-from tests.integration.mosquitto import MOSQUITTO, mosquitto
-from tests.integration.publishing import open_outbox, publisher_for, retained, running
+from tests.integration.publishing import publisher_for, retained, running
 from tests.unit.publish.scenes import TOPICS
 
 NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
@@ -27,26 +23,6 @@ TUNNEL = KnownCamera(
 )
 NARROW_TUNNEL = KnownCamera(CameraId("tunnel"), (KnownZone(ZoneId("lane-1")),))
 DEVICE = "homeassistant/device/lsm_hz-west"
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(tmp_path)
-    yield outbox
-    outbox.close()
-
-
-@pytest.fixture(params=["amqtt", "mosquitto"])
-def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    if request.param == "amqtt":
-        with RealBroker() as broker:
-            yield broker.port
-    elif MOSQUITTO is None:
-        pytest.skip("mosquitto is not there: apt-get install mosquitto")
-    else:
-        port = free_port()
-        with mosquitto(port):
-            yield port
 
 
 def publisher_of(

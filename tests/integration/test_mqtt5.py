@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,13 +36,6 @@ from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_ID, EVENT_TOPIC, TOPIC
 
 STATE_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/zone/lane-1/state"
 ALL = 10_000
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(tmp_path)
-    yield outbox
-    outbox.close()
 
 
 def test_an_event_says_what_it_is_and_a_state_how_long_it_holds(outbox: Outbox) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from tests.integration.brokers import RealBroker
 from tests.integration.publishing import (
     ImpatientClock,
     first_of_each,
-    open_outbox,
     publisher_for,
     record_story,
     retained,
@@ -28,13 +25,6 @@ from tests.integration.scripted_broker import Script, ScriptedBroker
 from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_TOPIC, TOPICS
 
 STATE_TOPIC = "lsm/v1/hz-west/camera/wensan-underpass/zone/lane-1/state"
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(tmp_path)
-    yield outbox
-    outbox.close()
 
 
 def test_events_arrive_in_order_and_the_outbox_is_empty_afterwards(outbox: Outbox) -> None:
