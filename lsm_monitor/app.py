@@ -274,7 +274,7 @@ class Daemon:
         worker = InferenceWorker(
             scheduler=watch.scheduler,
             segmenter=segmenter,
-            on_mask=watch.decisions.on_mask,
+            on_mask=lambda _frame, mask: watch.decisions.on_mask(mask),
             on_tick=on_tick,
             on_stretch=watch.cameras.stretch,
             metrics=self.metrics,

@@ -40,7 +40,7 @@ class InferenceWorker:
     Args:
         scheduler: Where the frames come from.
         segmenter: Makes masks.
-        on_mask: Receives each mask, in this thread.
+        on_mask: Receives each frame and its mask, in this thread.
         on_tick: Called after each batch and at least every half second, in this thread.
         on_stretch: Told how much longer than configured the cameras' intervals must be, when
             that changes; in this thread.
@@ -53,7 +53,7 @@ class InferenceWorker:
         *,
         scheduler: FrameScheduler,
         segmenter: MaskMaker,
-        on_mask: Callable[[WaterMask], None],
+        on_mask: Callable[[Frame, WaterMask], None],
         on_tick: Callable[[], None],
         on_stretch: Callable[[float], None] = lambda _: None,
         metrics: Metrics,
@@ -104,9 +104,10 @@ class InferenceWorker:
         if masks is None and len(frames) > 1:
             single = [self._segment([frame]) for frame in frames]
             masks = [mask for result in single if result is not None for mask in result]
+        judged = {frame.stamp: frame for frame in frames}
         for mask in masks or ():
             self._metrics.frames.labels(mask.stamp.camera_id, "inferred").inc()
-            self._on_mask(mask)
+            self._on_mask(judged[mask.stamp], mask)
             age_s = self._clock.monotonic_s() - mask.stamp.decoded_mono_s
             self._metrics.frame_age_s.observe(age_s)
 

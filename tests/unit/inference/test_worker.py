@@ -45,7 +45,7 @@ def test_a_frame_that_breaks_the_model_costs_no_other_camera_its_frame(
     worker = InferenceWorker(
         scheduler=scheduler,
         segmenter=Segmenter(),
-        on_mask=lambda mask: judged.append(mask.stamp.camera_id),
+        on_mask=lambda _frame, mask: judged.append(mask.stamp.camera_id),
         on_tick=stop.set,
         metrics=metrics,
         clock=clock,
