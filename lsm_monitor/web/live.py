@@ -7,6 +7,7 @@ likes; what it was is found out here, a few times a second at most.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from uuid import UUID
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _SETTLE_S = 0.3
 """Changes that come within this time are told together."""
+_AT_LEAST_EVERY_S = 5.0
+"""An event that no camera's state tells of, such as the end of one nobody watches."""
 _MAX_SAID = 200
 """Episodes about which somebody said something at once, and that are told again."""
 
@@ -47,13 +50,13 @@ class LivePage:
         self._wall = wall
         self._episodes = episodes
         self._hub = hub
+        self._overview = overview
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
         self._is_awake = False
         self._said: set[UUID] = set()
         self._open: dict[UUID, OpenEpisode] = {}
-        overview.on_change(self.wake)
 
     def wake(self) -> None:
         """Say that a camera, its picture or an episode changed; from any thread."""
@@ -71,14 +74,15 @@ class LivePage:
     async def run(self) -> None:
         """Keep everything up to date until cancelled; then end the pages' streams."""
         self._loop = asyncio.get_running_loop()
-        self._woken.set()
         try:
-            while True:
-                await self._woken.wait()
-                self._woken.clear()
-                self._is_awake = False
-                await self.refresh()
-                await self._clock.sleep(_SETTLE_S)
+            with self._overview.telling(self.wake):
+                while True:
+                    self._is_awake = False
+                    await self.refresh()
+                    await self._clock.sleep(_SETTLE_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._woken.wait(), _AT_LEAST_EVERY_S)
+                    self._woken.clear()
         finally:
             self._hub.close()
 
