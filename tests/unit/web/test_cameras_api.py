@@ -125,13 +125,17 @@ def test_a_camera_that_is_gone_is_told_and_forgotten(fresh: WebDaemon) -> None:
 
 def test_the_last_hour_has_one_point_a_minute(fresh: WebDaemon) -> None:
     now = fresh.clock.now()
+    cards = []
     for minutes_ago, fraction in ((90, 0.9), (2, 0.1), (1, 0.2)):
         fresh.see(WaterLevel.PONDING, fraction, at=now - timedelta(minutes=minutes_ago))
-        card = card_of(
-            fresh, "bridge", lambda card, wanted=fraction: card["water_fraction"] == wanted
-        )
-    assert isinstance(card, dict)
-    assert [fraction for _, fraction in card["spark"]] == [0.1, 0.2]
+
+        def is_it(card: dict[str, object], wanted: float = fraction) -> bool:
+            return card["water_fraction"] == wanted
+
+        cards.append(card_of(fresh, "bridge", is_it))
+    newest = cards[-1]
+    assert isinstance(newest, dict)
+    assert [fraction for _, fraction in newest["spark"]] == [0.1, 0.2]
 
 
 def test_the_geometry_is_as_in_the_file(page: WebDaemon) -> None:
@@ -148,7 +152,7 @@ def test_the_newest_picture_is_small_and_shows_the_water(fresh: WebDaemon) -> No
         for kind in ("raw", "overlay", "mask")
     }
     images = {
-        kind: cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+        kind: np.asarray(cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR))
         for kind, answer in answers.items()
     }
     assert {image.shape for image in images.values()} == {(540, 960, 3)}
