@@ -91,7 +91,7 @@ class PyavSource:
         self._packets = self._container.demux()
         # PyAV 18 builds a scaler per frame unless one is shared.
         self._reformatter = VideoReformatter()
-        self._sampler = Sampler(spec.interval_s)
+        self._sampler = Sampler(spec.interval_s, spec.phase)
         self._guard = TimestampGuard()
         self._timeline = Timeline()
         self._rate = ArrivalRate()
