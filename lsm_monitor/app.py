@@ -57,6 +57,7 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
+_HISTORY_STOP_S = 5.0
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -203,6 +204,7 @@ class Daemon:
             Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
             self._reloader,
             settings,
+            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
             *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
         ]
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
