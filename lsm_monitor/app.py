@@ -59,6 +59,7 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
+_HISTORY_STOP_S = 5.0
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -223,6 +224,7 @@ class Daemon:
             settings,
             *self._command_desk(speech, settings, obedience),
             *page.services(),
+            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
         ]
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):

@@ -7,7 +7,7 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,11 @@ from pathlib import Path
 import lsm_monitor
 from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.clock import Clock
+from lsm_monitor.config.delivery import ReadingsConfig
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.history.history import HISTORY_FILE, History
+from lsm_monitor.history.tiers import HistoryLimits
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.metrics import Metrics
@@ -40,7 +43,7 @@ from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
 from lsm_monitor.runtime.live_settings import LiveSettings, effective
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
-from lsm_monitor.types import CameraId, ModelIdentity
+from lsm_monitor.types import CameraId, ModelIdentity, WaterState
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
 
@@ -60,6 +63,7 @@ class Stores:
     overrides: RuntimeOverrides
     announced: AnnouncedTopics
     memories: CameraMemories
+    history: History
 
 
 def open_stores(
@@ -87,6 +91,21 @@ def open_stores(
         overrides=RuntimeOverrides.open(folder / OVERRIDES_FILE, now=now),
         announced=AnnouncedTopics.open(folder / ANNOUNCED_FILE, now=now),
         memories=memories,
+        history=History(
+            folder / HISTORY_FILE,
+            limits=_history_limits(config.store.readings),
+            metrics=metrics,
+            clock=clock,
+        ),
+    )
+
+
+def _history_limits(readings: ReadingsConfig) -> HistoryLimits:
+    return HistoryLimits(
+        raw_s=readings.raw_hours * 3600,
+        minute_s=readings.minute_days * 86400,
+        quarter_hour_s=readings.quarter_hour_days * 86400,
+        max_bytes=readings.max_mb * 1024 * 1024,
     )
 
 
@@ -179,6 +198,11 @@ def assemble_watch(
 ) -> Watch:
     """Return everything between camera and outbox, but for the model and its thread."""
     overview = Overview(metrics)
+
+    def on_states(states: Sequence[WaterState]) -> None:
+        overview.on_states(states)
+        stores.history.record(states)
+
     decisions = Decisions(
         episodes=stores.outbox.episodes(),
         outbox=stores.outbox,
@@ -188,7 +212,7 @@ def assemble_watch(
         state_every_s=config.mqtt.heartbeat_s,
         metrics=metrics,
         clock=clock,
-        on_states=overview.on_states,
+        on_states=on_states,
         on_health=overview.on_health,
         corroboration=corroboration_of(config.places),
     )

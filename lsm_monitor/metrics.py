@@ -154,6 +154,16 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.history_writable = Gauge(
+            "lsm_history_writable",
+            "1 while readings reach the history's file.",
+            registry=self.registry,
+        )
+        self.history_dropped = Counter(
+            "lsm_history_dropped",
+            "Readings given up because the queue 'history' was full: the disk refuses them.",
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",
@@ -208,7 +218,8 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "lsm_queue_depth",
-            "What waits: frames (for the model), states and notices (for the broker).",
+            "What waits: frames (for the model), states and notices (for the broker), history "
+            "(readings, for the disk).",
             ["queue"],
             registry=self.registry,
         )

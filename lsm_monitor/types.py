@@ -179,7 +179,7 @@ class ZoneReading:
 
 
 class WaterLevel(StrEnum):
-    """How bad it is. Values are part of the MQTT contract."""
+    """How bad it is, from nothing known to the worst. Values are part of the MQTT contract."""
 
     UNKNOWN = "unknown"
     DRY = "dry"
