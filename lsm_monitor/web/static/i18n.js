@@ -47,8 +47,14 @@ export function nameOf(tag) {
   return new Intl.DisplayNames([tag], { type: "language" }).of(tag) ?? tag;
 }
 
+/** Dates as in the watcher's own country, where the browser knows one for this language. */
+function regionOf(tag) {
+  const base = tag.split("-")[0];
+  return navigator.languages.find((one) => one.split("-")[0] === base) ?? tag;
+}
+
 const format = computed(() => {
-  const tag = language.value;
+  const tag = regionOf(language.value);
   return {
     age: new Intl.RelativeTimeFormat(tag, { style: "narrow", numeric: "always" }),
     time: new Intl.DateTimeFormat(tag, { timeStyle: "medium" }),

@@ -23,8 +23,15 @@ export function openHelp() {
 }
 
 function focusSearch() {
-  if (route.value.view !== "wall") go(toWall);
-  requestAnimationFrame(() => document.getElementById("search")?.focus());
+  const search = document.getElementById("search");
+  if (search) {
+    search.focus();
+    return;
+  }
+  go(toWall);
+  addEventListener("hashchange", () => {
+    requestAnimationFrame(() => document.getElementById("search")?.focus());
+  }, { once: true });
 }
 
 function focusCard(step) {

@@ -76,11 +76,20 @@ export function putEpisodes(list) {
   episodes.value = next;
 }
 
+async function readOpenEpisodes() {
+  const found = [];
+  let before = "";
+  do {
+    const page = await api.get(`api/episodes?state=open&limit=200${before && `&before=${before}`}`);
+    found.push(...page.episodes);
+    before = page.next ?? "";
+  } while (before);
+  return found;
+}
+
 /** Read everything anew: at the start, and after the stream was away. */
 export async function loadAll() {
-  const [{ cameras }, { episodes: open }] = await Promise.all([
-    api.get("api/cameras"), api.get("api/episodes?state=open&limit=500"),
-  ]);
+  const [{ cameras }, open] = await Promise.all([api.get("api/cameras"), readOpenEpisodes()]);
   batch(() => {
     const present = new Set(cameras.map((card) => card.id));
     for (const id of [...cards.keys()]) if (!present.has(id)) dropCamera(id);

@@ -68,17 +68,26 @@ async function listen(stop) {
   heard();
   try {
     const body = await api.open("api/stream", AbortSignal.any([stop, quiet.signal]));
-    const parser = createParser({ onEvent });
-    const text = new TextDecoder();
-    const reader = body.getReader();
-    // The stream is open, so whatever changes from here on is told: now read how things are.
-    await loadAll();
-    link.value = "up";
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let isGreeted = false;
+    let isCurrent = false;
+    const parser = createParser({
+      onEvent(news) {
+        isGreeted ||= news.event === "hello";
+        onEvent(news);
+      },
+    });
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       heard();
-      parser.feed(text.decode(value, { stream: true }));
+      parser.feed(value);
+      if (isGreeted && !isCurrent) {
+        // Whatever changes after the greeting is told: now read how things are.
+        await loadAll();
+        isCurrent = true;
+        link.value = "up";
+      }
     }
   } finally {
     clearTimeout(timer);
@@ -86,16 +95,26 @@ async function listen(stop) {
   }
 }
 
-const pause = (ms, stop) => new Promise((resolve) => {
-  const timer = setTimeout(resolve, ms);
-  stop.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
-  addEventListener("online", () => { clearTimeout(timer); resolve(); }, { once: true });
-});
+/** Wait; less when the network comes back or nobody listens any more. */
+function pause(ms, stop) {
+  return new Promise((resolve) => {
+    const over = new AbortController();
+    const end = () => {
+      over.abort();
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    over.signal.addEventListener("abort", () => clearTimeout(timer));
+    stop.addEventListener("abort", end, { signal: over.signal });
+    addEventListener("online", end, { signal: over.signal });
+  });
+}
 
 /** Listen until `stop` is aborted, again and again; `onNews` gets changed episodes first. */
 export async function follow(stop, onNews) {
   tellNews = onNews;
   const version = session.value?.version;
+  link.value = "starting";
   for (let failures = 0; !stop.aborted; failures += 1) {
     try {
       if (failures && (await loadSession()).version !== version) location.reload();

@@ -10,7 +10,8 @@ import { putEpisodes, titleOf } from "../store.js";
 
 const VERDICTS = ["true_positive", "wet_only", "reflection", "shadow", "other"];
 const NOTE_MAX = 500;
-const PICTURES = ["snapshot", "raw", "mask"];
+const KINDS = ["snapshot", "raw", "mask", "clip", "sidecar"];
+const PICTURES = KINDS.slice(0, 3);
 
 async function say(episode, what, body) {
   const path = `api/episodes/${encodeURIComponent(episode.event_id)}`;
@@ -82,7 +83,8 @@ function Evidence({ episode }) {
   const bySeq = Map.groupBy(episode.evidence, (file) => file.seq);
   const open = { target: "_blank", rel: "noopener" };
   return html`<ul class="evidence">${[...bySeq].map(([seq, files]) => {
-    const picture = PICTURES.map((kind) => files.find((file) => file.kind === kind)).find(Boolean);
+    files.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
+    const picture = files.find((file) => PICTURES.includes(file.kind));
     return html`<li key=${seq}>
       ${picture && html`<a href=${picture.url} ...${open}><img src=${picture.url} loading="lazy"
         alt=${t("evidence.picture", { camera: titleOf(episode.camera), seq })} /></a>`}
