@@ -87,6 +87,7 @@ class PyavSource:
         # A float of 1/90,000 s is exact to a microsecond for a century.
         self._tick_s = float(self._stream.time_base or 0)
         self._video_s: float | None = None
+        self._decoded_s: float | None = None
         self._decoder = choose_decoder(self._stream, spec.hwaccel)
         self._packets = self._container.demux()
         # PyAV 18 builds a scaler per frame unless one is shared.
@@ -147,6 +148,8 @@ class PyavSource:
             has_timestamps=self._has_timestamps,
             decoder=self._decoder.device,
             decoder_reason=self._decoder.reason,
+            stated_s=self._stated_s(),
+            decoded_s=self._decoded_s,
         )
 
     def close(self) -> None:
@@ -278,6 +281,7 @@ class PyavSource:
             case Verdict.NOT_RISING:
                 self._skip("not_rising")
                 return None
+        self._decoded_s = pts_s
         time_s = self._timeline.time_s(pts_s, arrived_s)
         if not self._sampler.is_due(time_s):
             self._skip("not_due")
@@ -296,6 +300,14 @@ class PyavSource:
             return None
         self._has_timestamps = True
         return (pts - self._start) * self._tick_s
+
+    def _stated_s(self) -> float | None:
+        if self._spec.is_live:
+            return None
+        if self._stream.duration:
+            return self._stream.duration * self._tick_s
+        stated = self._container.duration
+        return stated / av.time_base if stated else None
 
     def _arrived_s(self, now_s: float) -> float:
         """Return the time for pictures without one: the clock, or a file's nominal rate."""

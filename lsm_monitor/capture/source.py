@@ -148,6 +148,8 @@ class SourceFacts:
         has_timestamps: Whether any picture carried a presentation time.
         decoder: ``software``, or the device that decodes, such as ``cuda``.
         decoder_reason: Why it is software although a device was asked for; else empty.
+        stated_s: Length that a recording says it has; ``None`` when it does not say.
+        decoded_s: Time of the newest decoded picture, kept or not; ``None`` without one.
     """
 
     codec: str
@@ -156,6 +158,8 @@ class SourceFacts:
     has_timestamps: bool
     decoder: str = "software"
     decoder_reason: str = ""
+    stated_s: float | None = None
+    decoded_s: float | None = None
 
 
 class Source(Protocol):
