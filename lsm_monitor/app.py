@@ -58,6 +58,9 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
 
+_EVIDENCE_STOP_S = 5.0
+"""So long what still waits may be written; a disk that hangs is left behind."""
+
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
     """Run the daemon until SIGTERM or SIGINT, or until it cannot go on.
@@ -205,12 +208,15 @@ class Daemon:
             settings,
             *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
         ]
+        evidence = ThreadService(
+            "evidence", watch.evidence.run, stop_timeout_s=_EVIDENCE_STOP_S
+        )
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage(asides, _NEVER_GIVE_UP),
+                    Stage([*asides, evidence], _NEVER_GIVE_UP),
                     Stage([self._inference(segmenter, watch)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
@@ -274,7 +280,7 @@ class Daemon:
         worker = InferenceWorker(
             scheduler=watch.scheduler,
             segmenter=segmenter,
-            on_mask=lambda _frame, mask: watch.decisions.on_mask(mask),
+            on_mask=lambda frame, mask: watch.decisions.on_mask(mask, frame),
             on_tick=on_tick,
             on_stretch=watch.cameras.stretch,
             metrics=self.metrics,

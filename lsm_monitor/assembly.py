@@ -17,6 +17,7 @@ from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.metrics import Metrics
@@ -34,15 +35,19 @@ from lsm_monitor.runtime.announcer import Announcer
 from lsm_monitor.runtime.camera_memories import CameraMemories
 from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.evidence_desk import EvidenceDesk
 from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
 from lsm_monitor.runtime.live_settings import effective
+from lsm_monitor.runtime.main_stream import MainStreams
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.runtime.snapshots import EventSnapshots
 from lsm_monitor.types import CameraId, ModelIdentity
 
 OUTBOX_FILE = "outbox.sqlite3"
 OVERRIDES_FILE = "runtime.json"
 ANNOUNCED_FILE = "announced.json"
+_LEFT_TO_THE_OUTBOX_BYTES = 64 * 2**20
 STATE_HEARTBEATS = 3.0
 """A state that was not repeated so often is no longer one."""
 
@@ -55,6 +60,7 @@ class Stores:
     overrides: RuntimeOverrides
     announced: AnnouncedTopics
     memories: CameraMemories
+    evidence: EvidenceStore
 
 
 def open_stores(
@@ -81,6 +87,7 @@ def open_stores(
         overrides=RuntimeOverrides.open(folder / OVERRIDES_FILE, now=now),
         announced=AnnouncedTopics.open(folder / ANNOUNCED_FILE, now=now),
         memories=memories,
+        evidence=EvidenceStore(folder, reserve_bytes=_LEFT_TO_THE_OUTBOX_BYTES),
     )
 
 
@@ -159,6 +166,7 @@ class Watch:
     decisions: Decisions
     cameras: Cameras
     overview: Overview
+    evidence: EvidenceDesk
 
 
 def assemble_watch(
@@ -173,6 +181,17 @@ def assemble_watch(
 ) -> Watch:
     """Return everything between camera and outbox, but for the model and its thread."""
     overview = Overview(metrics)
+    evidence = EvidenceDesk(
+        stores.evidence,
+        config=config.evidence,
+        open_ids=[episode.event_id for episode in stores.outbox.episodes()],
+        on_snapshot=EventSnapshots(
+            speech.topics, speech.publisher.tell, STATE_HEARTBEATS * config.mqtt.heartbeat_s
+        ),
+        main_streams=MainStreams(clock),
+        metrics=metrics,
+        clock=clock,
+    )
     decisions = Decisions(
         episodes=stores.outbox.episodes(),
         outbox=stores.outbox,
@@ -185,6 +204,7 @@ def assemble_watch(
         on_states=overview.on_states,
         on_health=overview.on_health,
         corroboration=corroboration_of(config.places),
+        evidence=evidence,
     )
     scheduler = FrameScheduler(
         max_batch=config.model.max_batch,
@@ -200,6 +220,7 @@ def assemble_watch(
         on_health=decisions.on_health,
         on_unusable=decisions.on_unusable,
         memories=stores.memories,
+        on_clip=evidence.on_clip,
         on_step=on_capture_step,
         metrics=metrics,
         clock=clock,
@@ -214,7 +235,8 @@ def assemble_watch(
         clock=clock,
     )
     decisions.on_attention = cameras.on_attention
-    return Watch(fleet, scheduler, decisions, cameras, overview)
+    evidence.order_clip, evidence.camera_of = fleet.order_clip, cameras.camera
+    return Watch(fleet, scheduler, decisions, cameras, overview, evidence)
 
 
 def client_id_of(config: MonitorConfig) -> str:
