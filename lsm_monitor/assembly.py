@@ -18,6 +18,7 @@ from lsm_monitor.clock import Clock
 from lsm_monitor.config.delivery import ReadingsConfig
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.history.history import HISTORY_FILE, History
 from lsm_monitor.history.tiers import HistoryLimits
 from lsm_monitor.inference.scheduler import FrameScheduler
@@ -39,10 +40,13 @@ from lsm_monitor.runtime.announcer import Announcer
 from lsm_monitor.runtime.camera_memories import CameraMemories
 from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.evidence_desk import EvidenceDesk
 from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
 from lsm_monitor.runtime.live_settings import LiveSettings, effective
+from lsm_monitor.runtime.main_stream import MainStreams
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.runtime.snapshots import EventSnapshots
 from lsm_monitor.types import CameraId, ModelIdentity, WaterState
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
@@ -50,6 +54,7 @@ from lsm_monitor.web.page import Page, PageSources
 OUTBOX_FILE = "outbox.sqlite3"
 OVERRIDES_FILE = "runtime.json"
 ANNOUNCED_FILE = "announced.json"
+_LEFT_TO_THE_OUTBOX_BYTES = 64 * 2**20
 STATE_HEARTBEATS = 3.0
 """A state that was not repeated so often is no longer one."""
 
@@ -64,6 +69,7 @@ class Stores:
     announced: AnnouncedTopics
     memories: CameraMemories
     history: History
+    evidence: EvidenceStore
 
 
 def open_stores(
@@ -97,6 +103,7 @@ def open_stores(
             metrics=metrics,
             clock=clock,
         ),
+        evidence=EvidenceStore(folder, reserve_bytes=_LEFT_TO_THE_OUTBOX_BYTES),
     )
 
 
@@ -184,6 +191,7 @@ class Watch:
     decisions: Decisions
     cameras: Cameras
     overview: Overview
+    evidence: EvidenceDesk
 
 
 def assemble_watch(
@@ -203,6 +211,17 @@ def assemble_watch(
         overview.on_states(states)
         stores.history.record(states)
 
+    evidence = EvidenceDesk(
+        stores.evidence,
+        config=config.evidence,
+        open_ids=[episode.event_id for episode in stores.outbox.episodes()],
+        on_snapshot=EventSnapshots(
+            speech.topics, speech.publisher.tell, STATE_HEARTBEATS * config.mqtt.heartbeat_s
+        ),
+        main_streams=MainStreams(clock),
+        metrics=metrics,
+        clock=clock,
+    )
     decisions = Decisions(
         episodes=stores.outbox.episodes(),
         outbox=stores.outbox,
@@ -215,6 +234,7 @@ def assemble_watch(
         on_states=on_states,
         on_health=overview.on_health,
         corroboration=corroboration_of(config.places),
+        evidence=evidence,
     )
     scheduler = FrameScheduler(
         max_batch=config.model.max_batch,
@@ -230,6 +250,7 @@ def assemble_watch(
         on_health=decisions.on_health,
         on_unusable=decisions.on_unusable,
         memories=stores.memories,
+        on_clip=evidence.on_clip,
         on_step=on_capture_step,
         metrics=metrics,
         clock=clock,
@@ -244,7 +265,8 @@ def assemble_watch(
         clock=clock,
     )
     decisions.on_attention = cameras.on_attention
-    return Watch(fleet, scheduler, decisions, cameras, overview)
+    evidence.order_clip, evidence.camera_of = fleet.order_clip, cameras.camera
+    return Watch(fleet, scheduler, decisions, cameras, overview, evidence)
 
 
 def assemble_page(
@@ -273,6 +295,8 @@ def assemble_page(
             outbox=stores.outbox,
             archive=EventArchive(stores.folder / OUTBOX_FILE),
             obey=obey,
+            history=stores.history,
+            evidence=stores.evidence,
         ),
         metrics=metrics,
         clock=clock,

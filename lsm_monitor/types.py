@@ -360,6 +360,21 @@ class WaterEvent:
     suppressed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PromisedEvidence:
+    """Files that will show what an event rests on, if the disk takes them.
+
+    An event does not wait for them: the names are known before, the rest stands in the sidecar.
+
+    Attributes:
+        snapshot: The annotated picture, below the evidence folder; ``None``: none will be.
+        clip: The video around it, likewise.
+    """
+
+    snapshot: str | None = None
+    clip: str | None = None
+
+
 class Verdict(StrEnum):
     """What an operator says an event was. Values are part of the MQTT contract."""
 
