@@ -7,7 +7,7 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.announced import AnnouncedTopics
+from lsm_monitor.publish.commands import Command
+from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.publish.homeassistant import HomeAssistant
 from lsm_monitor.publish.inbox import Inbox
 from lsm_monitor.publish.messages import Messages
@@ -35,10 +37,12 @@ from lsm_monitor.runtime.camera_memories import CameraMemories
 from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
-from lsm_monitor.runtime.live_settings import effective
+from lsm_monitor.runtime.live_settings import LiveSettings, effective
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.types import CameraId, ModelIdentity
+from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.page import Page, PageSources
 
 OUTBOX_FILE = "outbox.sqlite3"
 OVERRIDES_FILE = "runtime.json"
@@ -51,6 +55,7 @@ STATE_HEARTBEATS = 3.0
 class Stores:
     """What survives a restart."""
 
+    folder: Path
     outbox: Outbox
     overrides: RuntimeOverrides
     announced: AnnouncedTopics
@@ -77,6 +82,7 @@ def open_stores(
     memories = CameraMemories(folder)
     memories.keep_only([CameraId(name) for name in config.cameras])
     return Stores(
+        folder=folder,
         outbox=outbox,
         overrides=RuntimeOverrides.open(folder / OVERRIDES_FILE, now=now),
         announced=AnnouncedTopics.open(folder / ANNOUNCED_FILE, now=now),
@@ -215,6 +221,38 @@ def assemble_watch(
     )
     decisions.on_attention = cameras.on_attention
     return Watch(fleet, scheduler, decisions, cameras, overview)
+
+
+def assemble_page(
+    settings: LiveSettings,
+    *,
+    stores: Stores,
+    watch: Watch,
+    obey: Callable[[Command], Awaitable[str]],
+    metrics: Metrics,
+    clock: Clock,
+) -> Page:
+    """Return the page, with what it shows and may change.
+
+    Raises:
+        ConfigError: The users file cannot be used.
+    """
+    config = settings.config
+    return Page(
+        config.http,
+        gallery=Gallery(metrics=metrics, clock=clock),
+        sources=PageSources(
+            site=config.site,
+            started_at=clock.now(),
+            config=lambda: settings.config,
+            overview=watch.overview,
+            outbox=stores.outbox,
+            archive=EventArchive(stores.folder / OUTBOX_FILE),
+            obey=obey,
+        ),
+        metrics=metrics,
+        clock=clock,
+    )
 
 
 def client_id_of(config: MonitorConfig) -> str:

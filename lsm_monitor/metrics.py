@@ -212,6 +212,32 @@ class Metrics:
             ["queue"],
             registry=self.registry,
         )
+        self.pictures = Counter(
+            "lsm_gallery_pictures",
+            "Judged pictures offered to the page, by what became of them: kept, skipped "
+            "(nobody looks), dropped (a newer one took the place, or too many waited).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.stream_clients = Gauge(
+            "lsm_http_streams",
+            "Pages that are told every change.",
+            registry=self.registry,
+        )
+        self.stream_dropped = Counter(
+            "lsm_http_stream_dropped",
+            "News that a page did not get, by reason: coalesced (a newer one about the same "
+            "thing took the place), full, refused (too many pages).",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.logins = Counter(
+            "lsm_http_logins",
+            "Attempts to log in on the page: ok, refused (name or password), limited (too "
+            "many).",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.watchdog_feeds = Counter(
             "lsm_watchdog_feeds",
             "Times systemd was told that work moves.",

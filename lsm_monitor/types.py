@@ -390,6 +390,21 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """An operator has seen an episode and takes care of it.
+
+    Attributes:
+        event_id: The episode's.
+        by: Who says it; may be empty.
+        at: When it arrived, timezone-aware UTC.
+    """
+
+    event_id: UUID
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Which model judged: stands in every event.
 

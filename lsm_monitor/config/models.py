@@ -58,6 +58,13 @@ DEVICE_PREFIX = "v4l2:"
 HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
 
 
+class LocationConfig(Section):
+    """A place on the map, WGS 84."""
+
+    lat: float = Field(ge=-90.0, le=90.0, description="Latitude in degrees, north positive.")
+    lon: float = Field(ge=-180.0, le=180.0, description="Longitude, east positive.")
+
+
 class CameraDefaults(WatchSettings):
     """What every camera has unless it says otherwise; ``defaults`` in the file."""
 
@@ -175,6 +182,16 @@ class CameraConfig(CameraDefaults):
         default=None, description="Password at the camera: ${env:..}, ${file:..}, ${cred:..}."
     )
     enabled: bool = True
+    title: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Its name for people, on the page.",
+    )
+    location: LocationConfig | None = Field(
+        default=None, description="Where it hangs, for the page's map."
+    )
     group: Annotated[str, Field(pattern=_NAME)] | None = Field(
         default=None, description="Takes what it does not say itself from this group."
     )

@@ -8,7 +8,7 @@ milliseconds. Nothing here can carry an address or a credential.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -133,6 +133,11 @@ def event_payload(
     )
 
 
+def severity_of(level: WaterLevel) -> int | None:
+    """Return a level as a number, larger is worse; ``None`` while it is unknown."""
+    return _SEVERITY.get(level)
+
+
 def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
     """Return the belief about a zone; see ``state.schema.json``."""
     return _encode(
@@ -142,7 +147,7 @@ def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
             "camera": state.camera_id,
             "zone": state.zone_id,
             "level": state.level.value,
-            "severity": _SEVERITY.get(state.level),
+            "severity": severity_of(state.level),
             "certainty": _certainty(state),
             "confidence": _rounded(state.confidence),
             "water": _water(state, None),
@@ -151,6 +156,11 @@ def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
             "sent_at": rfc3339(sent_at),
         }
     )
+
+
+def worst_level(levels: Iterable[WaterLevel]) -> WaterLevel:
+    """Return the worst of ``levels``, which are not empty."""
+    return max(levels, key=_WORST_LAST.index)
 
 
 def worst_state(states: Sequence[WaterState]) -> WaterState:
