@@ -2,6 +2,8 @@
 
 LsmMonitorError
 ├── ConfigError               the operator must change the configuration; never retried
+│   ├── ConfigChangedError        a file is not what it was when the edit was prepared
+│   └── ConfigNotWritableError    a file is not ours to write
 ├── BundleError               a model bundle is missing, damaged or of another version
 ├── WeightsError              an official checkpoint is missing, or not what it must be
 │   └── WeightsUnavailableError   it cannot be fetched now; trying again may help
@@ -32,6 +34,14 @@ class LsmMonitorError(Exception):
 
 class ConfigError(LsmMonitorError):
     """The configuration cannot be used as it is; the text has one line per problem."""
+
+
+class ConfigChangedError(ConfigError):
+    """A file says something else than when the edit was prepared; nothing was changed."""
+
+
+class ConfigNotWritableError(ConfigError):
+    """A file of the configuration cannot be written by this process; nothing was changed."""
 
 
 class BundleError(LsmMonitorError):
