@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import cv2
 import numpy as np
 from uuid_utils.compat import uuid7
 
 from lsm_monitor.demo.scene import Image, Mask, StreetScene
 from lsm_monitor.demo.scene_style import SceneStyle, random_style
-from lsm_monitor.evidence.overlay import draw_overlay
+from lsm_monitor.evidence.pictures import pictures_of
+from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.topics import Topics
@@ -45,7 +45,7 @@ from lsm_monitor.types import (
     WaterTrend,
     ZoneId,
 )
-from lsm_monitor.web.models import EvidenceFile, ReadingAnswer, Role
+from lsm_monitor.web.models import Role
 from lsm_monitor.web.passwords import hashed
 from lsm_monitor.web.users import User, write_users
 from tests.web_daemon import SQUARE, WebDaemon
@@ -53,6 +53,7 @@ from tests.web_daemon import SQUARE, WebDaemon
 LANE = ZoneId("lane")
 PASSWORD = "correct horse battery"
 EVIL = "<img src=x onerror=alert(1)>"
+_READINGS = 240
 _FRACTIONS = {
     WaterLevel.SEVERE: 0.62,
     WaterLevel.FLOODED: 0.34,
@@ -115,13 +116,10 @@ class City(WebDaemon):
         http: dict[str, object] = {}
         if with_users:
             http["users_file"] = str(_users_file(folder))
-        self._kept = _Evidence(folder)
         super().__init__(
             folder,
             http=http,
             cameras={name: _camera(place) for name, place in places.items()},
-            evidence=self._kept,
-            readings=_Past(),
         )
         self._places = places
         self._seq: dict[CameraId, int] = {}
@@ -133,6 +131,8 @@ class City(WebDaemon):
             if place.level in {WaterLevel.PONDING, WaterLevel.FLOODED}:
                 self.flood(camera_id, place.level)
             self._remember_an_hour(camera_id, place.level)
+        self.history.record(_yesterday(CameraId("wensan"), self.clock.now()))
+        self.history.flush()
 
     def look(self, camera_id: CameraId) -> None:
         """Have the camera take another picture."""
@@ -235,12 +235,21 @@ class City(WebDaemon):
             reasons=(ReasonCode.LEVEL_UP,),
             evidence=EvidenceWindow(now - timedelta(minutes=1), now, 6, 6),
         )
-        self._kept.add(episode, rendered(self._places[camera_id].scene, _share(level)))
+        self._keep_evidence(episode, rendered(self._places[camera_id].scene, _share(level)))
         health = self.overview.cameras()[camera_id].health
         self.outbox.record(event, MESSAGES.event(event, health=health, sent_at=now), now=now)
         self._episodes[camera_id] = episode
         self.page.live.wake()
         return episode.event_id
+
+    def _keep_evidence(self, episode: Episode, picture: tuple[Image, Mask]) -> None:
+        kept = pictures_of(*picture, zones=[], blur="none")
+        files = {
+            EvidenceKind.SNAPSHOT: kept.snapshot,
+            EvidenceKind.RAW: kept.raw,
+            EvidenceKind.MASK: kept.mask,
+        }
+        self.evidence.put(episode.event_id, episode.seq, files, {})
 
 
 STARTED = datetime.fromisoformat("2026-07-01T00:00:00Z")
@@ -285,63 +294,23 @@ def _users_file(folder: Path) -> Path:
     return path
 
 
-class _Past:
-    """A day with a flood in the early morning and a camera that was blind for a while."""
+def _yesterday(camera_id: CameraId, now: datetime) -> list[WaterState]:
+    """Return a day with a flood, and with an hour in which the camera was blind."""
+    return [
+        _state_then(camera_id, now - timedelta(hours=24 * (1 - i / _READINGS)), i / _READINGS)
+        for i in range(_READINGS)
+    ]
 
-    def readings(
-        self, camera_id: CameraId, *, start: datetime, end: datetime, points: int
-    ) -> Mapping[ZoneId, Sequence[ReadingAnswer]]:
-        if camera_id == "mill":
-            return {}
-        count = min(points, 240)
-        step = (end - start) / count
-        return {LANE: [self._reading(start + step * i, i / count) for i in range(count)]}
 
-    def _reading(self, at: datetime, share: float) -> ReadingAnswer:
-        is_blind = 0.5 < share < 0.56
-        fraction = 0.45 * max(0.0, math.sin(7 * share)) ** 3
-        level = WaterLevel.UNKNOWN if is_blind else _level_of(fraction)
-        return ReadingAnswer(
-            at=at,
-            fraction=None if is_blind else fraction,
-            fraction_max=None if is_blind else min(1.0, fraction * 1.2),
-            level=level,
-            depth_cm=None if is_blind else round(40 * fraction),
-        )
+def _state_then(camera_id: CameraId, at: datetime, share_of_day: float) -> WaterState:
+    fraction = 0.45 * max(0.0, math.sin(7 * share_of_day)) ** 3
+    if 0.5 < share_of_day < 0.56:
+        return WaterState(camera_id, LANE, WaterLevel.UNKNOWN, None, None, at, at)
+    depth = DepthInterval(round(40 * fraction), None, "gauge:kerb")
+    level = _level_of(fraction)
+    return WaterState(camera_id, LANE, level, fraction, 0.9, at, at, depth=depth)
 
 
 def _level_of(fraction: float) -> WaterLevel:
     bands = ((0.25, WaterLevel.FLOODED), (0.08, WaterLevel.PONDING), (0.02, WaterLevel.WET))
     return next((level for least, level in bands if fraction >= least), WaterLevel.DRY)
-
-
-class _Evidence:
-    """Keeps the rendered pictures of each event."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def add(self, episode: Episode, picture: tuple[Image, Mask]) -> None:
-        image, mask = picture
-        files = {
-            "snapshot": draw_overlay(image, water=mask),
-            "raw": image,
-        }
-        for kind, rgb in files.items():
-            path = self._folder / f"{episode.event_id}-{episode.seq}-{kind}.jpg"
-            cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-
-    def files(self, event_id: UUID) -> Sequence[EvidenceFile]:
-        return [
-            EvidenceFile(
-                seq=int(path.stem.split("-")[-2]),
-                name=path.name,
-                kind="snapshot" if path.stem.endswith("snapshot") else "raw",
-                url=f"/api/evidence/{event_id}/{path.name}",
-                bytes=path.stat().st_size,
-            )
-            for path in sorted(self._folder.glob(f"{event_id}-*"))
-        ]
-
-    def path(self, event_id: UUID, name: str) -> Path | None:
-        return self._folder / name if name.startswith(str(event_id)) else None

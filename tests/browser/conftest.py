@@ -88,7 +88,7 @@ def address_of(city: City, view: str = "") -> str:
     return f"http://127.0.0.1:{city.port}/#/{view}"
 
 
-def wait_until(page: Page, expression: str) -> Any:
+def wait_until(page: Page, expression: str) -> Any:  # noqa: ANN401 - JSON
     """Return what ``expression`` is once it is true.
 
     Playwright's own way of waiting needs ``eval``, which the page's policy forbids.
