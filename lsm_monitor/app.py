@@ -201,6 +201,8 @@ class Daemon:
             stores=stores,
             watch=watch,
             obey=obedience.obey,
+            files=self._reloader,
+            environ=self._environ,
             metrics=metrics,
             clock=clock,
         )

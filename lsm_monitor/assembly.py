@@ -7,7 +7,7 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ from lsm_monitor.runtime.live_settings import LiveSettings, effective
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.types import CameraId, ModelIdentity
+from lsm_monitor.web.editor import ConfigFiles
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
 
@@ -229,6 +230,8 @@ def assemble_page(
     stores: Stores,
     watch: Watch,
     obey: Callable[[Command], Awaitable[str]],
+    files: ConfigFiles,
+    environ: Mapping[str, str],
     metrics: Metrics,
     clock: Clock,
 ) -> Page:
@@ -249,6 +252,8 @@ def assemble_page(
             outbox=stores.outbox,
             archive=EventArchive(stores.folder / OUTBOX_FILE),
             obey=obey,
+            files=files,
+            environ=environ,
         ),
         metrics=metrics,
         clock=clock,
