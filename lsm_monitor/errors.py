@@ -11,6 +11,7 @@ LsmMonitorError
 │   ├── SourceOpenError
 │   ├── SourceStalledError
 │   └── SourceEndedError
+├── ClipError                 a clip cannot be cut; the event goes without
 ├── InferenceError            one batch: counted and skipped
 ├── StoreError                the state folder cannot be read or written
 ├── CameraMemoryError         what a camera had learnt is refused; it learns anew
@@ -79,6 +80,10 @@ class SourceStalledError(SourceError):
 
 class SourceEndedError(SourceError):
     """The source closed the connection, or the file is over."""
+
+
+class ClipError(LsmMonitorError):
+    """A clip cannot be made of a camera's packets; the text stands in the sidecar."""
 
 
 class InferenceError(LsmMonitorError):

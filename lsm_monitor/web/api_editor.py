@@ -1,4 +1,4 @@
-"""Drawing zones, gauges and ground: tried on the newest picture, reviewed, saved. For admins."""
+"""Zones, gauges and ground: tried on the newest picture, reviewed, saved. For admins."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.config.service import HttpConfig
+from lsm_monitor.evidence.store import EvidenceStore
+from lsm_monitor.history.history import History
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.commands import Command
 from lsm_monitor.publish.event_archive import EventArchive
@@ -38,7 +40,6 @@ from lsm_monitor.web.live import LivePage
 from lsm_monitor.web.origins import known_names
 from lsm_monitor.web.passwords import PasswordDesk
 from lsm_monitor.web.sessions import Sessions
-from lsm_monitor.web.sources import EvidenceSource, NoEvidence, NoReadings, ReadingsSource
 from lsm_monitor.web.users import Users
 from lsm_monitor.web.wall import Wall
 
@@ -57,7 +58,7 @@ class PageSources:
         outbox: Knows the open episodes.
         archive: Has the episodes that are kept.
         obey: Does what may be asked for by MQTT, too.
-        readings: Has the readings of the past.
+        history: Has the readings of the past.
         evidence: Has files about events.
         files: The configuration that what is drawn is saved in; ``None``: nothing is.
         environ: The process's environment, for the secrets of that configuration.
@@ -70,8 +71,8 @@ class PageSources:
     outbox: OpenEpisodesSource
     archive: EventArchive
     obey: Callable[[Command], Awaitable[str]]
-    readings: ReadingsSource = field(default_factory=NoReadings)
-    evidence: EvidenceSource = field(default_factory=NoEvidence)
+    history: History
+    evidence: EvidenceStore
     files: ConfigFiles | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -167,7 +168,7 @@ class Page:
             api_cameras.routes(
                 wall=self._wall,
                 gallery=self.gallery,
-                readings=sources.readings,
+                history=sources.history,
                 access=access,
                 clock=clock,
             ),
