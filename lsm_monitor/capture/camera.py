@@ -96,24 +96,37 @@ class CameraCapture:
         self._logged_code: HealthCode | None = None
         self._is_up = health is not None and health.state is HealthState.USABLE
 
-    def run(self, stop: threading.Event) -> None:
+    def run(
+        self, stop: threading.Event, is_thread_spent: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Capture until ``stop`` is set or a file is over.
 
         A stop takes effect at once while waiting, and within the source's time-outs while the
         camera is silent.
+
+        Args:
+            stop: Ends it.
+            is_thread_spent: Asked between two connections whether this thread is good for
+                another one.
+
+        Returns:
+            Whether to call again, from another thread.
         """
         self._reporter.starting()
         while not stop.is_set():
             failure = self._read_until_failure(stop)
             if failure is None:
-                return
+                return False
             is_final = not self._spec.is_live and isinstance(failure, SourceEndedError)
             self._reporter.failed(failure, is_final=is_final)
             if is_final:
                 logger.info("%s", failure)
-                return
+                return False
             self._wait_before_reconnect(failure, stop)
             self.stream_epoch += 1
+            if is_thread_spent():
+                return not stop.is_set()
+        return False
 
     def visit(self, stop: threading.Event) -> bool:
         """Open the camera, take one picture, and close it again.

@@ -21,6 +21,7 @@ from lsm_monitor.capture import wire
 from lsm_monitor.capture.camera import CameraCapture
 from lsm_monitor.capture.camera_memory import CameraMemory
 from lsm_monitor.capture.clip_cutter import ClipCutter
+from lsm_monitor.capture.greed import Greed
 from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.pulse import Pulse
 from lsm_monitor.capture.quality import QualityRules
@@ -48,6 +49,8 @@ class _Held:
     ring: PacketRing | None = None
     is_busy: bool = False
     thread: threading.Thread | None = None
+    greed: Greed | None = None
+    needs_thread: bool = False
 
 
 class CaptureWorker:
@@ -84,6 +87,7 @@ class CaptureWorker:
                 late_s = self._clock.monotonic_s() - next_beat_s
                 if late_s >= 0:
                     next_beat_s = self._clock.monotonic_s() + BEAT_EVERY_S
+                    self._hold_back_greedy()
                     if not self._tell(self._beat(late_s)):
                         break
         self._stop_all()
@@ -156,19 +160,21 @@ class CaptureWorker:
             daemon=True,
         )
         held.thread.start()
+        held.greed = Greed(held.thread.native_id or 0)
 
     def _live(self, held: _Held) -> None:
         """Body of a camera's thread: for ever, or for one visit."""
-        delivered, crashed = False, True
+        delivered, crashed, goes_on = False, True, False
         try:
             if held.order.on_visits:
                 delivered = held.capture.visit(held.pulse)
             else:
-                held.capture.run(held.pulse)
+                goes_on = held.capture.run(held.pulse, lambda: _is_last(held.greed))
             crashed = False
         finally:
             held.is_busy = False  # before it is told: the next visit may follow at once
-            if not held.pulse.is_set():
+            held.needs_thread = goes_on
+            if not held.pulse.is_set() and not goes_on:
                 self._tell(
                     wire.Finished(
                         assignment=held.order.assignment,
@@ -177,6 +183,16 @@ class CaptureWorker:
                         crashed=crashed,
                     )
                 )
+
+    def _hold_back_greedy(self) -> None:
+        """Let cameras that take a core wait behind the others, for this connection."""
+        now_s = self._clock.monotonic_s()
+        for camera_id, held in self._cameras.items():
+            if held.needs_thread:
+                held.needs_thread = False
+                self._start(held, "camera")
+            elif held.is_busy and held.greed is not None and held.greed.look(now_s):
+                logger.info("camera '%s' keeps a core busy; the others go first", camera_id)
 
     def _forget(self, camera_id: CameraId) -> None:
         # Its thread ends with its read time-out; nobody waits, nobody listens to it any more.
@@ -236,6 +252,10 @@ class CaptureWorker:
                 self._told[name, labels] = value
                 news.append((name, labels, value - before if is_counter else value))
         return news
+
+
+def _is_last(greed: Greed | None) -> bool:
+    return greed is not None and greed.is_last
 
 
 def adopt_measured(metrics: Metrics, measured: Iterable[Measured]) -> None:
