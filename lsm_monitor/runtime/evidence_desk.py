@@ -41,6 +41,7 @@ _TIDY_EVERY_S = 60.0
 _PICTURES = (EvidenceKind.SNAPSHOT, EvidenceKind.RAW, EvidenceKind.MASK)
 _NO_PICTURE = "no picture decided this"
 _ON_PATROL = "the camera is not connected all the time"
+_NO_PACKETS = "this kind of source sends no packets that a clip can be cut from"
 _TOO_MANY = "too many at once"
 _TOO_LATE = "it did not come in time"
 _STOPPED = "the daemon was stopped"
@@ -137,6 +138,8 @@ class EvidenceDesk:
         camera = self.camera_of(camera_id)
         if camera is None or camera.mode != "continuous":
             return _ON_PATROL
+        if not camera.is_network or camera.source in {"snapshot", "mjpeg"}:
+            return _NO_PACKETS
         if self._clips.is_full:
             return _TOO_MANY
         return _NO_PICTURE if seen is None else NOT_YET
