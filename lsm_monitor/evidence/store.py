@@ -262,6 +262,6 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as exc:
         msg = f"{path}: cannot be used ({exc.strerror}); make room, or make it writable"
         raise StoreError(msg) from None
-    except ValueError:
+    except (ValueError, KeyError, TypeError):
         msg = f"{path}: damaged; it was not written by this daemon"
         raise StoreError(msg) from None

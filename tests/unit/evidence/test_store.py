@@ -78,7 +78,16 @@ def test_a_file_that_is_not_as_its_sidecar_says_does_not_count(
     assert names_of(store) == ["1.raw.jpg", "1.json"]
 
 
-@pytest.mark.parametrize("garbage", [b"", b"[]", b"{}", b"[" * 100_000, b'{"schema": 7}'])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"schema": "lsm.evidence/1", "missing": [{}], "files": [7]}',
+    ],
+)
 def test_a_damaged_sidecar_makes_its_files_leftovers(
     tmp_path: Path, store: EvidenceStore, garbage: bytes
 ) -> None:
