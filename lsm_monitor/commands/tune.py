@@ -213,14 +213,15 @@ def _diff(
     environ: Mapping[str, str],
 ) -> str:
     """Return what to change in the file in which the settings stand, free of credentials."""
-    path, section = loaded.path, ("defaults",)
-    if camera is not None:
-        section = ("cameras", camera)
-        place = loaded.places[camera]
-        if not place.startswith(f"{path.name}:"):
-            values = ", ".join(f"{key}: {value:g}" for key, value in changes.items())
-            msg = f"{place}: camera {camera!r} stands in the inventory; set there: {values}"
-            raise ConfigError(msg)
+    path = loaded.path
+    section = ("defaults",) if camera is None else ("cameras", camera)
+    if camera is not None and not loaded.places[camera].startswith(f"{path.name}:"):
+        missing = ", ".join(f"{key}: {value:g}" for key, value in changes.items())
+        msg = (
+            f"{loaded.places[camera]}: camera {camera!r} stands in the inventory; set there: "
+            f"{missing}"
+        )
+        raise ConfigError(msg)
     values = {
         key: int(value) if float(value).is_integer() else value
         for key, value in changes.items()

@@ -17,7 +17,7 @@ from lsm_monitor.demo.scene_style import SceneStyle
 
 # A threshold that the street never comes to, with comments that must stay.
 CONFIG = """\
-model: {backend: torch}   # no contest of engines here
+logging: {level: warning}   # quiet
 version: 1
 site: my-city
 mqtt: {host: localhost}
@@ -65,7 +65,20 @@ def tune(folder: Path, *options: str) -> Result:
     labels, config, out = (str(folder / name) for name in ("labels.csv", "monitor.yaml", "out"))
     return CliRunner().invoke(
         app,
-        ["tune", labels, "--config", config, "--out", out, "--slack", "2", *SWEEP, *options],
+        [
+            "tune",
+            labels,
+            "--config",
+            config,
+            "--out",
+            out,
+            "--slack",
+            "2",
+            "--jobs",
+            "1",
+            *SWEEP,
+            *options,
+        ],
     )
 
 
@@ -99,7 +112,7 @@ def test_a_threshold_that_finds_the_floods_is_proposed_as_a_diff_that_patch_appl
     subprocess.run(["patch", "-p0"], input=diff, text=True, cwd=folder, check=True)  # noqa: S607
     after = (folder / "monitor.yaml").read_text()
     (folder / "monitor.yaml").write_text(CONFIG)
-    for comment in ("# no contest of engines here", "# for trying out", "# too high"):
+    for comment in ("# quiet", "# for trying out", "# too high"):
         assert comment in after
     assert "ponding: {enter: 0.6" not in after
     assert "flooded: {enter: 0.7, leave: 0.55}" in after

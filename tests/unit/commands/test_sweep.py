@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ CAMERA = CameraConfig.model_validate({"url": "x", "zones": {"left": LEFT, "right
 HW = (20, 40)
 
 
-def raw_of(shares: list[float | None]) -> RawMasks:
+def raw_of(shares: Sequence[float | None]) -> RawMasks:
     """Return one mask per 10 s: that share of the left zone's rows is water; ``None``: none."""
     masks: list[bytes | None] = []
     for share in shares:
@@ -43,7 +44,7 @@ def raw_of(shares: list[float | None]) -> RawMasks:
     return RawMasks(times_s, tuple(masks), HW, None)
 
 
-def video(shares: list[float | None], *floods: Span) -> LabelledVideo:
+def video(shares: Sequence[float | None], *floods: Span) -> LabelledVideo:
     return LabelledVideo(floods, CAMERA, raw_of(shares))
 
 

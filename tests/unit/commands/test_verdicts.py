@@ -11,11 +11,22 @@ from lsm_monitor.commands.verdicts import floods_of
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.outbox_open import OUTBOX_FILE
-from lsm_monitor.types import Feedback, Verdict, WaterLevel
+from lsm_monitor.types import EventKind, Feedback, Verdict, WaterLevel
 from lsm_monitor.water.scoring import Span
-from tests.unit.commands.test_outbox_cli import NOW, STORY, messages_of
-from tests.unit.publish.scenes import EVENT_ID, OPENED_AT, UNDERPASS
+from tests.unit.publish.scenes import (
+    EVENT_ID,
+    OPENED_AT,
+    UNDERPASS,
+    event_of,
+    messages_of,
+)
 
+NOW = OPENED_AT + timedelta(hours=1)
+STORY = (
+    event_of(EventKind.OPEN, seq=1),
+    event_of(EventKind.UPDATE, seq=2, level=WaterLevel.SEVERE),
+    event_of(EventKind.CLOSE, seq=3, level=WaterLevel.DRY),
+)
 BEGAN_AT = OPENED_AT - timedelta(seconds=100)
 LASTED_S = (STORY[-1].observed_at - OPENED_AT).total_seconds()
 
