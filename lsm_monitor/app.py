@@ -59,6 +59,10 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
+_HISTORY_STOP_S = 5.0
+
+_EVIDENCE_STOP_S = 5.0
+"""So long what still waits may be written; a disk that hangs is left behind."""
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -201,6 +205,8 @@ class Daemon:
             stores=stores,
             watch=watch,
             obey=obedience.obey,
+            files=self._reloader,
+            environ=self._environ,
             metrics=metrics,
             clock=clock,
         )
@@ -223,13 +229,17 @@ class Daemon:
             settings,
             *self._command_desk(speech, settings, obedience),
             *page.services(),
+            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
         ]
+        evidence = ThreadService(
+            "evidence", watch.evidence.run, stop_timeout_s=_EVIDENCE_STOP_S
+        )
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage(asides, _NEVER_GIVE_UP),
+                    Stage([*asides, evidence], _NEVER_GIVE_UP),
                     Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
@@ -279,7 +289,7 @@ class Daemon:
 
     def _inference(self, segmenter: Segmenter, watch: Watch, page: Page) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
-            watch.decisions.on_mask(mask)
+            watch.decisions.on_mask(mask, frame)
             page.show(frame, mask)
 
         def on_tick() -> None:

@@ -154,6 +154,38 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.history_writable = Gauge(
+            "lsm_history_writable",
+            "1 while readings reach the history's file.",
+            registry=self.registry,
+        )
+        self.history_dropped = Counter(
+            "lsm_history_dropped",
+            "Readings given up because the queue 'history' was full: the disk refuses them.",
+            registry=self.registry,
+        )
+        self.evidence = Counter(
+            "lsm_evidence",
+            "Evidence by kind (pictures, main, clip) and what became of it: stored, failed "
+            "(the disk refused), dropped (queue full), missing (could not be had).",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self.evidence_bytes = Gauge(
+            "lsm_evidence_bytes", "What all evidence takes on disk.", registry=self.registry
+        )
+        self.evidence_removed = Counter(
+            "lsm_evidence_removed",
+            "Episodes whose evidence was removed: age, size.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.evidence_storable = Gauge(
+            "lsm_evidence_storable",
+            "1 while the disk takes evidence, 0 while it refuses; alerts go out in any case.",
+            registry=self.registry,
+        )
+        self.evidence_storable.set(1)
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",
@@ -206,9 +238,17 @@ class Metrics:
             "0 when the newest file was refused and the one before it is still in use.",
             registry=self.registry,
         )
+        self.config_edits = Counter(
+            "lsm_config_edits",
+            "What became of geometries to be saved from the page: saved, changed (by somebody "
+            "else meanwhile), read_only, refused, expired.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "lsm_queue_depth",
-            "What waits: frames (for the model), states and notices (for the broker).",
+            "What waits: frames (for the model), states and notices (for the broker), evidence "
+            "and history (for the disk).",
             ["queue"],
             registry=self.registry,
         )

@@ -179,7 +179,7 @@ class ZoneReading:
 
 
 class WaterLevel(StrEnum):
-    """How bad it is. Values are part of the MQTT contract."""
+    """How bad it is, from nothing known to the worst. Values are part of the MQTT contract."""
 
     UNKNOWN = "unknown"
     DRY = "dry"
@@ -358,6 +358,21 @@ class WaterEvent:
     reasons: tuple[ReasonCode, ...]
     evidence: EvidenceWindow
     suppressed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedEvidence:
+    """Files that will show what an event rests on, if the disk takes them.
+
+    An event does not wait for them: the names are known before, the rest stands in the sidecar.
+
+    Attributes:
+        snapshot: The annotated picture, below the evidence folder; ``None``: none will be.
+        clip: The video around it, likewise.
+    """
+
+    snapshot: str | None = None
+    clip: str | None = None
 
 
 class Verdict(StrEnum):

@@ -26,6 +26,7 @@ from lsm_monitor.config.base import NAME as _NAME
 from lsm_monitor.config.base import FilePath, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.delivery import CapConfig, StoreConfig
+from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.gauges import GaugeConfig, GroundConfig, PlaceConfig, TrendConfig
 from lsm_monitor.config.levels import LevelConfig, LevelsConfig
 from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
@@ -40,6 +41,7 @@ __all__ = [  # the whole configuration can be had from here
     "CapConfig",
     "CaptureConfig",
     "DiscoveryConfig",
+    "EvidenceConfig",
     "GroupConfig",
     "HttpConfig",
     "LevelConfig",
@@ -325,6 +327,7 @@ class MonitorConfig(Section):
     mqtt: MqttConfig
     store: StoreConfig = StoreConfig()
     cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
+    evidence: EvidenceConfig = EvidenceConfig()
     model: ModelConfig = ModelConfig()
     http: HttpConfig = HttpConfig()
     logging: LoggingConfig = LoggingConfig()
@@ -351,6 +354,17 @@ class MonitorConfig(Section):
             unknown = [camera for camera in place.cameras if camera not in self.cameras]
             if unknown:
                 msg = f"place {name!r}: there is no camera {unknown[0]!r} in this file"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _blur_hides_something(self) -> Self:
+        for name, camera in self.cameras.items():
+            if self.evidence.blur == "outside_zones" and not camera.zones:
+                msg = (
+                    f"evidence.blur: camera {name!r} has no zones, so 'outside_zones' would "
+                    "hide nothing of its pictures; draw its zones, or write blur: all"
+                )
                 raise ValueError(msg)
         return self
 

@@ -19,12 +19,12 @@ from lsm_monitor.errors import StoreError
 from lsm_monitor.publish.outbox_limits import forget_old, make_room, number
 from lsm_monitor.publish.outbox_open import (
     NewerStoreError,
-    is_damage,
     open_connection,
     open_read_only,
 )
 from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
 from lsm_monitor.publish.outbox_schema import EPISODE
+from lsm_monitor.sqlite_file import is_damage
 from lsm_monitor.types import Acknowledgement, Episode, EventKind, Feedback, OutboundMessage
 
 FEEDBACK_PER_EVENT = 100

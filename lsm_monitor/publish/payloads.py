@@ -18,6 +18,7 @@ from lsm_monitor.types import (
     EventKind,
     ModelIdentity,
     NextLevel,
+    PromisedEvidence,
     WaterEvent,
     WaterLevel,
     WaterState,
@@ -43,6 +44,7 @@ _WORST_LAST = (
     WaterLevel.FLOODED,
     WaterLevel.SEVERE,
 )
+_NO_EVIDENCE = PromisedEvidence()
 _DETAIL_MAX_CHARACTERS = 300
 _PROBLEM_MAX_CHARACTERS = 1000
 
@@ -78,7 +80,12 @@ def rfc3339(moment: datetime) -> str:
 
 
 def event_payload(
-    event: WaterEvent, *, health: CameraHealth, provenance: Provenance, sent_at: datetime
+    event: WaterEvent,
+    *,
+    health: CameraHealth,
+    provenance: Provenance,
+    sent_at: datetime,
+    evidence: PromisedEvidence = _NO_EVIDENCE,
 ) -> bytes:
     """Return an event; see ``event.schema.json``.
 
@@ -87,6 +94,7 @@ def event_payload(
         health: The camera's health at that time.
         provenance: Who says it.
         sent_at: When it is written to the outbox: sent again, it is the same bytes.
+        evidence: Files that will show it.
     """
     episode, state = event.episode, event.state
     is_closed = event.kind is EventKind.CLOSE
@@ -125,7 +133,8 @@ def event_payload(
                 "state": health.state.value,
                 "codes": [code.value for code in health.codes],
             },
-            "evidence": {"snapshot": None, "sha256": None, "clip": None},
+            # Hashes stand in the sidecar: an event does not wait for a disk.
+            "evidence": {"snapshot": evidence.snapshot, "sha256": None, "clip": evidence.clip},
             "model": _model(provenance.model),
             "software": provenance.software,
             "config": provenance.config,

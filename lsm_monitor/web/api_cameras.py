@@ -11,12 +11,13 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AwareDatetime
 
 from lsm_monitor.clock import Clock
+from lsm_monitor.history.history import History
+from lsm_monitor.history.tiers import Reading
 from lsm_monitor.types import CameraId
 from lsm_monitor.web.access import Access
 from lsm_monitor.web.gallery import Gallery, Kind
-from lsm_monitor.web.models import CAMERA_ID, CameraDetail, CameraList, Readings
+from lsm_monitor.web.models import CAMERA_ID, CameraDetail, CameraList, ReadingAnswer, Readings
 from lsm_monitor.web.problems import Problem, documented
-from lsm_monitor.web.sources import ReadingsSource
 from lsm_monitor.web.wall import Wall
 
 _LONGEST = timedelta(days=400)
@@ -28,7 +29,7 @@ _JPEG: dict[int | str, dict[str, Any]] = {
 
 
 def routes(
-    *, wall: Wall, gallery: Gallery, readings: ReadingsSource, access: Access, clock: Clock
+    *, wall: Wall, gallery: Gallery, history: History, access: Access, clock: Clock
 ) -> APIRouter:
     """Return the endpoints; all of them are for viewers."""
     router = APIRouter(
@@ -86,9 +87,11 @@ def routes(
             raise _no_camera(camera_id)
         first, last = _window(start, end, clock.now())
         found = await asyncio.to_thread(
-            readings.readings, CameraId(camera_id), start=first, end=last, points=points
+            history.readings, CameraId(camera_id), first, last, points
         )
-        return Readings(zones={zone_id: list(each) for zone_id, each in found.items()})
+        return Readings(
+            zones={zone_id: [_reading(one) for one in each] for zone_id, each in found.items()}
+        )
 
     return router
 
@@ -102,6 +105,16 @@ def _window(
         if timedelta() < last - first <= _LONGEST:
             return first, last
     raise Problem(422, f"'start' must be before 'end', by {_LONGEST.days} days at most")
+
+
+def _reading(reading: Reading) -> ReadingAnswer:
+    return ReadingAnswer(
+        at=reading.at,
+        fraction=reading.fraction,
+        fraction_max=reading.fraction_max,
+        level=reading.level,
+        depth_cm=reading.depth_cm,
+    )
 
 
 def _no_camera(camera_id: str) -> Problem:

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.errors import CommandError
+from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.publish.commands import Command
 from lsm_monitor.types import Acknowledgement, Feedback
 from lsm_monitor.web.access import Access, Principal
@@ -27,7 +28,6 @@ from lsm_monitor.web.models import (
     Nothing,
 )
 from lsm_monitor.web.problems import Problem, documented
-from lsm_monitor.web.sources import EvidenceSource
 
 EventId = Annotated[str, Path(pattern=EVENT_ID, description="UUID, lower case.")]
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -119,7 +119,7 @@ def routes(
 _CHANGES = documented(400, 401, 403, 404, 413, 422, 503)
 
 
-def evidence_routes(*, evidence: EvidenceSource, access: Access) -> APIRouter:
+def evidence_routes(*, evidence: EvidenceStore, access: Access) -> APIRouter:
     """Return the endpoint that hands out files about events."""
     router = APIRouter(prefix="/api/evidence", tags=["episodes"])
 
@@ -133,7 +133,7 @@ def evidence_routes(*, evidence: EvidenceSource, access: Access) -> APIRouter:
         event_id: EventId, name: Annotated[str, Path(pattern=_FILE_NAME)]
     ) -> FileResponse:
         """A file that was kept of an event; ranges are answered."""
-        path = await asyncio.to_thread(evidence.path, UUID(event_id), name)
+        path = await asyncio.to_thread(evidence.path_of, UUID(event_id), name)
         if path is None or not await asyncio.to_thread(path.is_file):
             raise Problem(404, "there is no such file, or no longer")
         media_type = _MEDIA_TYPES.get(FilePath(name).suffix, "application/octet-stream")

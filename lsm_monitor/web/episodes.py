@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from lsm_monitor.errors import StoreError
+from lsm_monitor.evidence.sidecar import EvidenceFile
+from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.publish.event_archive import EpisodeRecord, EventArchive
 from lsm_monitor.publish.payloads import worst_level
 from lsm_monitor.types import Acknowledgement, Feedback, WaterLevel
@@ -21,9 +23,9 @@ from lsm_monitor.web.models import (
     Episode,
     EpisodeDetail,
     EpisodeList,
+    EvidenceFileAnswer,
     FeedbackAnswer,
 )
-from lsm_monitor.web.sources import EvidenceSource
 
 State = Literal["open", "closed", "all"]
 
@@ -50,7 +52,7 @@ class Episodes:
     """
 
     def __init__(
-        self, *, outbox: OpenEpisodesSource, archive: EventArchive, evidence: EvidenceSource
+        self, *, outbox: OpenEpisodesSource, archive: EventArchive, evidence: EvidenceStore
     ) -> None:
         self._outbox = outbox
         self._archive = archive
@@ -144,12 +146,25 @@ class Episodes:
             seq=event["seq"],
             acknowledged=_acknowledged(record.acknowledged),
             feedback=[_feedback(each) for each in record.feedback],
-            evidence=list(self._evidence.files(record.event_id)),
+            evidence=[
+                _evidence_file(record.event_id, file)
+                for file in self._evidence.listing(record.event_id)
+            ],
         )
 
 
 def _acknowledged(seen: Acknowledgement | None) -> AcknowledgementAnswer | None:
     return None if seen is None else AcknowledgementAnswer(by=seen.by, at=seen.at)
+
+
+def _evidence_file(event_id: UUID, file: EvidenceFile) -> EvidenceFileAnswer:
+    return EvidenceFileAnswer(
+        seq=file.seq,
+        name=file.name,
+        kind=file.kind,
+        url=f"/api/evidence/{event_id}/{file.name}",
+        bytes=file.size_bytes,
+    )
 
 
 def _feedback(feedback: Feedback) -> FeedbackAnswer:

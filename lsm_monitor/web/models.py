@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.publish.command_parser import is_clean
 from lsm_monitor.types import HealthState, Trend, Verdict, WaterLevel
 
@@ -190,12 +191,12 @@ class FeedbackAnswer(_Wire):
     at: AwareDatetime
 
 
-class EvidenceFile(_Wire):
+class EvidenceFileAnswer(_Wire):
     """A file that was kept of an event."""
 
     seq: int
     name: str
-    kind: Literal["snapshot", "raw", "mask", "sidecar", "clip"]
+    kind: EvidenceKind
     url: str
     bytes: int
 
@@ -216,7 +217,7 @@ class Episode(_Wire):
     seq: int = Field(ge=1)
     acknowledged: AcknowledgementAnswer | None
     feedback: list[FeedbackAnswer]
-    evidence: list[EvidenceFile]
+    evidence: list[EvidenceFileAnswer]
 
 
 class EpisodeList(_Wire):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,15 +11,18 @@ from fastapi import FastAPI
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.config.service import HttpConfig
+from lsm_monitor.evidence.store import EvidenceStore
+from lsm_monitor.history.history import History
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.commands import Command
 from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import Frame, WaterMask
+from lsm_monitor.types import CameraId, Frame, WaterMask
 from lsm_monitor.web import (
     api_cameras,
+    api_editor,
     api_episodes,
     api_session,
     api_stream,
@@ -27,8 +30,9 @@ from lsm_monitor.web import (
     problems,
 )
 from lsm_monitor.web.access import Access
+from lsm_monitor.web.editor import ConfigFiles, Editor
 from lsm_monitor.web.episodes import Episodes, OpenEpisodesSource
-from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.gallery import Gallery, Picture
 from lsm_monitor.web.guard import Guard
 from lsm_monitor.web.hub import Hub
 from lsm_monitor.web.limits import LoginLimits
@@ -36,7 +40,6 @@ from lsm_monitor.web.live import LivePage
 from lsm_monitor.web.origins import known_names
 from lsm_monitor.web.passwords import PasswordDesk
 from lsm_monitor.web.sessions import Sessions
-from lsm_monitor.web.sources import EvidenceSource, NoEvidence, NoReadings, ReadingsSource
 from lsm_monitor.web.users import Users
 from lsm_monitor.web.wall import Wall
 
@@ -55,8 +58,10 @@ class PageSources:
         outbox: Knows the open episodes.
         archive: Has the episodes that are kept.
         obey: Does what may be asked for by MQTT, too.
-        readings: Has the readings of the past.
+        history: Has the readings of the past.
         evidence: Has files about events.
+        files: The configuration that what is drawn is saved in; ``None``: nothing is.
+        environ: The process's environment, for the secrets of that configuration.
     """
 
     site: str
@@ -66,8 +71,10 @@ class PageSources:
     outbox: OpenEpisodesSource
     archive: EventArchive
     obey: Callable[[Command], Awaitable[str]]
-    readings: ReadingsSource = field(default_factory=NoReadings)
-    evidence: EvidenceSource = field(default_factory=NoEvidence)
+    history: History
+    evidence: EvidenceStore
+    files: ConfigFiles | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Page:
@@ -139,6 +146,10 @@ class Page:
         shrinking = ThreadService("gallery", self.gallery.run, stop_timeout_s=_GALLERY_STOP_S)
         return (self.live, shrinking)
 
+    def _newest(self, camera_id: CameraId) -> Picture | None:
+        self.gallery.looked()
+        return self.gallery.newest(camera_id)
+
     def mount(self, app: FastAPI) -> None:
         """Put the page and its API onto ``app``, and guard all that is there."""
         sources, access, clock = self._sources, self.access, self._clock
@@ -165,7 +176,7 @@ class Page:
             api_cameras.routes(
                 wall=self._wall,
                 gallery=self.gallery,
-                readings=sources.readings,
+                history=sources.history,
                 access=access,
                 clock=clock,
             ),
@@ -175,6 +186,15 @@ class Page:
             api_episodes.evidence_routes(evidence=sources.evidence, access=access),
         ):
             app.include_router(router)
+        if sources.files is not None:
+            editor = Editor(
+                sources.files,
+                environ=sources.environ,
+                newest=self._newest,
+                metrics=self._metrics,
+                clock=clock,
+            )
+            app.include_router(api_editor.routes(editor=editor, access=access))
         problems.install(app)
         app.add_middleware(
             Guard,

@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from lsm_monitor.demo.rtsp_server import RtspServer
 from lsm_monitor.demo.rtsp_wire import Login
 from lsm_monitor.demo.scene import StreetScene
 from lsm_monitor.demo.scene_style import SceneStyle
+from lsm_monitor.history.history import HISTORY_FILE
+from lsm_monitor.history.query import read
+from lsm_monitor.types import CameraId
 from tests.integration.brokers import Notes, RealBroker
 from tests.integration.daemon_process import DaemonProcess, events, wait_for_event
 
@@ -65,9 +69,9 @@ def ask(daemon: DaemonProcess, path: str) -> Any:  # noqa: ANN401 - JSON or byte
 
 def flooded_card(daemon: DaemonProcess) -> dict[str, str]:
     """Return the card of the one camera once the page shows its flood and a picture."""
-    pause = threading.Event()
+    pause, card = threading.Event(), dict[str, str]()
     for _ in range(100):
-        card: dict[str, str] = ask(daemon, "/api/cameras")["cameras"][0]
+        card = ask(daemon, "/api/cameras")["cameras"][0]
         if card["severity"] and card["picture"]:
             return card
         pause.wait(0.1)
@@ -100,6 +104,18 @@ def test_a_flood_arrives_from_open_to_close_and_sigterm_ends_cleanly(
     # The page showed it while it lasted.
     assert picture.startswith(b"\xff\xd8")
     assert (episode["event_id"], episode["camera"]) == (told[0]["event_id"], "bridge")
+    # The page's curve rose to the flood and fell again.
+    readings = read(
+        tmp_path / "state" / HISTORY_FILE,
+        CameraId("bridge"),
+        datetime.now(UTC) - timedelta(hours=1),
+        datetime.now(UTC),
+    )
+    (curve,) = (
+        [r.fraction for r in zone if r.fraction is not None] for zone in readings.values()
+    )
+    assert max(curve) > 0.3
+    assert curve[-1] < max(curve) / 2
 
 
 def test_a_killed_daemon_loses_no_event_and_opens_nothing_twice(
