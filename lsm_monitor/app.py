@@ -29,6 +29,7 @@ from lsm_monitor.config.changes import Changes
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import ModelConfig
 from lsm_monitor.config.secrets import revealed
+from lsm_monitor.evidence.hard_frames import HardFrames
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
@@ -48,6 +49,7 @@ from lsm_monitor.runtime.status_services import status_services
 from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
+from lsm_monitor.types import Frame, WaterMask
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
-_HISTORY_STOP_S = 5.0
+_WRITER_STOP_S = 5.0
+"""What history and hard frames may still write; a disk that hangs is left behind."""
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -204,16 +207,19 @@ class Daemon:
             Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
             self._reloader,
             settings,
-            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
+            ThreadService("history", stores.history.run, stop_timeout_s=_WRITER_STOP_S),
             *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
         ]
+        if stores.hard_frames is not None:
+            run = stores.hard_frames.run
+            asides.append(ThreadService("hard_frames", run, stop_timeout_s=_WRITER_STOP_S))
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
                     Stage(asides, _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch)]),
+                    Stage([self._inference(segmenter, watch, stores.hard_frames)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -268,7 +274,14 @@ class Daemon:
         messages.use_config(loaded.digest)
         return settings.adopt(loaded.config)
 
-    def _inference(self, segmenter: Segmenter, watch: Watch) -> ThreadService:
+    def _inference(
+        self, segmenter: Segmenter, watch: Watch, hard_frames: HardFrames | None
+    ) -> ThreadService:
+        def on_mask(frame: Frame, mask: WaterMask) -> None:
+            watch.decisions.on_mask(mask)
+            if hard_frames is not None:
+                hard_frames.offer(frame, mask)
+
         def on_tick() -> None:
             watch.decisions.on_tick()
             self._progress.beat("inference")
@@ -276,7 +289,7 @@ class Daemon:
         worker = InferenceWorker(
             scheduler=watch.scheduler,
             segmenter=segmenter,
-            on_mask=lambda _frame, mask: watch.decisions.on_mask(mask),
+            on_mask=on_mask,
             on_tick=on_tick,
             on_stretch=watch.cameras.stretch,
             metrics=self.metrics,

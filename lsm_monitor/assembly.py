@@ -16,8 +16,10 @@ import lsm_monitor
 from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.delivery import ReadingsConfig
+from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.evidence.hard_frames import HardFrames
 from lsm_monitor.history.history import HISTORY_FILE, History
 from lsm_monitor.history.tiers import HistoryLimits
 from lsm_monitor.inference.scheduler import FrameScheduler
@@ -59,6 +61,7 @@ class Stores:
     announced: AnnouncedTopics
     memories: CameraMemories
     history: History
+    hard_frames: HardFrames | None
 
 
 def open_stores(
@@ -91,6 +94,18 @@ def open_stores(
             metrics=metrics,
             clock=clock,
         ),
+        hard_frames=_hard_frames(folder, config.evidence, metrics),
+    )
+
+
+def _hard_frames(folder: Path, evidence: EvidenceConfig, metrics: Metrics) -> HardFrames | None:
+    if evidence.hard_frames_per_day == 0:
+        return None
+    return HardFrames(
+        folder,
+        per_day=evidence.hard_frames_per_day,
+        max_bytes=evidence.hard_frames_mb * 1024 * 1024,
+        metrics=metrics,
     )
 
 

@@ -164,6 +164,13 @@ class Metrics:
             "Readings given up because the queue 'history' was full: the disk refuses them.",
             registry=self.registry,
         )
+        self.hard_frames = Counter(
+            "lsm_hard_frames",
+            "Doubtful pictures, by what became of them: stored, dropped (queue full), failed "
+            "(the disk refuses).",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",
@@ -219,7 +226,7 @@ class Metrics:
         self.queue_depth = Gauge(
             "lsm_queue_depth",
             "What waits: frames (for the model), states and notices (for the broker), history "
-            "(readings, for the disk).",
+            "(readings, for the disk), hard_frames (pictures, for the disk).",
             ["queue"],
             registry=self.registry,
         )
