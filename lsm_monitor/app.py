@@ -59,9 +59,7 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
-_HISTORY_STOP_S = 5.0
-
-_EVIDENCE_STOP_S = 5.0
+_WRITER_STOP_S = 5.0
 """So long what still waits may be written; a disk that hangs is left behind."""
 
 
@@ -229,17 +227,17 @@ class Daemon:
             settings,
             *self._command_desk(speech, settings, obedience),
             *page.services(),
-            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
+            *(
+                ThreadService(name, run, stop_timeout_s=_WRITER_STOP_S)
+                for name, run in watch.writers.items()
+            ),
         ]
-        evidence = ThreadService(
-            "evidence", watch.evidence.run, stop_timeout_s=_EVIDENCE_STOP_S
-        )
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage([*asides, evidence], _NEVER_GIVE_UP),
+                    Stage(asides, _NEVER_GIVE_UP),
                     Stage([self._inference(segmenter, watch, page.gallery)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
@@ -289,7 +287,7 @@ class Daemon:
 
     def _inference(self, segmenter: Segmenter, watch: Watch, gallery: Gallery) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
-            watch.decisions.on_mask(mask, frame)
+            watch.on_mask(frame, mask)
             gallery.put(frame, mask)
 
         def on_tick() -> None:
