@@ -16,7 +16,7 @@ from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import load_bundle, save_bundle, stored_state
 from lsm_monitor.model.graphs import encoder_graph, head_graph
-from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
+from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts, SpatialPromptParts
 from lsm_monitor.model.postprocess import (
     MASK_MAX_SIDE_PX,
@@ -24,6 +24,7 @@ from lsm_monitor.model.postprocess import (
     capped_hw,
     logits_to_frame,
 )
+from lsm_monitor.model.segmentation import Segmentation
 from lsm_monitor.types import CameraId, Frame, FrameStamp, ModelIdentity
 from tests.unit.model.models import EVERYTHING, MANIFEST, lively_model, shrink_sam
 
