@@ -124,7 +124,7 @@ def check(
 
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
-    model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
+    model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "

@@ -27,7 +27,7 @@ from lsm_monitor.errors import SourceEndedError, SourceError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.payloads import Provenance, event_payload
 from lsm_monitor.publish.words import details_of
-from lsm_monitor.runtime.judging import judge_of, open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, judge_of, open_segmenter
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
@@ -85,6 +85,7 @@ class Replay:
         self._camera_name = camera
         self._on_event = on_event
         self._segmenter = open_segmenter(loaded.config.model, max_batch=1)
+        check_road_shares({camera or "replay": self._camera}, self._segmenter)
         self._provenance = Provenance(
             site=loaded.config.site,
             software=lsm_monitor.__version__,

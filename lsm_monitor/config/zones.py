@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 from shapely.geometry import Polygon
 from shapely.validation import explain_validity
@@ -11,12 +13,17 @@ from lsm_monitor.config.base import Section
 Point = tuple[float, float]
 
 
+ShareOf = Literal["zone", "road"]
+
+
 class ZoneConfig(Section):
     """Polygon in which water matters."""
 
     points: tuple[Point, ...] = Field(
         description="Corners as [x, y], from 0,0 (top left) to 1,1 (bottom right)."
     )
+
+    water_share_of: ShareOf | None = Field(default=None, description="Default: the camera's.")
 
     @field_validator("points")
     @classmethod
