@@ -19,6 +19,7 @@ from lsm_monitor.assembly import (
     Speech,
     Stores,
     Watch,
+    assemble_page,
     assemble_speech,
     assemble_watch,
     open_stores,
@@ -34,7 +35,6 @@ from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
-from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.runtime import logs, state_dir
 from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
 from lsm_monitor.runtime.live_settings import LiveSettings
@@ -48,6 +48,8 @@ from lsm_monitor.runtime.status_services import status_services
 from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
+from lsm_monitor.types import Frame, WaterMask
+from lsm_monitor.web.gallery import Gallery
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,10 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
+_HISTORY_STOP_S = 5.0
+
+_EVIDENCE_STOP_S = 5.0
+"""So long what still waits may be written; a disk that hangs is left behind."""
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -189,11 +195,27 @@ class Daemon:
             metrics=metrics,
             clock=clock,
         )
+        obedience = Obedience(
+            reloader=self._reloader,
+            settings=settings,
+            outbox=stores.outbox,
+            snapshot=snapshots.take,
+        )
+        page = assemble_page(
+            settings,
+            stores=stores,
+            watch=watch,
+            obey=obedience.obey,
+            metrics=metrics,
+            clock=clock,
+        )
+        obedience.on_told = page.live.on_said
         status = status_services(
             config,
             model=segmenter.identity,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
+            extend=page.mount,
             metrics=metrics,
             clock=clock,
         )
@@ -204,15 +226,20 @@ class Daemon:
             Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
             self._reloader,
             settings,
-            *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
+            *self._command_desk(speech, settings, obedience),
+            *page.services(),
+            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
         ]
+        evidence = ThreadService(
+            "evidence", watch.evidence.run, stop_timeout_s=_EVIDENCE_STOP_S
+        )
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage(asides, _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch)]),
+                    Stage([*asides, evidence], _NEVER_GIVE_UP),
+                    Stage([self._inference(segmenter, watch, page.gallery)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -223,19 +250,11 @@ class Daemon:
             )
 
     def _command_desk(
-        self,
-        speech: Speech,
-        settings: LiveSettings,
-        reloader: Reloader,
-        outbox: Outbox,
-        snapshots: Snapshots,
+        self, speech: Speech, settings: LiveSettings, obedience: Obedience
     ) -> Iterator[Service]:
         """Yield what obeys commands, if anything is listened to."""
         if speech.inbox is None:
             return
-        obedience = Obedience(
-            reloader=reloader, settings=settings, outbox=outbox, snapshot=snapshots.take
-        )
         yield CommandDesk(
             site=self._loaded.config.site,
             topics=speech.topics,
@@ -272,7 +291,11 @@ class Daemon:
         messages.use_config(loaded.digest)
         return settings.adopt(loaded.config)
 
-    def _inference(self, segmenter: Segmenter, watch: Watch) -> ThreadService:
+    def _inference(self, segmenter: Segmenter, watch: Watch, gallery: Gallery) -> ThreadService:
+        def on_mask(frame: Frame, mask: WaterMask) -> None:
+            watch.decisions.on_mask(mask, frame)
+            gallery.put(frame, mask)
+
         def on_tick() -> None:
             watch.decisions.on_tick()
             self._progress.beat("inference")
@@ -280,7 +303,7 @@ class Daemon:
         worker = InferenceWorker(
             scheduler=watch.scheduler,
             segmenter=segmenter,
-            on_mask=lambda _frame, mask: watch.decisions.on_mask(mask),
+            on_mask=on_mask,
             on_tick=on_tick,
             on_stretch=watch.cameras.stretch,
             metrics=self.metrics,

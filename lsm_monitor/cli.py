@@ -22,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import outbox_cli, service_cli
+from lsm_monitor import history_cli, outbox_cli, replay_cli, service_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -72,6 +72,8 @@ app.add_typer(service_cli.service_app, name="service")
 app.command()(service_cli.status)
 app.add_typer(cameras_app, name="cameras")
 outbox_cli.add_to(app)
+app.add_typer(history_cli.history_app, name="history")
+replay_cli.add_to(app)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
@@ -177,32 +179,6 @@ def snapshot(
 
     size_wh = take_snapshot(_load(config).config, camera, out, draw_zones=not plain)
     typer.echo(f"{out}: {size_wh[0]}x{size_wh[1]}")
-
-
-@app.command()
-def replay(
-    videos: Annotated[
-        list[Path], typer.Argument(exists=True, metavar="VIDEO...", help="Files or folders.")
-    ],
-    config: ConfigOption,
-    camera: Annotated[
-        str | None,
-        typer.Option(help="Judge by this camera's settings; default: those of 'defaults'."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run the same pipeline on recorded video, on the video's own clock, as fast as it goes."""
-    from lsm_monitor.commands.replay import replay_videos  # noqa: PLC0415
-
-    loaded = _load(config)
-    replay_videos(
-        loaded,
-        videos,
-        camera=camera,
-        as_json=as_json,
-        out=typer.echo,
-        progress=lambda line: typer.echo(line, err=True),
-    )
 
 
 @app.command()

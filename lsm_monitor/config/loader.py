@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,13 +54,17 @@ class LoadedConfig:
     files: tuple[Path, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
 
+    def file_of(self, camera_id: str) -> Path:
+        """Return the file in which a camera stands."""
+        return self.path.parent / self.places[camera_id].rpartition(":")[0]
+
 
 def load(
     path: Path,
     environ: Mapping[str, str],
     *,
     needs_secrets: bool = True,
-    text: str | None = None,
+    texts: Mapping[Path, str] = MappingProxyType({}),
 ) -> LoadedConfig:
     """Read ``path`` and its inventory, resolve their secrets and check everything.
 
@@ -69,13 +74,13 @@ def load(
         needs_secrets: Whether a secret that is not there is a problem. A command that opens
             nothing runs where the service's credentials are not; the reference then stands
             in place of its value.
-        text: Check this, as if it stood in ``path``.
+        texts: Check these, as if they stood in the YAML files whose resolved paths they have.
 
     Raises:
         ConfigError: With one line for each problem; all problems are reported at once.
     """
-    main = parse(path, path.name, text=text)
-    others, watched = inventory.read(main, path.parent)
+    main = parse(path, path.name, text=texts.get(path.resolve()))
+    others, watched = inventory.read(main, path.parent, texts)
     documents = [main, *others]
     resolver = _Secrets(path.parent, environ, needed=needs_secrets)
     for document in documents:
