@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import numpy as np
+from lsm_monitor.web.sources import EvidenceSource, NoEvidence, NoReadings, ReadingsSource
 
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.models import MonitorConfig
@@ -40,7 +41,6 @@ from lsm_monitor.types import (
 )
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
-from lsm_monitor.web.sources import EvidenceSource, NoEvidence, NoReadings, ReadingsSource
 
 STARTED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 BRIDGE = CameraId("bridge")

@@ -20,6 +20,26 @@ import torch
 
 from lsm_monitor.model.small_model import DRY, IGNORED, WATER
 
+__all__ = [
+    "DRY",
+    "DRY_ROAD",
+    "IGNORED",
+    "LABELS",
+    "OFF_ROAD",
+    "OTHER",
+    "ROAD",
+    "SURFACES",
+    "VEHICLE",
+    "WATER",
+    "WET_ROAD",
+    "class_of_surface",
+    "from_road",
+    "join",
+    "possible_classes",
+    "water_labels",
+    "with_known",
+]
+
 ROAD, DRY_ROAD, WET_ROAD, OFF_ROAD, VEHICLE, OTHER = 2, 3, 4, 5, 6, 7
 
 _WATER, _DRY_ROAD, _WET_ROAD, _VEHICLE, _OTHER = (

@@ -39,7 +39,9 @@ def teach(adapters: nn.Module) -> None:
 def test_on_vit_b_they_have_the_published_parameters_without_the_dead_third() -> None:
     with torch.device("meta"):
         adapters = vit_block_adapters(width=768, depth=12)
-    assert parameter_count(adapters[0].attention) == 768 * 192 * 2 + 192 + 768 == 295_872
+    first = adapters[0]
+    assert isinstance(first, VitBlockAdapter)
+    assert parameter_count(first.attention) == 768 * 192 * 2 + 192 + 768 == 295_872
     assert parameter_count(adapters) == 12 * 2 * 295_872 == 7_100_928
 
 
@@ -112,7 +114,10 @@ def test_a_transformers_block_follows_the_published_equations(
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-class ZeroNorm(nn.Module):
+class ZeroNorm(nn.LayerNorm):
+    def __init__(self) -> None:
+        super().__init__(1)
+
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(tokens)
 

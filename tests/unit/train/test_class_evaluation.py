@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -23,8 +25,11 @@ def model() -> LsmAdapter:
     return build_model(ModelParts.model_validate(parts)).eval()
 
 
+Judge = Callable[..., ClassEvaluation]
+
+
 @pytest.fixture
-def judge(model: LsmAdapter, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201 - a function
+def judge(model: LsmAdapter, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """Evaluate predictions, (n,) class numbers, against labels, (n,) surfaces."""
 
     def evaluated(*pairs: tuple[list[int], list[int]]) -> ClassEvaluation:
@@ -41,7 +46,7 @@ def judge(model: LsmAdapter, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201 -
     return evaluated
 
 
-def test_a_pixel_that_was_missed_counts_whatever_it_was_taken_for(judge) -> None:  # noqa: ANN001
+def test_a_pixel_that_was_missed_counts_whatever_it_was_taken_for(judge: Judge) -> None:
     """Also for the background class, which the published metrics leave out."""
     result = judge(([OTHER_C, VEHICLE_C, WATER_C, WATER_C], [WATER, WATER, WATER, OTHER]))
     assert result.counts["water"].recall == pytest.approx(1 / 3)
@@ -50,14 +55,16 @@ def test_a_pixel_that_was_missed_counts_whatever_it_was_taken_for(judge) -> None
     assert result.counts["other"].iou == 0.0
 
 
-def test_what_labels_leave_open_neither_helps_nor_hurts(judge) -> None:  # noqa: ANN001
+def test_what_labels_leave_open_neither_helps_nor_hurts(judge: Judge) -> None:
     result = judge(([WET_ROAD_C, DRY_ROAD_C, VEHICLE_C, WATER_C], [ROAD, ROAD, OFF_ROAD, DRY]))
     assert result.counts["dry_road"].iou is None  # of no pixel is it known
     assert result.counts[ROADS].iou == 1.0  # road, and not road
     assert result.counts["water"].precision == 0.0  # the label says that it is dry
 
 
-def test_the_share_of_the_road_under_water_is_compared_where_labels_tell_it(judge) -> None:  # noqa: ANN001
+def test_the_share_of_the_road_under_water_is_compared_where_labels_tell_it(
+    judge: Judge,
+) -> None:
     exact = ([WATER_C, WET_ROAD_C, OTHER_C, OTHER_C], [WATER, DRY_ROAD, OTHER, VEHICLE])
     half_missed = ([WATER_C, DRY_ROAD_C, OTHER_C], [WATER, WATER, OFF_ROAD])
     unknown = ([WATER_C, DRY_ROAD_C], [WATER, DRY])
@@ -84,7 +91,7 @@ def test_a_model_of_water_alone_has_no_classes_to_judge() -> None:
         evaluate_classes(build_model(NO_PROMPTS), [], water_rule=WaterRule.plain())
 
 
-def test_wet_roads_and_dry_roads_are_one_road(judge) -> None:  # noqa: ANN001
+def test_wet_roads_and_dry_roads_are_one_road(judge: Judge) -> None:
     result = judge(([WET_ROAD_C, WET_ROAD_C], [DRY_ROAD, WET_ROAD]))
     assert result.counts["wet_road"].precision == pytest.approx(1 / 2)
     assert result.counts[ROADS].iou == 1.0
