@@ -36,7 +36,7 @@ from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.runtime import logs, state_dir
-from lsm_monitor.runtime.judging import open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.runtime.obey import Obedience
 from lsm_monitor.runtime.progress import Progress
@@ -127,6 +127,7 @@ class Daemon:
                 _ready_segmenter, config.model, functools.partial(self._report_progress, stop)
             )
             stack.callback(segmenter.close)
+            check_road_shares(config.cameras, segmenter)
             stores = open_stores(folder, config, stack, metrics=self.metrics, clock=self._clock)
             await self._serve(segmenter, stores, stop)
         self._notifier.status("stopped")
@@ -183,7 +184,7 @@ class Daemon:
         self._reloader = Reloader(
             self._loaded,
             environ=self._environ,
-            prepare=self._learn_secrets,
+            prepare=functools.partial(self._prepare, segmenter),
             adopt=functools.partial(self._adopt, settings, speech.messages),
             on_result=lambda problem: speech.publisher.retain(
                 tell_info(reason="reload", problem=problem)
@@ -266,6 +267,11 @@ class Daemon:
             metrics=self.metrics,
             clock=self._clock,
         )
+
+    def _prepare(self, segmenter: Segmenter, loaded: LoadedConfig) -> None:
+        """Get ready for a new configuration, or refuse one that the model cannot serve."""
+        self._learn_secrets(loaded)
+        check_road_shares(loaded.config.cameras, segmenter)
 
     def _learn_secrets(self, loaded: LoadedConfig) -> None:
         """Log as a new configuration says, and none of its passwords."""
