@@ -49,7 +49,7 @@ from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
 from lsm_monitor.types import Frame, WaterMask
-from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.page import Page
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class Daemon:
                 [
                     Stage([speech.publisher]),
                     Stage(asides, _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch, page.gallery)]),
+                    Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -291,10 +291,10 @@ class Daemon:
         messages.use_config(loaded.digest)
         return settings.adopt(loaded.config)
 
-    def _inference(self, segmenter: Segmenter, watch: Watch, gallery: Gallery) -> ThreadService:
+    def _inference(self, segmenter: Segmenter, watch: Watch, page: Page) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
             watch.on_mask(frame, mask)
-            gallery.put(frame, mask)
+            page.show(frame, mask)
 
         def on_tick() -> None:
             watch.decisions.on_tick()
