@@ -205,6 +205,8 @@ class Daemon:
             stores=stores,
             watch=watch,
             obey=obedience.obey,
+            files=self._reloader,
+            environ=self._environ,
             metrics=metrics,
             clock=clock,
         )

@@ -7,7 +7,7 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.snapshots import EventSnapshots
 from lsm_monitor.types import CameraId, ModelIdentity, WaterState
+from lsm_monitor.web.editor import ConfigFiles
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
 
@@ -275,6 +276,8 @@ def assemble_page(
     stores: Stores,
     watch: Watch,
     obey: Callable[[Command], Awaitable[str]],
+    files: ConfigFiles,
+    environ: Mapping[str, str],
     metrics: Metrics,
     clock: Clock,
 ) -> Page:
@@ -297,6 +300,8 @@ def assemble_page(
             obey=obey,
             history=stores.history,
             evidence=stores.evidence,
+            files=files,
+            environ=environ,
         ),
         metrics=metrics,
         clock=clock,

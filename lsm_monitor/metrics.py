@@ -238,6 +238,13 @@ class Metrics:
             "0 when the newest file was refused and the one before it is still in use.",
             registry=self.registry,
         )
+        self.config_edits = Counter(
+            "lsm_config_edits",
+            "What became of geometries to be saved from the page: saved, changed (by somebody "
+            "else meanwhile), read_only, refused, expired.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "lsm_queue_depth",
             "What waits: frames (for the model), states and notices (for the broker), evidence "

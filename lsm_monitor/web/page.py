@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import FastAPI
@@ -19,8 +19,10 @@ from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.threads import ThreadService
+from lsm_monitor.types import CameraId
 from lsm_monitor.web import (
     api_cameras,
+    api_editor,
     api_episodes,
     api_session,
     api_stream,
@@ -28,8 +30,9 @@ from lsm_monitor.web import (
     problems,
 )
 from lsm_monitor.web.access import Access
+from lsm_monitor.web.editor import ConfigFiles, Editor
 from lsm_monitor.web.episodes import Episodes, OpenEpisodesSource
-from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.gallery import Gallery, Picture
 from lsm_monitor.web.guard import Guard
 from lsm_monitor.web.hub import Hub
 from lsm_monitor.web.limits import LoginLimits
@@ -57,6 +60,8 @@ class PageSources:
         obey: Does what may be asked for by MQTT, too.
         history: Has the readings of the past.
         evidence: Has files about events.
+        files: The configuration that what is drawn is saved in; ``None``: nothing is.
+        environ: The process's environment, for the secrets of that configuration.
     """
 
     site: str
@@ -68,6 +73,8 @@ class PageSources:
     obey: Callable[[Command], Awaitable[str]]
     history: History
     evidence: EvidenceStore
+    files: ConfigFiles | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Page:
@@ -131,6 +138,10 @@ class Page:
         shrinking = ThreadService("gallery", self.gallery.run, stop_timeout_s=_GALLERY_STOP_S)
         return (self.live, shrinking)
 
+    def _newest(self, camera_id: CameraId) -> Picture | None:
+        self.gallery.looked()
+        return self.gallery.newest(camera_id)
+
     def mount(self, app: FastAPI) -> None:
         """Put the page and its API onto ``app``, and guard all that is there."""
         sources, access, clock = self._sources, self.access, self._clock
@@ -167,6 +178,15 @@ class Page:
             api_episodes.evidence_routes(evidence=sources.evidence, access=access),
         ):
             app.include_router(router)
+        if sources.files is not None:
+            editor = Editor(
+                sources.files,
+                environ=sources.environ,
+                newest=self._newest,
+                metrics=self._metrics,
+                clock=clock,
+            )
+            app.include_router(api_editor.routes(editor=editor, access=access))
         problems.install(app)
         app.add_middleware(
             Guard,
