@@ -33,7 +33,8 @@ _DRAWN = 64
 _LOOKED_AT_S = 60.0
 """So long after the last question somebody is still looking."""
 _UNWATCHED_EVERY_S = 60.0
-_WAIT_S = 1.0
+_WAIT_S = 0.2
+"""How soon a stop is noticed."""
 
 Kind = Literal["overlay", "raw", "mask"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import lsm_monitor
+from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.types import HealthCode, HealthState, Trend, Verdict, WaterLevel
 
 STATIC = Path(lsm_monitor.__file__).parent / "web/static"
@@ -104,6 +105,7 @@ def test_each_word_of_the_daemon_has_a_text() -> None:
     ]
     words += [f"code.{each}" for each in HealthCode] + [f"trend.{each}" for each in Trend]
     words += [f"verdict.{each}" for each in Verdict]
+    words += [f"evidence.{each}" for each in EvidenceKind]
     assert [word for word in words if word not in ENGLISH] == []
 
 
