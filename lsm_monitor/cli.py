@@ -129,12 +129,8 @@ def check(
 
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
-<<<<<<< HEAD
     check_http(loaded.config.http)
-    model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
-=======
     model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
->>>>>>> wt6-classwise
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "

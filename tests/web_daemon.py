@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import numpy as np
-from lsm_monitor.web.sources import EvidenceSource, NoEvidence, NoReadings, ReadingsSource
 
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.models import MonitorConfig

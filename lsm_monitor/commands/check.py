@@ -8,18 +8,11 @@ from pathlib import Path
 
 from lsm_engines.machine import this_machine, usable_cores
 from lsm_monitor.config.intervals import interval_s
-<<<<<<< HEAD
-from lsm_monitor.config.models import HttpConfig, ModelConfig, MonitorConfig, MqttConfig
-from lsm_monitor.errors import ConfigError
-from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
-from lsm_monitor.runtime.judging import open_segmenter
-from lsm_monitor.runtime.tls import Certificate
-=======
-from lsm_monitor.config.models import MonitorConfig, MqttConfig
+from lsm_monitor.config.models import HttpConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
->>>>>>> wt6-classwise
+from lsm_monitor.runtime.tls import Certificate
 from lsm_monitor.types import ModelIdentity
 from lsm_monitor.web.users import read_users
 
