@@ -22,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import outbox_cli, replay_cli, service_cli
+from lsm_monitor import hard_cli, history_cli, outbox_cli, replay_cli, service_cli, users_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -72,7 +72,10 @@ app.add_typer(service_cli.service_app, name="service")
 app.command()(service_cli.status)
 app.add_typer(cameras_app, name="cameras")
 outbox_cli.add_to(app)
+app.add_typer(history_cli.history_app, name="history")
 replay_cli.add_to(app)
+app.add_typer(users_cli.users_app, name="users")
+app.command("export-hard")(hard_cli.export_hard)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
@@ -119,12 +122,14 @@ def check(
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
+        check_http,
         check_load,
         check_model,
     )
 
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
+    check_http(loaded.config.http)
     model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
     typer.echo(

@@ -179,7 +179,7 @@ class ZoneReading:
 
 
 class WaterLevel(StrEnum):
-    """How bad it is. Values are part of the MQTT contract."""
+    """How bad it is, from nothing known to the worst. Values are part of the MQTT contract."""
 
     UNKNOWN = "unknown"
     DRY = "dry"
@@ -360,6 +360,21 @@ class WaterEvent:
     suppressed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PromisedEvidence:
+    """Files that will show what an event rests on, if the disk takes them.
+
+    An event does not wait for them: the names are known before, the rest stands in the sidecar.
+
+    Attributes:
+        snapshot: The annotated picture, below the evidence folder; ``None``: none will be.
+        clip: The video around it, likewise.
+    """
+
+    snapshot: str | None = None
+    clip: str | None = None
+
+
 class Verdict(StrEnum):
     """What an operator says an event was. Values are part of the MQTT contract."""
 
@@ -385,6 +400,21 @@ class Feedback:
     event_id: UUID
     verdict: Verdict
     note: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """An operator has seen an episode and takes care of it.
+
+    Attributes:
+        event_id: The episode's.
+        by: Who says it; may be empty.
+        at: When it arrived, timezone-aware UTC.
+    """
+
+    event_id: UUID
     by: str
     at: datetime
 

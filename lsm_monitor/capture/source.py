@@ -8,6 +8,7 @@ all depends on whether its picture is due.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,6 +107,14 @@ class SourceSpec:
     def is_live(self) -> bool:
         """Whether it is a camera, and not a file or folder: what it sends never comes again."""
         return self.is_network or self.device is not None
+
+    @property
+    def phase(self) -> float:
+        """Where in each interval its pictures lie, [0, 1): cameras share the time between them.
+
+        What was recorded has no others to wait for.
+        """
+        return zlib.crc32(self.camera_id.encode()) / 2**32 if self.is_live else 0.0
 
     @property
     def display_url(self) -> str:

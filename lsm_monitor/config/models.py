@@ -26,6 +26,7 @@ from lsm_monitor.config.base import NAME as _NAME
 from lsm_monitor.config.base import FilePath, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.delivery import CapConfig, StoreConfig
+from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.gauges import GaugeConfig, GroundConfig, PlaceConfig, TrendConfig
 from lsm_monitor.config.levels import LevelConfig, LevelsConfig
 from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
@@ -40,6 +41,7 @@ __all__ = [  # the whole configuration can be had from here
     "CapConfig",
     "CaptureConfig",
     "DiscoveryConfig",
+    "EvidenceConfig",
     "GroupConfig",
     "HttpConfig",
     "LevelConfig",
@@ -56,6 +58,13 @@ _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
 DEVICE_PREFIX = "v4l2:"
 HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
+
+
+class LocationConfig(Section):
+    """A place on the map, WGS 84."""
+
+    lat: float = Field(ge=-90.0, le=90.0, description="Latitude in degrees, north positive.")
+    lon: float = Field(ge=-180.0, le=180.0, description="Longitude, east positive.")
 
 
 class CameraDefaults(WatchSettings):
@@ -175,6 +184,16 @@ class CameraConfig(CameraDefaults):
         default=None, description="Password at the camera: ${env:..}, ${file:..}, ${cred:..}."
     )
     enabled: bool = True
+    title: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Its name for people, on the page.",
+    )
+    location: LocationConfig | None = Field(
+        default=None, description="Where it hangs, for the page's map."
+    )
     group: Annotated[str, Field(pattern=_NAME)] | None = Field(
         default=None, description="Takes what it does not say itself from this group."
     )
@@ -308,6 +327,7 @@ class MonitorConfig(Section):
     mqtt: MqttConfig
     store: StoreConfig = StoreConfig()
     cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
+    evidence: EvidenceConfig = EvidenceConfig()
     model: ModelConfig = ModelConfig()
     http: HttpConfig = HttpConfig()
     logging: LoggingConfig = LoggingConfig()
@@ -334,6 +354,17 @@ class MonitorConfig(Section):
             unknown = [camera for camera in place.cameras if camera not in self.cameras]
             if unknown:
                 msg = f"place {name!r}: there is no camera {unknown[0]!r} in this file"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _blur_hides_something(self) -> Self:
+        for name, camera in self.cameras.items():
+            if self.evidence.blur == "outside_zones" and not camera.zones:
+                msg = (
+                    f"evidence.blur: camera {name!r} has no zones, so 'outside_zones' would "
+                    "hide nothing of its pictures; draw its zones, or write blur: all"
+                )
                 raise ValueError(msg)
         return self
 

@@ -10,6 +10,10 @@ from lsm_monitor.config.base import Section
 
 Point = tuple[float, float]
 
+_MAX_CORNERS = 500
+_LEAST_AREA = 1e-8
+"""Of the picture: less than a tenth of a pixel of the largest cameras."""
+
 
 class ZoneConfig(Section):
     """Polygon in which water matters."""
@@ -24,6 +28,11 @@ class ZoneConfig(Section):
         if len(points) < 3:  # noqa: PLR2004 - a triangle
             msg = f"a zone needs at least 3 corners, got {len(points)}"
             raise ValueError(msg)
+        if len(points) > _MAX_CORNERS:
+            msg = (
+                f"a zone has at most {_MAX_CORNERS} corners, got {len(points)}; draw it simpler"
+            )
+            raise ValueError(msg)
         for x, y in points:
             if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
                 msg = (
@@ -32,6 +41,9 @@ class ZoneConfig(Section):
                 )
                 raise ValueError(msg)
         polygon = Polygon(points)
+        if polygon.convex_hull.area < _LEAST_AREA:
+            msg = "the corners lie in one line, so the zone has no area; move one aside"
+            raise ValueError(msg)
         if not polygon.is_valid:
             msg = f"the outline crosses or touches itself ({explain_validity(polygon)})"
             raise ValueError(msg)

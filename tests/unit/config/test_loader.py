@@ -132,6 +132,16 @@ def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> N
             id="bow-tie",
         ),
         pytest.param(
+            ONE_CAMERA + "    zones: {a: {points: [[0, 0], [0.5, 0.5], [1, 1]]}}\n",
+            "monitor.yaml:7: cameras.bridge.zones.a.points: the corners lie in one line",
+            id="no-area",
+        ),
+        pytest.param(
+            ONE_CAMERA + f"    zones: {{a: {{points: {[[0.5, 0.5]] * 501}}}}}\n",
+            "monitor.yaml:7: cameras.bridge.zones.a.points: a zone has at most 500 corners",
+            id="too-many-corners",
+        ),
+        pytest.param(
             ONE_CAMERA + "    zones: {a: {points: [[0, 0], [1, 1]]}}\n",
             "monitor.yaml:7: cameras.bridge.zones.a.points: a zone needs at least 3 corners",
             id="two-corners",
