@@ -36,7 +36,7 @@ from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.runtime import logs, state_dir
-from lsm_monitor.runtime.judging import open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.runtime.obey import Obedience
 from lsm_monitor.runtime.progress import Progress
@@ -59,9 +59,7 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
-_HISTORY_STOP_S = 5.0
-
-_EVIDENCE_STOP_S = 5.0
+_WRITER_STOP_S = 5.0
 """So long what still waits may be written; a disk that hangs is left behind."""
 
 
@@ -129,6 +127,7 @@ class Daemon:
                 _ready_segmenter, config.model, functools.partial(self._report_progress, stop)
             )
             stack.callback(segmenter.close)
+            check_road_shares(config.cameras, segmenter)
             stores = open_stores(folder, config, stack, metrics=self.metrics, clock=self._clock)
             await self._serve(segmenter, stores, stop)
         self._notifier.status("stopped")
@@ -185,7 +184,7 @@ class Daemon:
         self._reloader = Reloader(
             self._loaded,
             environ=self._environ,
-            prepare=self._learn_secrets,
+            prepare=functools.partial(self._prepare, segmenter),
             adopt=functools.partial(self._adopt, settings, speech.messages),
             on_result=lambda problem: speech.publisher.retain(
                 tell_info(reason="reload", problem=problem)
@@ -229,17 +228,17 @@ class Daemon:
             settings,
             *self._command_desk(speech, settings, obedience),
             *page.services(),
-            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
+            *(
+                ThreadService(name, run, stop_timeout_s=_WRITER_STOP_S)
+                for name, run in watch.writers.items()
+            ),
         ]
-        evidence = ThreadService(
-            "evidence", watch.evidence.run, stop_timeout_s=_EVIDENCE_STOP_S
-        )
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage([*asides, evidence], _NEVER_GIVE_UP),
+                    Stage(asides, _NEVER_GIVE_UP),
                     Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
@@ -269,6 +268,11 @@ class Daemon:
             clock=self._clock,
         )
 
+    def _prepare(self, segmenter: Segmenter, loaded: LoadedConfig) -> None:
+        """Get ready for a new configuration, or refuse one that the model cannot serve."""
+        self._learn_secrets(loaded)
+        check_road_shares(loaded.config.cameras, segmenter)
+
     def _learn_secrets(self, loaded: LoadedConfig) -> None:
         """Log as a new configuration says, and none of its passwords."""
         # The secrets of before, too: connections that are closing may still speak of them.
@@ -289,7 +293,7 @@ class Daemon:
 
     def _inference(self, segmenter: Segmenter, watch: Watch, page: Page) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
-            watch.decisions.on_mask(mask, frame)
+            watch.on_mask(frame, mask)
             page.show(frame, mask)
 
         def on_tick() -> None:

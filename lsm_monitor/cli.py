@@ -22,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import history_cli, outbox_cli, replay_cli, service_cli, users_cli
+from lsm_monitor import hard_cli, history_cli, outbox_cli, replay_cli, service_cli, users_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -75,6 +75,7 @@ outbox_cli.add_to(app)
 app.add_typer(history_cli.history_app, name="history")
 replay_cli.add_to(app)
 app.add_typer(users_cli.users_app, name="users")
+app.command("export-hard")(hard_cli.export_hard)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
@@ -100,12 +101,20 @@ def demo(
         ),
     ] = None,
     as_json: JsonOption = False,
+    stay: Annotated[
+        bool | None,
+        typer.Option(
+            help="Go on after the flood, until Ctrl-C, for the page. Default: in a terminal."
+        ),
+    ] = None,
 ) -> None:
-    """Run everything on this machine: rendered camera, RTSP, daemon, broker, subscriber."""
+    """Run everything: rendered camera, RTSP, daemon, broker, subscriber, and the page."""
     from lsm_monitor.demo.command import run_demo  # noqa: PLC0415
 
     _configure_logs(level="warning", fmt="logfmt", secrets=[])
-    run_demo(seconds=seconds, video=video, as_json=as_json)
+    if stay is None:
+        stay = sys.stdin.isatty() and not as_json
+    run_demo(seconds=seconds, video=video, as_json=as_json, stay=stay)
 
 
 @app.command()
@@ -129,7 +138,7 @@ def check(
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
     check_http(loaded.config.http)
-    model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
+    model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "

@@ -29,6 +29,7 @@ JUDGING_KEYS = frozenset(
     {
         "zones",
         "levels",
+        "water_share_of",
         "smoothing_s",
         "open_for_s",
         "level_up_for_s",

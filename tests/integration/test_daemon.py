@@ -50,6 +50,7 @@ def config_text(broker: RealBroker, **urls: str) -> str:
     cameras = "".join(f"  {name}: {{{settings}}}\n" for name, settings in urls.items())
     return (
         "version: 1\nsite: test\nstate_dir: state\nhttp: {port: 0}\n"
+        "evidence: {hard_frames_per_day: 24}\n"
         f"mqtt: {{host: 127.0.0.1, port: {broker.port}, protocol: 3.1.1}}\n"
         "defaults: {interval_s: 0.5, smoothing_s: 0.5, open_for_s: 1, level_up_for_s: 1, "
         "close_for_s: 1, stale_after_s: 60, read_timeout_s: 3, backoff_max_s: 1}\n"
@@ -116,6 +117,8 @@ def test_a_flood_arrives_from_open_to_close_and_sigterm_ends_cleanly(
     )
     assert max(curve) > 0.3
     assert curve[-1] < max(curve) / 2
+    # Nobody has taught the model a rendered street: it has its doubts.
+    assert list((tmp_path / "state" / "hard_frames" / "bridge").glob("*.jpg"))
 
 
 def test_a_killed_daemon_loses_no_event_and_opens_nothing_twice(
