@@ -215,6 +215,7 @@ class Daemon:
             model=segmenter.identity,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
+            is_durable=lambda: stores.outbox.is_durable,
             extend=page.mount,
             metrics=metrics,
             clock=clock,

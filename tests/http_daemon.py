@@ -40,6 +40,7 @@ class HttpDaemon:
             metrics=self.metrics,
             standing_still=lambda: self.standing_still,
             connection=Connections(metrics=self.metrics, clock=clock).connection,
+            is_durable=lambda: True,
             clock=clock,
         )
         self.app = http_app(status)

@@ -40,9 +40,15 @@ def test_healthz_fails_while_a_part_stands_still(daemon: HttpDaemon) -> None:
 
 
 def test_readyz_is_true_from_the_first_decision_to_the_last(daemon: HttpDaemon) -> None:
-    assert daemon.get("/readyz") == (503, b'{"ready":false,"cameras":1,"deciding":0}')
+    assert daemon.get("/readyz") == (
+        503,
+        b'{"ready":false,"cameras":1,"deciding":0,"durable":true}',
+    )
     daemon.see(WaterLevel.DRY, 0.0)
-    assert daemon.get("/readyz") == (200, b'{"ready":true,"cameras":1,"deciding":1}')
+    assert daemon.get("/readyz") == (
+        200,
+        b'{"ready":true,"cameras":1,"deciding":1,"durable":true}',
+    )
     daemon.see(WaterLevel.UNKNOWN)
     assert daemon.get("/readyz")[0] == 503
 
