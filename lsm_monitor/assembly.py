@@ -18,7 +18,7 @@ from lsm_monitor.clock import Clock
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.inference.scheduler import FrameScheduler
-from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.inference.segmenter_in_use import SegmenterInUse
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.homeassistant import HomeAssistant
@@ -164,7 +164,7 @@ class Watch:
 def assemble_watch(
     config: MonitorConfig,
     *,
-    segmenter: Segmenter,
+    segmenter: SegmenterInUse,
     stores: Stores,
     speech: Speech,
     on_capture_step: Callable[[], None],
