@@ -60,6 +60,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EditedDaemon]:
         text = (
             "version: 1\nsite: test\nstate_dir: state\nhttp: {port: 0}\n"
             f"mqtt: {{host: 127.0.0.1, port: {broker.port}}}\n"
+            "model: {backend: torch}\n"
             "# the street in front of the school\ncameras:\n  street:\n"
             f"    url: {camera.url}\n    interval_s: 1\n    zones:\n{LANE}"
         )
