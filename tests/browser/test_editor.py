@@ -149,6 +149,7 @@ def test_a_corner_is_moved_by_keys_and_by_touch_on_a_phone(
         page.touchscreen.tap(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.locator("[data-done]").tap()
     expect(page.get_by_label("Name").last).to_have_value("zone-1")
+    keep_picture(page, "editor-phone")
 
 
 def test_what_is_wrong_is_said_at_the_shape_and_cannot_be_saved(editor: Page) -> None:
@@ -220,13 +221,20 @@ def test_an_unsaved_drawing_is_there_again_after_looking_at_something_else(
 def test_axe_finds_nothing_serious_in_the_editor(editor: Page) -> None:
     editor.locator('[data-add="staff"]').click()
     draw(editor, [(0.1, 0.1), (0.3, 0.3), (0.3, 0.1), (0.1, 0.3)])
-    found = [
+    found = []
+    for scheme in ("light", "dark"):
+        editor.emulate_media(color_scheme=scheme)
+        found += _serious(editor)
+    assert found == []
+
+
+def _serious(page: Page) -> list[str]:
+    return [
         f"{one['id']}: {node['html'][:150]}"
-        for one in Axe().run(editor).response["violations"]
+        for one in Axe().run(page).response["violations"]
         if one["impact"] in {"serious", "critical"}
         for node in one["nodes"]
     ]
-    assert found == []
 
 
 def test_the_page_and_the_daemon_agree_on_which_outlines_are_zones(editor: Page) -> None:

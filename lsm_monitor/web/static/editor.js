@@ -80,11 +80,11 @@ function Editor({ camera, address, api }) {
     return () => removeEventListener("beforeunload", warn);
   }, [isChanged]);
 
-  const change = (next, isLast, isNew = false) => {
+  const change = (next, isLast, { isNew = false, what = "" } = {}) => {
     setDragged(isLast ? null : next);
     if (!isLast || next === null) return;
     tell("");
-    setHistory((before) => step(before, next));
+    setHistory((before) => step(before, next, what));
     if (isNew) focusOn(figuresOf(next).findLast((one) => !figures.some((old) => idOf(old) === idOf(one))));
   };
   const focusOn = (figure) => {
@@ -95,7 +95,7 @@ function Editor({ camera, address, api }) {
   };
   const finish = (points = sketch) => {
     setSketch(null);
-    if (points?.length > 2) change(withZone(drawing, points), true, true);
+    if (points?.length > 2) change(withZone(drawing, points), true, { isNew: true });
   };
   const act = {
     select, change, finish: () => finish(),
@@ -107,7 +107,7 @@ function Editor({ camera, address, api }) {
     },
     // By keyboard there is nothing to click at: a zone to be moved into its place.
     startSketch: (isByKey) => {
-      if (isByKey) { change(withZone(drawing), true, true); return; }
+      if (isByKey) { change(withZone(drawing), true, { isNew: true }); return; }
       setSketch([]);
       document.querySelector(".ed-canvas").scrollIntoView({ block: "nearest" });
     },
