@@ -288,7 +288,7 @@ def test_a_port_that_others_could_reach_is_refused_as_long_as_there_is_no_login(
     tmp_path: Path, host: str
 ) -> None:
     (problem,) = problems(tmp_path, ONE_CAMERA + f'http: {{host: "{host}"}}\n')
-    assert problem.startswith(f"monitor.yaml:7: http: 'host' ({host}) is not this machine's own")
+    assert problem.startswith(f"monitor.yaml:7: http: 'host' ({host}) is not this machine's")
     assert "users_file" in problem
 
 
