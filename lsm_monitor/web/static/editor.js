@@ -160,7 +160,7 @@ function Editor({ camera, address, api }) {
     <p class="ed-told" role="status">${told}
       ${told && isChanged && html` <button type="button" onClick=${() => change(drawingOf(base), true)}>${
         t("editor.discard")}</button>`}</p>
-    ${sketch && html`<p class="ed-told" role="status">${t("editor.sketch", { count: sketch.length })}
+    ${sketch && html`<p class="ed-told ed-sketching" role="status">${t("editor.sketch", { count: sketch.length })}
       <button type="button" data-done disabled=${sketch.length < 3} onClick=${() => finish()}>${t("editor.sketch.done")}</button>
       <button type="button" onClick=${() => setSketch(null)}>${t("editor.sketch.cancel")}</button></p>`}
     ${problems.filter(({ id }) => !id).map((one) => html`<p class="problem" role="alert" key=${one.text}>⚠ ${
