@@ -227,7 +227,7 @@ def _diff(
         for key, value in changes.items()
     }
     before, after = with_settings(path, section, values)
-    load_config(path, environ, needs_secrets=False, text=after)
+    load_config(path, environ, needs_secrets=False, texts={path.resolve(): after})
     secrets = {each for each in revealed(loaded.config) if not is_reference(each)}
     return Redactor(secrets).redact(difference(path.name, before, after))
 
