@@ -58,7 +58,7 @@ _PAINTED = """() => {
 def places(count: int) -> dict[str, Place]:
     """Return that many cameras at four rendered streets; one in fifty is flooded."""
     return {
-        f"cam-{i}": Place(
+        f"cam-{i}" if i else "bridge": Place(
             f"Camera {i}",
             _LEVELS[i % len(_LEVELS)],
             i % 4,

@@ -101,12 +101,20 @@ def demo(
         ),
     ] = None,
     as_json: JsonOption = False,
+    stay: Annotated[
+        bool | None,
+        typer.Option(
+            help="Go on after the flood, until Ctrl-C, for the page. Default: in a terminal."
+        ),
+    ] = None,
 ) -> None:
-    """Run everything on this machine: rendered camera, RTSP, daemon, broker, subscriber."""
+    """Run everything: rendered camera, RTSP, daemon, broker, subscriber, and the page."""
     from lsm_monitor.demo.command import run_demo  # noqa: PLC0415
 
     _configure_logs(level="warning", fmt="logfmt", secrets=[])
-    run_demo(seconds=seconds, video=video, as_json=as_json)
+    if stay is None:
+        stay = sys.stdin.isatty() and not as_json
+    run_demo(seconds=seconds, video=video, as_json=as_json, stay=stay)
 
 
 @app.command()
@@ -130,7 +138,7 @@ def check(
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
     check_http(loaded.config.http)
-    model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
+    model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "

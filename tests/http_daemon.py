@@ -33,7 +33,7 @@ class HttpDaemon:
         clock = SystemClock()
         status = Status(
             site="west",
-            model="compact 1.0 on torch-fp32",
+            model=lambda: "compact 1.0 on torch-fp32",
             started_at=STARTED_AT,
             overview=self.overview,
             metrics=self.metrics,

@@ -24,7 +24,7 @@ from lsm_monitor.config.intervals import interval_s
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.publish.payloads import Provenance, event_payload
 from lsm_monitor.publish.words import details_of
-from lsm_monitor.runtime.judging import judge_of, open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, judge_of, open_segmenter
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
@@ -120,6 +120,7 @@ class Replay:
         if threads is not None:
             model = model.model_copy(update={"threads": threads})
         self._segmenter = open_segmenter(model, max_batch=1)
+        check_road_shares({camera or "replay": self._camera}, self._segmenter)
         self._provenance = Provenance(
             site=loaded.config.site,
             software=lsm_monitor.__version__,

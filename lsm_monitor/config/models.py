@@ -32,7 +32,7 @@ from lsm_monitor.config.levels import LevelConfig, LevelsConfig
 from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
 from lsm_monitor.config.service import HttpConfig, LoggingConfig, ModelConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
-from lsm_monitor.config.zones import ZoneConfig
+from lsm_monitor.config.zones import ShareOf, ZoneConfig
 from lsm_monitor.errors import ConfigError
 
 __all__ = [  # the whole configuration can be had from here
@@ -120,6 +120,11 @@ class CameraDefaults(WatchSettings):
         default=3, ge=1, description="m: so many of the last 'of_frames' must show the water."
     )
     of_frames: int = Field(default=5, ge=1, le=1000, description="n: see 'min_frames'.")
+    water_share_of: ShareOf = Field(
+        default="zone",
+        description="What is 1 in 'water_fraction' and in 'levels': the zone, or the road in "
+        "it, which needs a model of several classes.",
+    )
     levels: LevelsConfig = LevelsConfig()
     trend: TrendConfig = TrendConfig()
 
@@ -278,6 +283,16 @@ class CameraConfig(CameraDefaults):
         what = "names no zone" if gauge.zone is None else f"names the zone {gauge.zone!r}"
         msg = f"gauge {name!r} {what}; write zone: one of {', '.join(zones)}"
         raise ValueError(msg)
+
+    @property
+    def zones_of_road(self) -> frozenset[str]:
+        """The zones whose water is counted as a share of their road."""
+        zones: dict[str, ZoneConfig | None] = {**self.zones} or {"full": None}
+        return frozenset(
+            name
+            for name, zone in zones.items()
+            if ((zone and zone.water_share_of) or self.water_share_of) == "road"
+        )
 
     @property
     def is_network(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 from shapely.geometry import Polygon
 from shapely.validation import explain_validity
@@ -15,12 +17,17 @@ _LEAST_AREA = 1e-8
 """Of the picture: less than a tenth of a pixel of the largest cameras."""
 
 
+ShareOf = Literal["zone", "road"]
+
+
 class ZoneConfig(Section):
     """Polygon in which water matters."""
 
     points: tuple[Point, ...] = Field(
         description="Corners as [x, y], from 0,0 (top left) to 1,1 (bottom right)."
     )
+
+    water_share_of: ShareOf | None = Field(default=None, description="Default: the camera's.")
 
     @field_validator("points")
     @classmethod

@@ -24,7 +24,10 @@ class Drawn:
 def drawn_of(camera: CameraConfig) -> Drawn:
     """Return what the configuration describes."""
     return Drawn(
-        zones=zones_of({name: zone.points for name, zone in camera.zones.items()}),
+        zones=zones_of(
+            {name: zone.points for name, zone in camera.zones.items()},
+            of_road=camera.zones_of_road,
+        ),
         gauges=tuple(
             _gauge(name, ZoneId(camera.zone_of(name, gauge)), gauge)
             for name, gauge in camera.gauges.items()

@@ -37,14 +37,14 @@ class Status:
 
     Attributes:
         site: Name of the installation.
-        model: Name, version and backend of what judges.
+        model: Returns name, version and backend of what judges now.
         started_at: When the daemon started, timezone-aware UTC.
         standing_still: Returns the hops without progress.
         connection: Returns a camera's last hour, by its id and interval.
     """
 
     site: str
-    model: str
+    model: Callable[[], str]
     started_at: datetime
     overview: Overview
     metrics: Metrics
@@ -65,7 +65,7 @@ class Status:
             site=self.site,
             sent_at=self.clock.now(),
             version=lsm_monitor.__version__,
-            model=self.model,
+            model=self.model(),
             started_at=self.started_at,
             ready=self.ready().ready,
             cameras={

@@ -10,6 +10,7 @@ import uuid_utils.compat
 from lsm_engines.plans import PlanStore
 from lsm_monitor.config.gauges import PlaceConfig, TrendConfig
 from lsm_monitor.config.models import CameraConfig, CameraDefaults, LevelConfig, ModelConfig
+from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.runtime.drawn import drawn_of
 from lsm_monitor.types import CameraId, Episode
@@ -49,6 +50,25 @@ def open_segmenter(
         max_batch=max_batch,
         plans=PlanStore(on_progress=on_progress),
     )
+
+
+def check_road_shares(cameras: Mapping[str, CameraConfig], segmenter: Segmenter) -> None:
+    """Check that the model knows roads where a camera's water is a share of its road.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if segmenter.knows_roads:
+        return
+    for name, camera in cameras.items():
+        if camera.zones_of_road:
+            msg = (
+                f"cameras.{name}: 'water_share_of: road' (zone {min(camera.zones_of_road)}) "
+                f"needs a model that knows roads, and {segmenter.identity.name!r} "
+                "knows water alone; write water_share_of: zone, or set model.bundle to one "
+                "trained with config/train/classwise.yaml"
+            )
+            raise ConfigError(msg)
 
 
 def batch_deadline_s(device: str) -> float:

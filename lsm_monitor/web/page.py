@@ -19,7 +19,7 @@ from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import CameraId
+from lsm_monitor.types import CameraId, Frame, WaterMask
 from lsm_monitor.web import (
     api_cameras,
     api_editor,
@@ -120,7 +120,8 @@ class Page:
             hub=self._hub,
             clock=clock,
         )
-        users = None if http.users_file is None else Users(http.users_file)
+        file = http.users_file if http.enabled else None
+        users = None if file is None else Users(file)
         sessions = Sessions(idle_s=http.session_idle_s, max_s=http.session_max_s, clock=clock)
         self.access = Access(users=users, sessions=sessions, clock=clock)
         self.gallery = gallery
@@ -133,8 +134,15 @@ class Page:
         )
         gallery.on_new = self.live.wake
 
+    def show(self, frame: Frame, mask: WaterMask) -> None:
+        """Offer a judged picture; returns at once. For the inference thread."""
+        if self._http.enabled:
+            self.gallery.put(frame, mask)
+
     def services(self) -> Sequence[Service]:
-        """Return what has to run for the page."""
+        """Return what has to run for the page; nothing without a port."""
+        if not self._http.enabled:
+            return ()
         shrinking = ThreadService("gallery", self.gallery.run, stop_timeout_s=_GALLERY_STOP_S)
         return (self.live, shrinking)
 

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.city import EVIL, PLACES, City
-from tests.browser.conftest import NewPage, address_of, keep_picture
+from tests.browser.conftest import NewPage, address_of
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,6 @@ def test_a_chosen_language_is_kept(city: City, open_page: NewPage) -> None:
     page.reload()
     expect(page.get_by_role("link", name="地图")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-    keep_picture(page, "wall-zh")
 
 
 def test_the_browsers_language_is_spoken_without_asking(city: City, open_page: NewPage) -> None:
@@ -79,8 +78,6 @@ def test_a_chosen_theme_is_kept_and_the_systems_is_taken_before(
     assert dark != light
     page.reload()
     assert page.evaluate(ground) == dark
-    expect(page.locator(".picture img")).to_have_count(len(PLACES))
-    keep_picture(page, "wall-dark")
 
 
 @pytest.mark.parametrize("width_px", [320, 390])
@@ -93,9 +90,6 @@ def test_a_phone_never_scrolls_sideways(city: City, open_page: NewPage, width_px
         expect(page.locator("main h1, main h2").first).to_be_attached()
         expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width_px, view
-    page.goto(address_of(city))
-    expect(page.locator(".picture img").first).to_be_visible()
-    keep_picture(page, f"phone-{width_px}")
 
 
 def test_a_title_is_text_and_never_markup(city: City, open_page: NewPage) -> None:

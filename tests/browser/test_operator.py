@@ -32,6 +32,12 @@ def test_the_wall_begins_with_the_worst_camera_and_says_how_bad_it_is(wall: Page
     expect(wall.locator(".card .badge").nth(2)).to_have_text("Unknown")
     expect(wall.locator(".picture img")).to_have_count(len(PLACES))
     keep_picture(wall, "wall")
+    wall.emulate_media(color_scheme="dark")
+    keep_picture(wall, "wall-dark")
+    wall.get_by_label("Language").select_option("zh-CN")
+    keep_picture(wall, "wall-zh")
+    wall.set_viewport_size({"width": 390, "height": 780})
+    keep_picture(wall, "phone")
 
 
 def test_a_search_and_a_level_narrow_the_wall(wall: Page) -> None:

@@ -16,6 +16,7 @@ import {
 } from "./editor_drawing.js";
 import { Panel } from "./editor_panel.js";
 import { Review } from "./editor_review.js";
+import { cardOf } from "./store.js";
 
 const PREVIEW_AFTER_MS = 300;
 const CLOSE_TO_FIRST = 0.015;
@@ -58,13 +59,13 @@ function Editor({ camera, address, api }) {
   const [sketch, setSketch] = useState(null);
   const [isReviewing, setReviewing] = useState(false);
   const [told, tell] = useState(kept ? t("editor.restored") : "");
-  const [picture, setPicture] = useState(camera.picture);
   const [kind, setKind] = useState("raw");
 
+  const picture = cardOf(camera.id)?.picture ?? camera.picture;
   const drawing = dragged ?? history.now;
   const figures = figuresOf(drawing);
   const isChanged = !isSame(history.now, drawingOf(base));
-  const { preview, refused } = usePreview(address, api, drawing, figures, setPicture);
+  const { preview, refused } = usePreview(address, api, drawing, figures, picture);
   const problems = [...problemsOf(drawing, figures), ...refused];
   const wrong = new Set(problems.flatMap(({ id }) => figures.map(idOf).filter((one) => (
     one === id || one.startsWith(`${id}.`)))));
@@ -105,7 +106,11 @@ function Editor({ camera, address, api }) {
       else setSketch(points);
     },
     // By keyboard there is nothing to click at: a zone to be moved into its place.
-    startSketch: (isByKey) => (isByKey ? change(withZone(drawing), true, true) : setSketch([])),
+    startSketch: (isByKey) => {
+      if (isByKey) { change(withZone(drawing), true, true); return; }
+      setSketch([]);
+      document.querySelector(".ed-canvas").scrollIntoView({ block: "nearest" });
+    },
   };
   const travel = (move) => {
     setSketch(null);
@@ -186,7 +191,7 @@ function pictureOf(address, version, kind) {
 }
 
 /** What the newest picture says about the drawing, and what the daemon finds wrong with it. */
-function usePreview(address, api, drawing, figures, setPicture) {
+function usePreview(address, api, drawing, figures, picture) {
   const [answer, setAnswer] = useState({ preview: null, refused: [] });
   const isAskable = problemsOf(drawing, figures).length === 0;
   useEffect(() => {
@@ -195,10 +200,7 @@ function usePreview(address, api, drawing, figures, setPicture) {
     const ask = async () => {
       try {
         const { zones } = await api.post(`${address}/preview`, geometryOf(drawing));
-        if (isOld) return;
-        setAnswer({ preview: zones, refused: [] });
-        const { picture } = await api.get(address);
-        if (!isOld) setPicture(picture);
+        if (!isOld) setAnswer({ preview: zones, refused: [] });
       } catch (error) {
         if (error.status === undefined) throw error;
         if (!isOld) setAnswer({ preview: null, refused: error.status === 422 ? refusedOf(error, drawing) : [] });
@@ -209,7 +211,7 @@ function usePreview(address, api, drawing, figures, setPicture) {
       isOld = true;
       clearTimeout(timer);
     };
-  }, [address, isAskable, JSON.stringify(drawing)]);
+  }, [address, isAskable, picture, JSON.stringify(drawing)]);
   return isAskable ? answer : { preview: answer.preview, refused: [] };
 }
 

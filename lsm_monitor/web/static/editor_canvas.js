@@ -86,14 +86,13 @@ function edgesOf(figure) {
 }
 
 function Label({ figure, corners, unit, isWrong, fraction }) {
-  const [x, y] = figure.kind === "zone"
-    ? [0, 1].map((axis) => corners.reduce((sum, one) => sum + one[axis], 0) / corners.length)
-    : [corners[0][0] + 10 * unit, corners[0][1] - 10 * unit];
+  // At the highest corner: zones lie in each other, but seldom begin at the same place.
+  const [x, y] = corners.reduce((top, one) => (one[1] < top[1] ? one : top));
   const share = fraction === undefined ? "" : ` ${percent(fraction)}`;
   const height = figure.heightCm === undefined ? "" : ` ${figure.heightCm} cm`;
   const name = figure.kind === "ground" ? t("editor.ground") : figure.name;
-  return html`<text x=${x} y=${y} font-size=${14 * unit} stroke-width=${3 * unit}
-    text-anchor=${figure.kind === "zone" ? "middle" : "start"} aria-hidden="true">${
+  return html`<text x=${x + 8 * unit} y=${Math.max(y - 9 * unit, 14 * unit)} font-size=${14 * unit}
+    stroke-width=${3 * unit} aria-hidden="true">${
     isWrong ? "⚠ " : ""}${name}${height}${share}</text>`;
 }
 

@@ -19,7 +19,7 @@ export function Panel({ drawing, selected, problems, preview, act }) {
       ${drawing.zones.map((zone, i) => html`<${Zone} key=${i} index=${i} zone=${zone}
         reading=${preview?.[zone.name]} ...${shared} />`)}
       <div class="ed-adds"><button type="button" data-add="zone"
-        onClick=${(event) => act.startSketch(event.detail === 0)}>+ ${t("editor.zone.add")}</button></div>
+        onClick=${(event) => act.startSketch(event.detail === 0 && !event.pointerType)}>+ ${t("editor.zone.add")}</button></div>
     <//>
     <${Section} title=${t("editor.gauges")} hint=${t("editor.gauges.hint")}>
       ${drawing.gauges.map((gauge, i) => html`<${Gauge} key=${i} index=${i} gauge=${gauge} ...${shared} />`)}

@@ -54,7 +54,7 @@ export function Header() {
     <div class="tools">
       <label><span class="hidden-text">${t("language")}</span>
         <select value=${language.value} onChange=${(event) => choose(event.target.value)}>
-          ${languages.value.map((tag) => html`<option value=${tag} lang=${tag}>${nameOf(tag)}</option>`)}
+          ${languages.map((tag) => html`<option value=${tag} lang=${tag}>${nameOf(tag)}</option>`)}
         </select></label>
       <button onClick=${cycleTheme} title=${t("theme")}
         aria-label=${t("theme.now", { theme: t(`theme.${theme.value}`) })}>
