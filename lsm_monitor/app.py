@@ -49,7 +49,7 @@ from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
 from lsm_monitor.types import Frame, WaterMask
-from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.page import Page
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,7 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
-_HISTORY_STOP_S = 5.0
-
-_EVIDENCE_STOP_S = 5.0
+_WRITER_STOP_S = 5.0
 """So long what still waits may be written; a disk that hangs is left behind."""
 
 
@@ -206,6 +204,8 @@ class Daemon:
             stores=stores,
             watch=watch,
             obey=obedience.obey,
+            files=self._reloader,
+            environ=self._environ,
             metrics=metrics,
             clock=clock,
         )
@@ -228,18 +228,18 @@ class Daemon:
             settings,
             *self._command_desk(speech, settings, obedience),
             *page.services(),
-            ThreadService("history", stores.history.run, stop_timeout_s=_HISTORY_STOP_S),
+            *(
+                ThreadService(name, run, stop_timeout_s=_WRITER_STOP_S)
+                for name, run in watch.writers.items()
+            ),
         ]
-        evidence = ThreadService(
-            "evidence", watch.evidence.run, stop_timeout_s=_EVIDENCE_STOP_S
-        )
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
-                    Stage([*asides, evidence], _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch, page.gallery)]),
+                    Stage(asides, _NEVER_GIVE_UP),
+                    Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -291,10 +291,10 @@ class Daemon:
         messages.use_config(loaded.digest)
         return settings.adopt(loaded.config)
 
-    def _inference(self, segmenter: Segmenter, watch: Watch, gallery: Gallery) -> ThreadService:
+    def _inference(self, segmenter: Segmenter, watch: Watch, page: Page) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
-            watch.decisions.on_mask(mask, frame)
-            gallery.put(frame, mask)
+            watch.on_mask(frame, mask)
+            page.show(frame, mask)
 
         def on_tick() -> None:
             watch.decisions.on_tick()

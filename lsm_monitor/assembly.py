@@ -7,7 +7,8 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ import lsm_monitor
 from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.delivery import ReadingsConfig
+from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.evidence.hard_frames import HardFrames
 from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.history.history import HISTORY_FILE, History
 from lsm_monitor.history.tiers import HistoryLimits
@@ -47,7 +50,8 @@ from lsm_monitor.runtime.main_stream import MainStreams
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.snapshots import EventSnapshots
-from lsm_monitor.types import CameraId, ModelIdentity, WaterState
+from lsm_monitor.types import CameraId, Frame, ModelIdentity, WaterMask, WaterState
+from lsm_monitor.web.editor import ConfigFiles
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
 
@@ -70,6 +74,7 @@ class Stores:
     memories: CameraMemories
     history: History
     evidence: EvidenceStore
+    hard_frames: HardFrames | None
 
 
 def open_stores(
@@ -104,6 +109,18 @@ def open_stores(
             clock=clock,
         ),
         evidence=EvidenceStore(folder, reserve_bytes=_LEFT_TO_THE_OUTBOX_BYTES),
+        hard_frames=_hard_frames(folder, config.evidence, metrics),
+    )
+
+
+def _hard_frames(folder: Path, evidence: EvidenceConfig, metrics: Metrics) -> HardFrames | None:
+    if evidence.hard_frames_per_day == 0:
+        return None
+    return HardFrames(
+        folder,
+        per_day=evidence.hard_frames_per_day,
+        max_bytes=evidence.hard_frames_mb * 1024 * 1024,
+        metrics=metrics,
     )
 
 
@@ -184,14 +201,20 @@ def assemble_speech(
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What looks at the streets and judges what it sees."""
+    """What looks at the streets and judges what it sees.
+
+    Attributes:
+        on_mask: Takes each judged frame and its mask.
+        writers: What keeps things for people, each in a thread of its own: name and body.
+    """
 
     fleet: CaptureFleet
     scheduler: FrameScheduler
     decisions: Decisions
     cameras: Cameras
     overview: Overview
-    evidence: EvidenceDesk
+    on_mask: Callable[[Frame, WaterMask], None]
+    writers: Mapping[str, Callable[[threading.Event], None]]
 
 
 def assemble_watch(
@@ -266,7 +289,17 @@ def assemble_watch(
     )
     decisions.on_attention = cameras.on_attention
     evidence.order_clip, evidence.camera_of = fleet.order_clip, cameras.camera
-    return Watch(fleet, scheduler, decisions, cameras, overview, evidence)
+    writers = {"history": stores.history.run, "evidence": evidence.run}
+    hard_frames = stores.hard_frames
+    if hard_frames is not None:
+        writers["hard_frames"] = hard_frames.run
+
+    def on_mask(frame: Frame, mask: WaterMask) -> None:
+        decisions.on_mask(mask, frame)
+        if hard_frames is not None:
+            hard_frames.offer(frame, mask)
+
+    return Watch(fleet, scheduler, decisions, cameras, overview, on_mask, writers)
 
 
 def assemble_page(
@@ -275,6 +308,8 @@ def assemble_page(
     stores: Stores,
     watch: Watch,
     obey: Callable[[Command], Awaitable[str]],
+    files: ConfigFiles,
+    environ: Mapping[str, str],
     metrics: Metrics,
     clock: Clock,
 ) -> Page:
@@ -297,6 +332,8 @@ def assemble_page(
             obey=obey,
             history=stores.history,
             evidence=stores.evidence,
+            files=files,
+            environ=environ,
         ),
         metrics=metrics,
         clock=clock,

@@ -22,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import history_cli, outbox_cli, replay_cli, service_cli
+from lsm_monitor import hard_cli, history_cli, outbox_cli, replay_cli, service_cli, users_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -74,6 +74,8 @@ app.add_typer(cameras_app, name="cameras")
 outbox_cli.add_to(app)
 app.add_typer(history_cli.history_app, name="history")
 replay_cli.add_to(app)
+app.add_typer(users_cli.users_app, name="users")
+app.command("export-hard")(hard_cli.export_hard)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
 
@@ -99,12 +101,20 @@ def demo(
         ),
     ] = None,
     as_json: JsonOption = False,
+    stay: Annotated[
+        bool | None,
+        typer.Option(
+            help="Go on after the flood, until Ctrl-C, for the page. Default: in a terminal."
+        ),
+    ] = None,
 ) -> None:
-    """Run everything on this machine: rendered camera, RTSP, daemon, broker, subscriber."""
+    """Run everything: rendered camera, RTSP, daemon, broker, subscriber, and the page."""
     from lsm_monitor.demo.command import run_demo  # noqa: PLC0415
 
     _configure_logs(level="warning", fmt="logfmt", secrets=[])
-    run_demo(seconds=seconds, video=video, as_json=as_json)
+    if stay is None:
+        stay = sys.stdin.isatty() and not as_json
+    run_demo(seconds=seconds, video=video, as_json=as_json, stay=stay)
 
 
 @app.command()
@@ -120,12 +130,14 @@ def check(
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
+        check_http,
         check_load,
         check_model,
     )
 
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
+    check_http(loaded.config.http)
     model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
     typer.echo(

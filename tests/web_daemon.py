@@ -15,11 +15,13 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import numpy as np
-from lsm_monitor.web.sources import EvidenceSource, NoEvidence, NoReadings, ReadingsSource
 
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.errors import CommandError
+from lsm_monitor.evidence.store import EvidenceStore
+from lsm_monitor.history.history import History
+from lsm_monitor.history.tiers import HistoryLimits
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.commands import Command
 from lsm_monitor.publish.event_archive import EventArchive
@@ -63,11 +65,9 @@ class WebDaemon:
     """One camera, ``bridge`` with the zone ``lane``, and the page; a context manager.
 
     Args:
-        folder: Where the outbox lives.
+        folder: Where outbox, history and evidence live.
         http: Section of the configuration.
         cameras: More of it.
-        evidence: Has files about events.
-        readings: Has the past.
     """
 
     def __init__(
@@ -76,8 +76,6 @@ class WebDaemon:
         *,
         http: Mapping[str, object] | None = None,
         cameras: Mapping[str, object] | None = None,
-        evidence: EvidenceSource | None = None,
-        readings: ReadingsSource | None = None,
     ) -> None:
         bridge = {"url": "rtsp://192.0.2.1/s", "zones": {"lane": {"points": SQUARE}}}
         self.config = MonitorConfig.model_validate(
@@ -95,6 +93,14 @@ class WebDaemon:
         self.overview.watch(dict.fromkeys(names, 10.0), STARTED_AT)
         path = folder / "outbox.sqlite3"
         self.outbox = Outbox.open(path, now=self.clock.now(), metrics=self.metrics)
+        self.history = History(
+            folder / "history.sqlite3",
+            limits=HistoryLimits(),
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.evidence = EvidenceStore(folder)
+        self.evidence.open()
         self.page = Page(
             self.config.http,
             gallery=Gallery(metrics=self.metrics, clock=self.clock),
@@ -106,8 +112,8 @@ class WebDaemon:
                 outbox=self.outbox,
                 archive=EventArchive(path),
                 obey=self._obey,
-                evidence=evidence or NoEvidence(),
-                readings=readings or NoReadings(),
+                history=self.history,
+                evidence=self.evidence,
             ),
             metrics=self.metrics,
             clock=self.clock,

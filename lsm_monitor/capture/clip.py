@@ -1,6 +1,6 @@
 """A clip of original packets as an MP4: nothing is coded anew.
 
-Its times start at zero and rise. FFmpeg needs to know how large the pictures are, which only
+FFmpeg needs to know how large the pictures are, which only
 the decoder can tell: so the first key frame is decoded, and a clip that nobody could play is
 not made.
 """
@@ -8,7 +8,7 @@ not made.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import av
 
@@ -33,7 +33,7 @@ def clip_of(stream: CodedStream, packets: Sequence[CodedPacket]) -> bytes:
             track = container.add_mux_stream(
                 stream.codec, width=width_px, height=height_px, time_base=stream.time_base
             )
-            times = list(rising_times(packets))
+            times = rising_times(packets)
             for index, (packet, (pts, dts)) in enumerate(zip(packets, times, strict=True)):
                 coded = av.Packet(packet.data if index else first)
                 coded.pts, coded.dts = pts, dts
@@ -50,16 +50,22 @@ def clip_of(stream: CodedStream, packets: Sequence[CodedPacket]) -> bytes:
     return file.getvalue()
 
 
-def rising_times(packets: Sequence[CodedPacket]) -> Iterator[tuple[int, int]]:
-    """Yield when each packet is shown and decoded, in ticks from the first.
+def rising_times(packets: Sequence[CodedPacket]) -> list[tuple[int, int]]:
+    """Return when each packet is shown and when it is decoded, in ticks; both from zero on.
 
-    The decoding times rise strictly, and nothing is shown before it is decoded; times that
-    do so already keep their distances.
+    Cameras tell over RTP when a picture is shown, not when it is decoded. So decoding goes by
+    the same times in rising order, and everything is shown so much later that no picture is
+    shown before it is decoded. The distances between pictures stay as they are.
     """
-    last = -1
-    for packet in packets:
-        last = max(packet.dts - packets[0].dts, last + 1)
-        yield max(packet.pts - packets[0].dts, last), last
+    decoded: list[int] = []
+    for pts in sorted(packet.pts for packet in packets):
+        decoded.append(max(pts, decoded[-1] + 1) if decoded else pts)
+    delay = max(dts - packet.pts for packet, dts in zip(packets, decoded, strict=True))
+    zero = decoded[0] - delay
+    return [
+        (packet.pts - zero, dts - decoded[0])
+        for packet, dts in zip(packets, decoded, strict=True)
+    ]
 
 
 def _size_of(codec: str, key_frame: bytes) -> tuple[int, int]:

@@ -21,6 +21,8 @@ from lsm_monitor.capture.parameter_sets import parameter_sets
 CODECS = frozenset({"h264", "hevc", "mjpeg"})
 """FFmpeg's names of those whose packets MP4 can hold as the camera sends them."""
 _MAX_JUMP_S = 10.0
+_MAX_REORDER_S = 1.0
+"""Pictures that are sent before others that are shown first: B-frames."""
 _MOST_RECORDINGS = 4
 
 
@@ -49,11 +51,10 @@ class CodedStream:
 
 @dataclass(frozen=True, slots=True)
 class CodedPacket:
-    """One coded picture; times are in ticks, ``arrived_s`` is on the monotonic clock."""
+    """One coded picture; ``pts`` is in ticks, ``arrived_s`` on the monotonic clock."""
 
     data: bytes
     pts: int
-    dts: int
     is_key: bool
     arrived_s: float
 
@@ -83,7 +84,7 @@ class PacketRing:
         self._groups: deque[list[CodedPacket]] = deque()
         self._recordings: list[Recording] = []
         self._parameters: tuple[bytes, ...] = ()
-        self._last_dts: int | None = None
+        self._last_pts: int | None = None
         self._size_bytes = 0
 
     @property
@@ -98,10 +99,8 @@ class PacketRing:
             self._stream = stream if _can_be_kept(stream) else None
             self._parameters = ()
 
-    def add(
-        self, data: bytes, *, pts: int | None, dts: int | None, is_key: bool, arrived_s: float
-    ) -> None:
-        """Keep one more packet; ``arrived_s`` is on the monotonic clock, times are in ticks."""
+    def add(self, data: bytes, *, pts: int | None, is_key: bool, arrived_s: float) -> None:
+        """Keep one more packet; ``pts`` is in ticks, ``arrived_s`` on the monotonic clock."""
         stream = self._stream
         if stream is None:
             return
@@ -109,11 +108,10 @@ class PacketRing:
             if pts is None:
                 self._break()
                 return
-            dts = pts if dts is None else dts
-            if self._is_broken_by(stream, dts, data if is_key else None):
+            if self._is_broken_by(stream, pts, data if is_key else None):
                 self._break()
-            self._last_dts = dts
-            self._keep(CodedPacket(data, pts, dts, is_key, arrived_s))
+            self._last_pts = pts
+            self._keep(CodedPacket(data, pts, is_key, arrived_s))
 
     def record(self, from_s: float, until_s: float) -> Recording | None:
         """Begin a recording; ``None`` when there are too many.
@@ -142,10 +140,10 @@ class PacketRing:
 
     # Everything below is called with the lock held.
 
-    def _is_broken_by(self, stream: CodedStream, dts: int, key_data: bytes | None) -> bool:
-        if self._last_dts is not None:
-            step_s = (dts - self._last_dts) * stream.time_base
-            if not 0 <= step_s <= _MAX_JUMP_S:
+    def _is_broken_by(self, stream: CodedStream, pts: int, key_data: bytes | None) -> bool:
+        if self._last_pts is not None:
+            step_s = (pts - self._last_pts) * stream.time_base
+            if not -_MAX_REORDER_S <= step_s <= _MAX_JUMP_S:
                 return True
         if key_data is None:
             return False
@@ -158,7 +156,7 @@ class PacketRing:
             recording.is_open = not recording.packets
         self._groups.clear()
         self._size_bytes = 0
-        self._last_dts = None
+        self._last_pts = None
 
     def _keep(self, packet: CodedPacket) -> None:
         for recording in self._recordings:

@@ -307,8 +307,8 @@ class PyavSource:
 
     def _keep_packet(self, packet: Packet[Stream], now_s: float) -> None:
         if self._ring is not None:
-            pts, dts, is_key = packet.pts, packet.dts, packet.is_keyframe
-            self._ring.add(bytes(packet), pts=pts, dts=dts, is_key=is_key, arrived_s=now_s)
+            is_key = packet.is_keyframe
+            self._ring.add(bytes(packet), pts=packet.pts, is_key=is_key, arrived_s=now_s)
 
     def _pts_s(self, pts: int | None) -> float | None:
         if pts is None or not self._tick_s:

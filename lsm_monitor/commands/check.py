@@ -8,11 +8,13 @@ from pathlib import Path
 
 from lsm_engines.machine import this_machine, usable_cores
 from lsm_monitor.config.intervals import interval_s
-from lsm_monitor.config.models import MonitorConfig, MqttConfig
+from lsm_monitor.config.models import HttpConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
+from lsm_monitor.runtime.tls import Certificate
 from lsm_monitor.types import ModelIdentity
+from lsm_monitor.web.users import read_users
 
 
 def check_model(config: MonitorConfig, progress: Callable[[str], None]) -> ModelIdentity:
@@ -34,6 +36,18 @@ def check_model(config: MonitorConfig, progress: Callable[[str], None]) -> Model
     finally:
         segmenter.close()
     return segmenter.identity
+
+
+def check_http(http: HttpConfig) -> None:
+    """Read the users file and the certificate, if the page has any.
+
+    Raises:
+        ConfigError: One of them cannot be used.
+    """
+    if http.enabled:
+        Certificate.of(http)
+        if http.users_file is not None:
+            read_users(http.users_file)
 
 
 def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None) -> str | None:

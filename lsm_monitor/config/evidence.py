@@ -36,6 +36,27 @@ class EvidenceConfig(Section):
     clip_before_s: Seconds = Field(default=10.0, description="A clip begins so long before.")
     clip_after_s: Seconds = Field(default=10.0, description="It ends so long after.")
 
+    hard_frames_per_day: int = Field(
+        default=0,
+        ge=0,
+        le=96,
+        description="So many doubtful pictures of each camera are kept for `export-hard`.",
+    )
+    hard_frames_mb: int = Field(
+        default=512, ge=16, description="Beyond it the oldest of them go."
+    )
+
+    @model_validator(mode="after")
+    def _blurred_pictures_teach_nothing(self) -> Self:
+        if self.hard_frames_per_day and self.blur != "none":
+            msg = (
+                f"'hard_frames_per_day' is {self.hard_frames_per_day} and 'blur' is "
+                f"'{self.blur}', but nothing can be learnt from blurred pictures; set "
+                "hard_frames_per_day: 0 or blur: none"
+            )
+            raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _clips_show_everything(self) -> Self:
         if self.clip_mb and self.blur != "none":

@@ -56,7 +56,11 @@ class LoadedConfig:
 
     def file_of(self, camera_id: str) -> Path:
         """Return the file in which a camera stands."""
-        return self.path.parent / self.places[camera_id].rpartition(":")[0]
+        return self.path.parent / self.name_of(camera_id)
+
+    def name_of(self, camera_id: str) -> str:
+        """Return how messages call the file in which a camera stands."""
+        return self.places[camera_id].rpartition(":")[0]
 
 
 def load(
@@ -185,7 +189,7 @@ def _explain(
     }
     for error in exc.errors(include_url=False, include_input=False):
         location = tuple(part for part in error["loc"] if part != "[key]")
-        text = _text(error)
+        text = text_of(error)
         origin = layers.origin(location)
         # Layers come in their order: what a group has wrong, its cameras only repeat.
         if not told.isdisjoint((place, text) for place in layers.inherited_from(location)):
@@ -199,7 +203,8 @@ def _explain(
             home.add(origin, text)
 
 
-def _text(error: ErrorDetails) -> str:
+def text_of(error: ErrorDetails) -> str:
+    """Return what pydantic found, in words that say what to type."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(str(error["loc"][-1]))

@@ -142,6 +142,7 @@ class EvidenceStore:
                 return
             sidecar = sidecars.without_file(sidecars.read(path), kind, reason)
             _write(path, sidecars.encoded(sidecar))
+            self._count(event_id)
 
     def listing(self, event_id: UUID) -> list[EvidenceFile]:
         """Return the files of an episode that are whole, by ``seq``; none when it has none.
@@ -175,9 +176,13 @@ class EvidenceStore:
         folder = self._folder / str(event_id)
         gone = self._folder / f"{_GONE}{event_id}"
         with _translated(folder):
-            folder.rename(gone)
-            del self._kept[event_id]
-            shutil.rmtree(gone)
+            if gone.exists():  # a removal that failed half-way
+                shutil.rmtree(gone)
+            if folder.exists():  # else somebody else has removed it
+                folder.rename(gone)
+            self._kept.pop(event_id, None)
+            if gone.exists():
+                shutil.rmtree(gone)
 
     def _sidecar_path(self, event_id: UUID, seq: int) -> Path:
         return self._folder / str(event_id) / file_name(seq, EvidenceKind.SIDECAR)
@@ -257,6 +262,6 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as exc:
         msg = f"{path}: cannot be used ({exc.strerror}); make room, or make it writable"
         raise StoreError(msg) from None
-    except ValueError:
+    except (ValueError, KeyError, TypeError):
         msg = f"{path}: damaged; it was not written by this daemon"
         raise StoreError(msg) from None

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
 from lsm_monitor.model.build import IMAGE_ENCODERS, build_model
+from lsm_monitor.model.low_rank import factors, fresh_factors, load_factors
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts
 from lsm_monitor.model.postprocess import WaterRule
@@ -74,6 +75,16 @@ class WeightsSection(_Section):
     bytes: int = Field(ge=1)
 
 
+class LineageSection(_Section):
+    """The bundle that this one was fitted from, by ``lsm-train adapt``."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="Of its weights.")
+    rank: int = Field(ge=1, description="Of the low-rank updates.")
+    pictures: Mapping[str, int] = Field(description="Pictures by what was said about them.")
+
+
 class Manifest(_Section):
     """``manifest.json``."""
 
@@ -87,6 +98,7 @@ class Manifest(_Section):
     trained_on: tuple[DataSetSection, ...]
     metrics: Mapping[str, float | None] = Field(description="Figures on the val split.")
     software: Mapping[str, str]
+    lineage: LineageSection | None = None
     weights: WeightsSection
 
     @model_validator(mode="after")
@@ -141,24 +153,34 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
             f"lsm-monitor does {name!r}; export the bundle again, or use the matching one"
         )
         raise BundleError(msg)
-    _check_tensors(weights_path, tensors, stored_state(manifest.parts, model))
-    model.load_state_dict(tensors, strict=False)  # copies into float32 parameters
     checkpoint = IMAGE_ENCODERS[manifest.parts.image_encoder].checkpoint
     encoder = model.encoder.image_encoder
+    # What an official encoder has learned since is stored beside it, not in it.
+    rank = 0 if checkpoint is None or manifest.lineage is None else manifest.lineage.rank
+    updates = fresh_factors(encoder, rank, _IMAGE_ENCODER) if rank else {}
+    _check_tensors(weights_path, tensors, stored_state(manifest.parts, model) | updates)
+    model.load_state_dict(tensors, strict=False)  # copies into float32 parameters
     if checkpoint is not None:
         assert isinstance(encoder, SamVit)  # noqa: S101 - only these have a checkpoint
         load_official_encoder(checkpoint, encoder)
+    if rank:
+        load_factors(encoder, rank, tensors, _IMAGE_ENCODER)
     return Bundle(manifest, model.eval())
 
 
 def stored_state(parts: ModelParts, model: LsmAdapter) -> dict[str, torch.Tensor]:
-    """Return the tensors that a bundle holds: all but those of an official checkpoint."""
-    has_official_encoder = IMAGE_ENCODERS[parts.image_encoder].checkpoint is not None
-    return {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not (has_official_encoder and name.startswith(_IMAGE_ENCODER))
+    """Return the tensors that a bundle holds: all but those of an official checkpoint.
+
+    Of an official encoder with low-rank updates not yet merged, it holds the updates.
+    """
+    state = model.state_dict()
+    if IMAGE_ENCODERS[parts.image_encoder].checkpoint is None:
+        return state
+    updates = factors(model.encoder.image_encoder, _IMAGE_ENCODER)
+    stored = {
+        name: value for name, value in state.items() if not name.startswith(_IMAGE_ENCODER)
     }
+    return stored | updates
 
 
 def save_bundle(
@@ -182,18 +204,27 @@ def save_bundle(
     weights = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     fields = {"format_version": FORMAT_VERSION, **manifest, "weights": weights}
     complete = _validate(folder / MANIFEST_FILE, fields)
+    text = (complete.model_dump_json(indent=2) + "\n").encode()
+    _write_files(folder, {MANIFEST_FILE: text, WEIGHTS_FILE: data})
+    return complete
+
+
+def publish_bundle(candidate: Path, folder: Path) -> None:
+    """Replace ``folder`` by the bundle in ``candidate``, as it is.
+
+    Raises:
+        BundleError: ``candidate`` cannot be read, or ``folder`` not be written.
+    """
+    files = {name: _read_file(candidate / name) for name in (MANIFEST_FILE, WEIGHTS_FILE)}
+    _write_files(folder, files)
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
-        _replace_folder(
-            folder,
-            {
-                MANIFEST_FILE: (complete.model_dump_json(indent=2) + "\n").encode(),
-                WEIGHTS_FILE: data,
-            },
-        )
+        _replace_folder(folder, files)
     except OSError as exc:
         msg = f"{folder}: cannot write the bundle ({exc.strerror}); choose another folder"
         raise BundleError(msg) from exc
-    return complete
 
 
 def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -92,6 +92,14 @@ def road_logits(class_logits: torch.Tensor, parts: ClassWiseParts) -> torch.Tens
     return (of_road - of_rest)[:, None]
 
 
+_DOUBT_MARGIN = 0.2
+
+
+def doubt_of(probability: npt.NDArray[np.float32], threshold: float) -> float:
+    """Return the share of pixels whose probability is within 0.2 of the threshold, [0, 1]."""
+    return float(np.mean(np.abs(probability - np.float32(threshold)) <= _DOUBT_MARGIN))
+
+
 @dataclass(frozen=True, slots=True)
 class WaterRule:
     """What counts as water: hysteresis thresholding, per connected piece.

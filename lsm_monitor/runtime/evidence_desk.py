@@ -41,6 +41,7 @@ _TIDY_EVERY_S = 60.0
 _PICTURES = (EvidenceKind.SNAPSHOT, EvidenceKind.RAW, EvidenceKind.MASK)
 _NO_PICTURE = "no picture decided this"
 _ON_PATROL = "the camera is not connected all the time"
+_NO_PACKETS = "this kind of source sends no packets that a clip can be cut from"
 _TOO_MANY = "too many at once"
 _TOO_LATE = "it did not come in time"
 _STOPPED = "the daemon was stopped"
@@ -100,14 +101,9 @@ class EvidenceDesk:
         picture_bytes = seen[0].image.nbytes + seen[1].probability.nbytes
         if not self._queue.has_room(picture_bytes + _MOST_EVENT_BYTES):
             return PromisedEvidence()
-        episode = event.episode
         has_clip = self._clip_reason(event.state.camera_id, seen) == NOT_YET
-        return PromisedEvidence(
-            f"{episode.event_id}/{file_name(episode.seq, EvidenceKind.SNAPSHOT)}",
-            f"{episode.event_id}/{file_name(episode.seq, EvidenceKind.CLIP)}"
-            if has_clip
-            else None,
-        )
+        clip = _path(event, EvidenceKind.CLIP) if has_clip else None
+        return PromisedEvidence(_path(event, EvidenceKind.SNAPSHOT), clip)
 
     def keep(self, event: WaterEvent, seen: Seen | None, payload: bytes) -> None:
         """Note that evidence of an event is to be made."""
@@ -122,7 +118,7 @@ class EvidenceDesk:
         reason = self._clip_reason(camera_id, seen)
         case = Case(event_id, event.episode.seq, camera_id, payload, seen, reason)
         if not self._queue.put(case):
-            self._count("pictures", "dropped")
+            self._metrics.evidence.labels("pictures", "dropped").inc()
             return
         if reason == NOT_YET and seen is not None:
             at_mono_s = seen[0].stamp.decoded_mono_s
@@ -137,6 +133,8 @@ class EvidenceDesk:
         camera = self.camera_of(camera_id)
         if camera is None or camera.mode != "continuous":
             return _ON_PATROL
+        if not camera.is_network or camera.source in {"snapshot", "mjpeg"}:
+            return _NO_PACKETS
         if self._clips.is_full:
             return _TOO_MANY
         return _NO_PICTURE if seen is None else NOT_YET
@@ -156,7 +154,7 @@ class EvidenceDesk:
     def add(self, late: Late) -> None:
         """Take what came after the pictures of its event."""
         if not self._queue.put(late):
-            self._count(late.kind, "dropped")
+            self._metrics.evidence.labels(late.kind, "dropped").inc()
 
     # On the thread of its own.
 
@@ -194,10 +192,10 @@ class EvidenceDesk:
         try:
             outcome = self._file(item) if isinstance(item, Late) else self._store_case(item)
         except StoreError as exc:
-            self._count(kind, "failed")
+            self._metrics.evidence.labels(kind, "failed").inc()
             self._note_refusal(exc)
             return
-        self._count(kind, outcome)
+        self._metrics.evidence.labels(kind, outcome).inc()
         if outcome == "stored":
             self._note_acceptance()
 
@@ -297,5 +295,6 @@ class EvidenceDesk:
             self._metrics.evidence_removed.labels(reason).inc()
         self._metrics.evidence_bytes.set(self._store.size_bytes)
 
-    def _count(self, kind: str, outcome: str) -> None:
-        self._metrics.evidence.labels(kind, outcome).inc()
+
+def _path(event: WaterEvent, kind: EvidenceKind) -> str:
+    return f"{event.episode.event_id}/{file_name(event.episode.seq, kind)}"

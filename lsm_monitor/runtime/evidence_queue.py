@@ -17,7 +17,7 @@ from lsm_monitor.runtime.decisions import Seen
 from lsm_monitor.types import CameraId
 
 MAX_BYTES = 64 * 2**20
-"""Ten pictures of 1080p, or ninety of a substream's 640 x 360."""
+"""Nine pictures of 1080p with their masks, or fifty of a substream's 640 x 360."""
 MAX_ITEMS = 1000
 
 

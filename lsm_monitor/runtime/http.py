@@ -40,6 +40,9 @@ class HttpService:
         config: Where to listen.
         on_listening: Told the port once it is open: for a configured port 0, the one that the
             system chose.
+
+    Raises:
+        ConfigError: The certificate cannot be used.
     """
 
     name = "http"
@@ -53,6 +56,7 @@ class HttpService:
     ) -> None:
         self._app = app
         self._config = config
+        self._certificate = Certificate.of(config)
         self._on_listening = on_listening
 
     async def run(self) -> None:
@@ -65,11 +69,10 @@ class HttpService:
             port = listener.getsockname()[1]
             logger.info("http: listening on %s port %d", self._config.host, port)
             self._on_listening(port)
-            certificate = Certificate.of(self._config)
-            server = _Server(_server_config(self._app, self._config, certificate))
+            server = _Server(_server_config(self._app, self._config, self._certificate))
             serving = asyncio.create_task(server.serve([listener]), name="http-server")
             try:
-                await _served(serving, certificate)
+                await _served(serving, self._certificate)
             finally:
                 server.should_exit = True
                 await serving

@@ -3,6 +3,7 @@
 A file that is not in this table does not exist, whatever the address says. A browser keeps a
 file for a year when it asks with ``?v=`` and the digest of all files, which stands in
 ``index.html`` for ``__VERSION__``; otherwise it asks each time whether its copy is still good.
+``__LANGUAGES__`` stands for the names of the files in ``i18n/``: what the page can speak.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -19,6 +21,7 @@ from lsm_monitor.web.problems import Problem
 
 _INDEX = "index.html"
 _PLACEHOLDER = b"__VERSION__"
+_LANGUAGES = b"__LANGUAGES__"
 _LEAST_WORTH_PACKING = 512
 # Not the system's table, which differs from machine to machine.
 _MEDIA_TYPES = {
@@ -54,6 +57,9 @@ class Assets:
         for path, content in sorted(files.items()):
             digest.update(f"{path}\0{len(content)}\0".encode() + content)
         self.version = digest.hexdigest()[:12]
+        tags = sorted(path[5:-5] for path in files if fnmatch(path, "i18n/*.json"))
+        index = files.get(_INDEX, b"").replace(_LANGUAGES, " ".join(tags).encode())
+        files = {**files, _INDEX: index}
         self._assets = {
             path: _asset(path, content.replace(_PLACEHOLDER, self.version.encode()))
             for path, content in files.items()
@@ -82,7 +88,7 @@ class Assets:
         }
         if asset.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        if asset.packed is not None and _takes_gzip(request):
+        if asset.packed is not None and takes_gzip(request):
             headers["Content-Encoding"] = "gzip"
             return Response(asset.packed, headers=headers, media_type=asset.media_type)
         return Response(asset.content, headers=headers, media_type=asset.media_type)
@@ -128,6 +134,7 @@ def _suffix(path: str) -> str:
     return f".{name.rpartition('.')[2]}" if "." in name else ""
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
+    """Return whether whoever asks can unpack gzip."""
     codings = request.headers.get("accept-encoding", "").split(",")
     return any(coding.strip().lower() == "gzip" for coding in codings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import FastAPI
@@ -19,8 +19,10 @@ from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.threads import ThreadService
+from lsm_monitor.types import CameraId, Frame, WaterMask
 from lsm_monitor.web import (
     api_cameras,
+    api_editor,
     api_episodes,
     api_session,
     api_stream,
@@ -28,8 +30,9 @@ from lsm_monitor.web import (
     problems,
 )
 from lsm_monitor.web.access import Access
+from lsm_monitor.web.editor import ConfigFiles, Editor
 from lsm_monitor.web.episodes import Episodes, OpenEpisodesSource
-from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.gallery import Gallery, Picture
 from lsm_monitor.web.guard import Guard
 from lsm_monitor.web.hub import Hub
 from lsm_monitor.web.limits import LoginLimits
@@ -57,6 +60,8 @@ class PageSources:
         obey: Does what may be asked for by MQTT, too.
         history: Has the readings of the past.
         evidence: Has files about events.
+        files: The configuration that what is drawn is saved in; ``None``: nothing is.
+        environ: The process's environment, for the secrets of that configuration.
     """
 
     site: str
@@ -68,6 +73,8 @@ class PageSources:
     obey: Callable[[Command], Awaitable[str]]
     history: History
     evidence: EvidenceStore
+    files: ConfigFiles | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Page:
@@ -113,7 +120,8 @@ class Page:
             hub=self._hub,
             clock=clock,
         )
-        users = None if http.users_file is None else Users(http.users_file)
+        file = http.users_file if http.enabled else None
+        users = None if file is None else Users(file)
         sessions = Sessions(idle_s=http.session_idle_s, max_s=http.session_max_s, clock=clock)
         self.access = Access(users=users, sessions=sessions, clock=clock)
         self.gallery = gallery
@@ -126,10 +134,21 @@ class Page:
         )
         gallery.on_new = self.live.wake
 
+    def show(self, frame: Frame, mask: WaterMask) -> None:
+        """Offer a judged picture; returns at once. For the inference thread."""
+        if self._http.enabled:
+            self.gallery.put(frame, mask)
+
     def services(self) -> Sequence[Service]:
-        """Return what has to run for the page."""
+        """Return what has to run for the page; nothing without a port."""
+        if not self._http.enabled:
+            return ()
         shrinking = ThreadService("gallery", self.gallery.run, stop_timeout_s=_GALLERY_STOP_S)
         return (self.live, shrinking)
+
+    def _newest(self, camera_id: CameraId) -> Picture | None:
+        self.gallery.looked()
+        return self.gallery.newest(camera_id)
 
     def mount(self, app: FastAPI) -> None:
         """Put the page and its API onto ``app``, and guard all that is there."""
@@ -167,6 +186,15 @@ class Page:
             api_episodes.evidence_routes(evidence=sources.evidence, access=access),
         ):
             app.include_router(router)
+        if sources.files is not None:
+            editor = Editor(
+                sources.files,
+                environ=sources.environ,
+                newest=self._newest,
+                metrics=self._metrics,
+                clock=clock,
+            )
+            app.include_router(api_editor.routes(editor=editor, access=access))
         problems.install(app)
         app.add_middleware(
             Guard,

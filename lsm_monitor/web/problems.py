@@ -21,6 +21,7 @@ from lsm_monitor.errors import StoreError
 MEDIA_TYPE = "application/problem+json"
 _MAX_TOLD = 5
 _PLAIN_DETAILS = {
+    400: "the body is not JSON",
     404: "there is nothing here",
     405: "this address does not take this method",
 }
@@ -59,11 +60,14 @@ def problem_response(
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the ``responses`` of an endpoint that may end with these problems."""
+    """Return the ``responses`` of an endpoint that may end with these problems.
+
+    With 421, which the guard may answer to any request.
+    """
     content = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
     return {
         status: {"description": http.HTTPStatus(status).phrase, "content": content}
-        for status in statuses
+        for status in (*statuses, 421)
     }
 
 

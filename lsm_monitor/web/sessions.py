@@ -63,7 +63,7 @@ class Sessions:
         for session_id in [key for key, each in self._sessions.items() if self._is_over(each)]:
             del self._sessions[session_id]
         own = [key for key, each in self._sessions.items() if each.name == name]
-        for session_id in own[: len(own) - _PER_USER + 1]:
+        for session_id in own[: max(0, len(own) + 1 - _PER_USER)]:
             del self._sessions[session_id]
         session = Session(name, user, secrets.token_urlsafe(_ID_BYTES), now_s, now_s)
         session_id = secrets.token_urlsafe(_ID_BYTES)

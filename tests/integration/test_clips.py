@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import queue
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from lsm_monitor.capture import wire
-from lsm_monitor.capture.packet_ring import RingLimits
+from lsm_monitor.capture.clip import clip_of
+from lsm_monitor.capture.open_source import open_source
+from lsm_monitor.capture.packet_ring import PacketRing, RingLimits
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.demo.clip import Clip, encode_clip
+from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId
+from tests.http_camera import HttpCamera, folder
 from tests.integration.test_capture_fleet import TIMEOUT_S, Told, camera
+from tests.integration.test_capture_http import hls_spec, make_playlist
 from tests.reading import FPS, street
 from tests.rtsp_codecs import HevcConnection, JpegConnection, hevc_clip, jpeg_clip
 from tests.rtsp_faults import Behaviour, FaultyCamera, hang_up_after, healthy
@@ -111,3 +120,31 @@ def test_a_camera_that_keeps_no_packets_or_that_nobody_holds_gives_a_reason() ->
         while news.problem != "nobody holds the camera":  # until it has let go
             news, data = told.cut(0.5, 0.1)
         assert data is None
+
+
+@pytest.mark.parametrize(
+    ("how", "codec"),
+    [({}, "h264"), ({"hls_segment_type": "fmp4"}, None)],
+    ids=["transport stream", "fragments of MP4"],
+)
+def test_clips_of_a_playlist_are_cut_where_its_packets_stand_for_themselves(
+    tmp_path: Path, how: dict[str, str], codec: str | None
+) -> None:
+    make_playlist(tmp_path, **how)
+    ring = PacketRing(RingLimits(before_s=60.0, max_bytes=2**20))
+    with HttpCamera() as source:
+        source.routes |= folder(tmp_path)
+        opened = open_source(
+            hls_spec(source), metrics=Metrics(), clock=SystemClock(), ring=ring
+        )
+        with contextlib.closing(opened):
+            list(itertools.islice(opened.pictures(threading.Event()), 3))
+    recording = ring.record(0.0, float("inf"))
+    assert recording is not None
+    assert (recording.stream and recording.stream.codec) == codec
+    if recording.stream is not None:
+        clip = clip_of(recording.stream, recording.packets)
+        with av.open(io.BytesIO(clip), "r") as container:
+            frames = list(container.decode(video=0))
+        assert (len(frames), frames[0].width) == (len(recording.packets), 320)
+        assert len(frames) >= 10

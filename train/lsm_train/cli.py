@@ -14,20 +14,25 @@ import typer
 
 from lsm_monitor.errors import BundleError, WeightsError
 from lsm_monitor.model.bundle import load_bundle
+from lsm_train.adapt_cli import adapt_command
 from lsm_train.class_evaluation import ClassEvaluation, evaluate_classes
 from lsm_train.contact_sheet import draw_contact_sheet
 from lsm_train.data import Picture, read_pictures, read_stems
 from lsm_train.distributed import DeviceName, find_device
-from lsm_train.errors import DataError, RecipeError, RunError
+from lsm_train.errors import DataError, GuardError, RecipeError, RunError
 from lsm_train.evaluate import ALARM_FRACTIONS, Evaluation, evaluate
 from lsm_train.recipe_file import load_recipe
 from lsm_train.stages import Branch
 
 EXIT_USAGE = 2
+EXIT_REFUSED = 3
 EXIT_CONFIG = 78
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Data = Annotated[Path, typer.Option(help="Folder of data sets, with splits_dev.json.")]
+
+
+app.command("adapt")(adapt_command)
 
 
 @app.callback()
@@ -255,13 +260,15 @@ def _figure(value: float | None) -> str:
 def main() -> None:
     """Run the command line.
 
-    Exits with 2 for pictures or folders that cannot be used, 78 for a recipe, run or bundle
-    that cannot be used.
+    Exits with 2 for pictures or folders that cannot be used, 3 for a fitted model that the
+    guard refuses, 78 for a recipe, run or bundle that cannot be used.
     """
     try:
         app()
     except DataError as exc:
         _fail(exc, EXIT_USAGE)
+    except GuardError as exc:
+        _fail(exc, EXIT_REFUSED)
     except (RecipeError, RunError, BundleError, WeightsError) as exc:
         _fail(exc, EXIT_CONFIG)
 

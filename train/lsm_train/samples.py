@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from lsm_train.synthesis import dried, flooded, wet
 _WET_AFTER_DRYING = 0.6  # share of the dried roads that become shiny
 
 Draw = Callable[[np.random.Generator], Picture]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,16 @@ def batches_ahead(
     batches: int,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """Yield batches; each is made while the one before is trained on.
+    """Yield batches; each is made while the one before is trained on."""
+    make = functools.partial(make_batch, sources, preprocessor, batch_size=batch_size, rng=rng)
+    return batches_of(make, batches)
+
+
+def batches_of(make: Callable[[], Made], batches: int) -> Iterator[Made]:
+    """Yield what ``make`` makes; each is made while the one before is trained on.
 
     One thread makes them one after the other, so the same seed gives the same batches.
     """
-    make = functools.partial(make_batch, sources, preprocessor, batch_size=batch_size, rng=rng)
     with ThreadPoolExecutor(1, "batches") as pool:
         upcoming = pool.submit(make)
         for _ in range(batches - 1):

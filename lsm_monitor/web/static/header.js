@@ -27,9 +27,9 @@ function Nav() {
   return html`<nav aria-label=${t("nav")}>${VIEWS.map(([name, address]) => html`
     <a href=${address} aria-current=${view === name ? "page" : undefined}>${t(`nav.${name}`)}
       ${name === "episodes" && openEpisodes.value.length > 0 && html`
-        <span class=${`count ${unacknowledged.value ? "alarm" : ""}`}
-          aria-label=${t("nav.open", { count: openEpisodes.value.length })}>
-          ${openEpisodes.value.length}</span>`}</a>`)}</nav>`;
+        <span class=${`count ${unacknowledged.value ? "alarm" : ""}`} aria-hidden="true">${
+          openEpisodes.value.length}</span>
+        <span class="hidden-text"> ${t("nav.open", { count: openEpisodes.value.length })}</span>`}</a>`)}</nav>`;
 }
 
 function Counts() {
@@ -54,7 +54,7 @@ export function Header() {
     <div class="tools">
       <label><span class="hidden-text">${t("language")}</span>
         <select value=${language.value} onChange=${(event) => choose(event.target.value)}>
-          ${languages.value.map((tag) => html`<option value=${tag} lang=${tag}>${nameOf(tag)}</option>`)}
+          ${languages.map((tag) => html`<option value=${tag} lang=${tag}>${nameOf(tag)}</option>`)}
         </select></label>
       <button onClick=${cycleTheme} title=${t("theme")}
         aria-label=${t("theme.now", { theme: t(`theme.${theme.value}`) })}>

@@ -2,7 +2,8 @@
 import { computed, signal } from "./vendor/signals.js";
 
 const FALLBACK = "en";
-export const languages = signal(["en", "zh-CN"]);
+/** One per file in i18n/; the daemon writes their names into the page. */
+export const languages = document.documentElement.dataset.languages.split(" ");
 export const language = signal(FALLBACK);
 const words = signal({});
 
@@ -19,8 +20,8 @@ export function hasText(key) {
 function preferred() {
   const wanted = [localStorage.getItem("lsm.language"), ...navigator.languages];
   for (const tag of wanted) {
-    const known = languages.value.find((one) => one === tag)
-      ?? languages.value.find((one) => tag && one.split("-")[0] === tag.split("-")[0]);
+    const known = languages.find((one) => one === tag)
+      ?? languages.find((one) => tag && one.split("-")[0] === tag.split("-")[0]);
     if (known) return known;
   }
   return FALLBACK;

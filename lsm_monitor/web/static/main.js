@@ -5,7 +5,7 @@ import { isLoggedIn, loadSession, session } from "./api.js";
 import { Banner } from "./banner.js";
 import { Header } from "./header.js";
 import { html } from "./html.js";
-import { languages, speak, t } from "./i18n.js";
+import { speak, t } from "./i18n.js";
 import { listenToKeys } from "./keys.js";
 import { severityOf } from "./level.js";
 import { announce, Notices } from "./notice.js";
@@ -89,9 +89,7 @@ async function start() {
       await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
     }
   }
-  if (session.value.languages) languages.value = session.value.languages;
   await known;
-  await speak();
   effect(() => {
     const count = unacknowledged.value;
     const site = session.value.site ?? "lsm_monitor";
@@ -99,7 +97,9 @@ async function start() {
   });
   followWhileLoggedIn();
   listenToKeys();
-  render(html`<${App} />`, document.getElementById("page"));
+  const place = document.getElementById("page");
+  place.replaceChildren();
+  render(html`<${App} />`, place);
 }
 
 start();

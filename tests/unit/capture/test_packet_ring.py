@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import io
 import itertools
 from fractions import Fraction
 
+import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsm_monitor.capture.clip import rising_times
+from lsm_monitor.capture.clip import clip_of, rising_times
 from lsm_monitor.capture.packet_ring import (
     CodedPacket,
     CodedStream,
@@ -43,7 +46,7 @@ def feed(
         is_key = second % gop_s == 0
         data = (key if is_key else SLICE).ljust(size, b"x")
         ticks = second * TICKS_PER_S
-        ring.add(data, pts=ticks, dts=ticks, is_key=is_key, arrived_s=100.0 + second)
+        ring.add(data, pts=ticks, is_key=is_key, arrived_s=100.0 + second)
 
 
 def seconds_of(recording: Recording | None) -> list[int]:
@@ -81,7 +84,7 @@ def test_a_ring_never_holds_more_than_it_may_and_always_begins_with_a_key_frame(
     ring = ring_of(before_s, max_bytes)
     for second, (is_key, size) in enumerate(packets):
         ticks = second * TICKS_PER_S
-        ring.add(bytes(size), pts=ticks, dts=ticks, is_key=is_key, arrived_s=float(second))
+        ring.add(bytes(size), pts=ticks, is_key=is_key, arrived_s=float(second))
         recording = ring.record(float("-inf"), float("inf"))
         assert recording is not None
         kept = recording.packets
@@ -123,7 +126,7 @@ def interrupt(ring: PacketRing, how: str) -> int:
     if how == "reconnect":
         ring.begin(STREAM)
     elif how == "no time":
-        ring.add(SLICE, pts=None, dts=None, is_key=False, arrived_s=111.0)
+        ring.add(SLICE, pts=None, is_key=False, arrived_s=111.0)
     elif how == "back":
         feed(ring, range(2, 3))
     return {"jump": 30, "back": 4}.get(how, 12)
@@ -180,25 +183,47 @@ def test_recordings_are_few() -> None:
     assert ring.record(0.0, 1.0) is not None
 
 
-@given(
-    st.lists(st.tuples(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40)), min_size=1)
-)
-def test_times_of_a_clip_rise_from_zero_and_nothing_is_shown_before_it_is_decoded(
-    times: list[tuple[int, int]],
-) -> None:
-    packets = [CodedPacket(b"", pts, dts, is_key=True, arrived_s=0.0) for pts, dts in times]
-    rising = list(rising_times(packets))
-    decoded = [dts for _, dts in rising]
+@given(st.lists(st.integers(-(2**40), 2**40), min_size=1))
+def test_decoding_times_rise_and_pictures_keep_their_distances(shown: list[int]) -> None:
+    packets = [CodedPacket(b"", pts, is_key=True, arrived_s=0.0) for pts in shown]
+    times = rising_times(packets)
+    decoded = [dts for _, dts in times]
     assert decoded[0] == 0
     assert all(one < other for one, other in itertools.pairwise(decoded))
-    assert all(pts >= dts for pts, dts in rising)
+    assert all(pts >= dts for pts, dts in times)
+    assert [pts - times[0][0] for pts, _ in times] == [pts - shown[0] for pts in shown]
 
 
-def test_times_that_are_right_keep_their_distances() -> None:
-    # I P B B as they are sent: decoded in order, shown in another.
-    times = [(3000, 3000), (12000, 6000), (6000, 6000 + 1), (9000, 9000)]
-    packets = [CodedPacket(b"", pts, dts, is_key=True, arrived_s=0.0) for pts, dts in times]
-    assert list(rising_times(packets)) == [(0, 0), (9000, 3000), (3001, 3001), (6000, 6000)]
+def test_pictures_in_order_are_shown_from_zero_on_as_they_are_decoded() -> None:
+    packets = [CodedPacket(b"", pts, is_key=True, arrived_s=0.0) for pts in (500, 600, 700)]
+    assert rising_times(packets) == [(0, 0), (100, 100), (200, 200)]
+
+
+def test_pictures_that_are_sent_before_earlier_ones_are_shown_in_their_order() -> None:
+    rng = np.random.default_rng(0)
+    images = [np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((16, 16, 1))) for _ in range(24)]
+    encoder = av.CodecContext.create("libx264", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = 128, 96, "yuv420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {"bf": "3", "b_strategy": "0", "g": "12", "crf": "10"}
+    frames = [av.VideoFrame.from_ndarray(image.astype(np.uint8)) for image in images]
+    coded = [packet for frame in [*frames, None] for packet in encoder.encode(frame)]
+    ring = PacketRing(RingLimits(60.0, 2**20))
+    ring.begin(CodedStream("h264", Fraction(1, 25), encoder.extradata or b""))
+    for packet in coded:
+        ring.add(bytes(packet), pts=packet.pts, is_key=packet.is_keyframe, arrived_s=0.0)
+    recording = ring.record(-1.0, 1.0)
+    assert recording is not None
+    assert recording.stream is not None
+    shown = [packet.pts for packet in recording.packets]
+    assert len(shown) == 24
+    assert shown != sorted(shown)
+    with av.open(io.BytesIO(clip_of(recording.stream, recording.packets)), "r") as container:
+        played = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(played) == 24
+    for image, frame in zip(images, played, strict=True):
+        assert np.abs(frame.astype(int) - image).mean() < 20
 
 
 @given(data=st.binary(max_size=200))

@@ -19,6 +19,7 @@ from lsm_monitor.model.bundle import (
     shipped_bundles,
     stored_state,
 )
+from lsm_monitor.model.low_rank import add_low_rank
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_monitor.model.sam_vit import SamVit
@@ -254,6 +255,45 @@ def test_a_bundle_with_sams_encoder_leaves_it_out_and_takes_the_published_one(
 
     (tmp_path / "sam.pth").unlink()
     with pytest.raises(WeightsError, match="type: lsm-monitor weights fetch sam_vit_b"):
+        load_bundle(tmp_path / "sam")
+
+
+LINEAGE = {
+    "name": "tiny",
+    "version": "1.2.3",
+    "sha256": "0" * 64,
+    "rank": 4,
+    "pictures": {"boxes": 3, "frames": 20},
+}
+
+
+def test_what_an_official_encoder_has_learned_is_stored_beside_it_and_merged_at_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = publish_sam(tmp_path / "sam.pth", monkeypatch)
+    parts = EVERYTHING.model_copy(update={"image_encoder": "sam_vit_b"})
+    model = lively_model(parts)
+    model.encoder.image_encoder.load_state_dict(published)
+    for parameter in add_low_rank(model.encoder.image_encoder, 4):
+        parameter.data.normal_(0.0, 0.05)
+    state = stored_state(parts, model)
+    manifest = {"parts": parts.model_dump(), "preprocessing": "rgb-letterbox-imagenet"}
+    save_bundle(tmp_path / "sam", MANIFEST | manifest | {"lineage": LINEAGE}, state)
+
+    stored = {name for name in state if name.startswith("encoder.image_encoder.")}
+    blocks = range(TINY_VIT.depth)
+    layers = [f"encoder.image_encoder.blocks.{block}.attn.qkv" for block in blocks]
+    assert stored == {f"{layer}.{key}" for layer in layers for key in ("up", "down")}
+    loaded = load_bundle(tmp_path / "sam")
+    assert loaded.manifest.lineage is not None
+    encoder = loaded.model.encoder.image_encoder
+    assert encoder.state_dict().keys() == published.keys()  # the engines see a plain one
+    weight = encoder.state_dict()["blocks.0.attn.qkv.weight"]
+    assert torch.equal(weight, model.encoder.image_encoder.blocks[0].attn.qkv.weight)
+    assert not torch.equal(weight, published["blocks.0.attn.qkv.weight"])
+
+    change_tensors(tmp_path / "sam", lambda tensors: tensors.pop(f"{layers[0]}.up"))
+    with pytest.raises(BundleError, match=r"blocks\.0\.attn\.qkv\.up is missing"):
         load_bundle(tmp_path / "sam")
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsm_monitor.types import EventKind, WaterLevel
+from lsm_monitor.types import EventKind, WaterEvent, WaterLevel
 from lsm_monitor.water.scoring import (
     EventScore,
     Look,
@@ -146,7 +146,8 @@ def test_a_longer_dwell_alarms_at_no_moment_at_which_a_shorter_one_does_not(
 
 @given(shares)
 def test_alarms_are_where_the_judge_opens_and_closes_episodes(fractions: list[float]) -> None:
-    judge, told = judge_with(), []
+    judge = judge_with()
+    told: list[WaterEvent] = []
     for n, share in enumerate(fractions):
         told += judge.observe(mask_at(10.0 * n, share)).events
     seen = [Look(BEGIN_S + 10.0 * n, reading_at(10.0 * n, s)) for n, s in enumerate(fractions)]

@@ -10,8 +10,8 @@ import { putEpisodes, titleOf } from "../store.js";
 
 const VERDICTS = ["true_positive", "wet_only", "reflection", "shadow", "other"];
 const NOTE_MAX = 500;
-const KINDS = ["snapshot", "raw", "mask", "clip", "sidecar"];
-const PICTURES = KINDS.slice(0, 3);
+const KINDS = ["snapshot", "raw", "mask", "main", "clip", "sidecar"];
+const PICTURES = KINDS.slice(0, 4);
 
 async function say(episode, what, body) {
   const path = `api/episodes/${encodeURIComponent(episode.event_id)}`;

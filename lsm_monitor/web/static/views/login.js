@@ -31,7 +31,7 @@ export function LoginView() {
     <button class="primary" disabled=${isBusy}>${t("login")}</button>
     <p class="quiet">${t("login.help")}</p>
     <select aria-label=${t("language")} value=${language.value}
-      onChange=${(event) => choose(event.target.value)}>${languages.value.map((tag) => html`
+      onChange=${(event) => choose(event.target.value)}>${languages.map((tag) => html`
         <option value=${tag} lang=${tag}>${nameOf(tag)}</option>`)}</select>
   </form></main>`;
 }

@@ -1,0 +1,324 @@
+"""``lsm-train adapt``: a deployed bundle, fitted to a city's own cameras.
+
+Everything is read and checked first, then trained, then judged as it would be loaded; only a
+model that passes the guard becomes a bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import platform
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+import lsm_monitor
+from lsm_monitor.model.build import IMAGE_ENCODERS
+from lsm_monitor.model.bundle import (
+    Bundle,
+    Manifest,
+    load_bundle,
+    publish_bundle,
+    save_bundle,
+    stored_state,
+)
+from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.preprocess import Preprocessor
+from lsm_monitor.model.sam_vit import SamVit
+from lsm_train.adapt_config import AdaptRecipe, GuardSection
+from lsm_train.adaptation import Adaptation, HintedPicture, Views, merge_updates
+from lsm_train.data import DRY, Picture, read_pictures, shrink
+from lsm_train.distributed import DeviceName, find_device
+from lsm_train.errors import DataError, GuardError, RecipeError, RunError
+from lsm_train.guard import GuardPictures, GuardReport, compare
+from lsm_train.hints import hint_map
+from lsm_train.optimise import learning_rate_factor, optimiser_of
+from lsm_train.samples import batches_of
+from lsm_train.weak_labels import WeakLabel, read_weak_labels
+
+logger = logging.getLogger(__name__)
+
+REPORT_SUFFIX = ".report.json"
+_FRAMES = "frames"
+_MAX_SIDE_FACTOR = 1.5  # of the input: crops are enlarged a little, at most
+_LOG_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CityPictures:
+    """What a city has given.
+
+    Attributes:
+        labelled: Pictures about which something is said.
+        frames: Pictures about which nothing is said, without those held out.
+        counts: Pictures by what is said about them.
+        guard: What both models are judged on.
+    """
+
+    labelled: Sequence[HintedPicture]
+    frames: Sequence[HintedPicture]
+    counts: Mapping[str, int]
+    guard: GuardPictures
+
+
+def read_city(
+    images: Path,
+    weak: Path | None,
+    *,
+    guard: Sequence[Path],
+    dry: Sequence[Path],
+    recipe: AdaptRecipe,
+) -> CityPictures:
+    """Read and check all pictures.
+
+    Args:
+        images: Folder of the city's pictures.
+        weak: Weak labels of some of them, or of all.
+        guard: Data sets with masks that only judge.
+        dry: Folders of dry pictures that only judge.
+        recipe: Sizes, and how many frames are held out.
+
+    Raises:
+        DataError: Pictures, masks or labels are missing or damaged, with all their names; or
+            there is nothing to judge a model by.
+    """
+    labels: dict[str, WeakLabel] = {} if weak is None else read_weak_labels(weak, images)
+    # Only what is held out is needed at its native size.
+    side_px = round(_MAX_SIDE_FACTOR * recipe.train_size_px)
+    labelled, frames, held_out, dry_pictures = [], [], [], []
+    for picture in read_pictures(images, masks=None):
+        label = labels.get(picture.name)
+        if label is None and _is_held_out(picture.name, recipe.guard):
+            held_out.append(picture.image)
+            continue
+        if label is not None and label.is_dry:
+            dry_pictures.append(picture)
+        hints = hint_map(label, picture.labels.shape)
+        small = shrink(Picture("", picture.name, picture.image, hints), side_px)
+        hinted = HintedPicture(picture.name, small.image, small.labels)
+        (frames if label is None else labelled).append(hinted)
+    masked = [picture for folder in guard for picture in read_pictures(folder, masks=None)]
+    dry_pictures += [picture for folder in dry for picture in read_pictures(folder, masks=None)]
+    strays = [picture.name for picture in dry_pictures if (picture.labels != DRY).any()]
+    if strays:
+        msg = f"--dry: {', '.join(strays[:5])} have masks with water; give them as --guard"
+        raise DataError(msg)
+    if not masked and not held_out:
+        msg = (
+            f"{images}: no frame is left to judge the fitted model by; add frames about which "
+            "the weak labels say nothing, or give --guard"
+        )
+        raise DataError(msg)
+    counts = Counter(labels[picture.name].kind for picture in labelled)
+    if frames:
+        counts[_FRAMES] = len(frames)
+    return CityPictures(
+        labelled, frames, dict(counts), GuardPictures(masked, dry_pictures, held_out)
+    )
+
+
+def _is_held_out(name: str, settings: GuardSection) -> bool:
+    """Whether a frame only judges: chance that depends on its name, and on nothing else."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:4], "big") < settings.held_out_share * 2**32
+
+
+def train(
+    model: LsmAdapter,
+    city: CityPictures,
+    recipe: AdaptRecipe,
+    *,
+    seed: int,
+    device: DeviceName = "auto",
+) -> LsmAdapter:
+    """Return the fitted model, on the CPU, with its updates not yet merged.
+
+    Args:
+        model: The deployed one; left as it is.
+        city: What to learn from.
+        recipe: How.
+        seed: Of everything left to chance.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        RecipeError: The encoder cannot be trained at this size.
+        RunError: The loss is no longer finite, or there is no such device.
+    """
+    size_px = recipe.train_size_px
+    preprocessor = model.preprocessor
+    if isinstance(model.encoder.image_encoder, SamVit):
+        size_px = preprocessor.input_size_px  # its position tables have one size
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(seed)
+    place = find_device(device)
+    adaptation = Adaptation(model.to(place), recipe)
+    optimiser = optimiser_of(
+        [{"params": adaptation.learned, "base": recipe.optimiser.learning_rate}],
+        recipe.optimiser,
+    )
+    scaled = Preprocessor(size_px, preprocessor.normalisation, preprocessor.equalisation)
+    for step, views in enumerate(_batches(city, recipe, scaled, seed)):
+        factor = learning_rate_factor(step, recipe.steps, recipe.optimiser)
+        for group in optimiser.param_groups:
+            group["lr"] = group["base"] * factor
+        optimiser.zero_grad()
+        loss = adaptation.loss(views.to(place))
+        if not math.isfinite(float(loss.detach())):
+            msg = f"step {step}: the loss is {float(loss)}; lower optimiser.learning_rate"
+            raise RunError(msg)
+        loss.backward()
+        nn.utils.clip_grad_norm_(adaptation.learned, recipe.optimiser.max_gradient_norm)
+        optimiser.step()
+        adaptation.move_teacher(step)
+        if step % _LOG_EVERY == 0:
+            logger.info("step %d of %d: loss %.3f", step, recipe.steps, float(loss.detach()))
+    return adaptation.result().cpu()
+
+
+def _batches(
+    city: CityPictures, recipe: AdaptRecipe, preprocessor: Preprocessor, seed: int
+) -> Iterator[Views]:
+    rng = np.random.default_rng(seed)
+    groups = [group for group in (city.labelled, city.frames) if group]
+
+    def make() -> Views:
+        chosen = []
+        for _ in range(recipe.batch_size):
+            is_labelled = rng.random() < recipe.labelled_share
+            group = groups[0 if is_labelled else -1]
+            chosen.append(group[int(rng.integers(len(group)))])
+        return Views.of(chosen, preprocessor, rng)
+
+    return batches_of(make, recipe.steps)
+
+
+def adapt(
+    base: Bundle,
+    city: CityPictures,
+    recipe: AdaptRecipe,
+    *,
+    out: Path,
+    about: Mapping[str, str],
+    seed: int,
+    device: DeviceName = "auto",
+) -> Manifest:
+    """Fit a bundle, judge it, and write it to ``out`` if it is not worse.
+
+    The report of the guard is written beside it, ``OUT.report.json``, in either case.
+
+    Args:
+        base: The deployed bundle.
+        city: Pictures of its cameras.
+        recipe: How.
+        out: Folder of the new bundle; replaced.
+        about: ``name`` and ``version`` of the new bundle, ``site`` and ``licence`` of the
+            pictures.
+        seed: Of everything left to chance.
+        device: As for :func:`train`.
+
+    Raises:
+        RecipeError: The recipe does not fit the bundle.
+        RunError: Training failed.
+        GuardError: The fitted model is worse; no bundle was written.
+        BundleError: The bundle cannot be written.
+    """
+    _check_base(base)
+    fitted = train(base.model, city, recipe, seed=seed, device=device)
+    base.model.cpu()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapt-") as temporary:
+        candidate = Path(temporary, "bundle")
+        manifest = write(base, fitted, candidate, city, recipe, about=about, seed=seed)
+        # As the daemon would load it: rounded, merged, checked.
+        report = compare(
+            base.model,
+            load_bundle(candidate).model,
+            city.guard,
+            water_rule=base.manifest.water_rule,
+            settings=recipe.guard,
+        )
+        _write_report(out, report)
+        if report.objections:
+            msg = (
+                f"the fitted model is worse and was not written: {'; '.join(report.objections)}"
+                f"; the figures are in {report_path(out)}"
+            )
+            raise GuardError(msg)
+        publish_bundle(candidate, out)
+    return manifest
+
+
+def _check_base(base: Bundle) -> None:
+    has_official = IMAGE_ENCODERS[base.manifest.parts.image_encoder].checkpoint is not None
+    if has_official and base.manifest.lineage is not None:
+        msg = (
+            f"bundle {base.manifest.name!r} was fitted before; fit the one it came from, "
+            f"{base.manifest.lineage.name} {base.manifest.lineage.version}, to all pictures"
+        )
+        raise RecipeError(msg)
+
+
+def write(
+    base: Bundle,
+    fitted: LsmAdapter,
+    folder: Path,
+    city: CityPictures,
+    recipe: AdaptRecipe,
+    *,
+    about: Mapping[str, str],
+    seed: int,
+) -> Manifest:
+    """Write the fitted model as a bundle that says where it comes from."""
+    old = base.manifest
+    has_official = IMAGE_ENCODERS[old.parts.image_encoder].checkpoint is not None
+    merge_updates(fitted, encoder=not has_official)
+    manifest: dict[str, object] = {
+        **old.model_dump(exclude={"format_version", "weights", "lineage", "metrics"}),
+        "name": about["name"],
+        "version": about["version"],
+        "trained_on": (
+            *(section.model_dump() for section in old.trained_on),
+            {
+                "name": about["site"],
+                "licence": about["licence"],
+                "pictures": sum(city.counts.values()),
+            },
+        ),
+        "metrics": {},  # those of the base are not this one's
+        "software": {
+            "lsm-monitor": lsm_monitor.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "adapt_seed": str(seed),
+        },
+        "lineage": {
+            "name": old.name,
+            "version": old.version,
+            "sha256": old.weights.sha256,
+            "rank": recipe.rank,
+            "pictures": city.counts,
+        },
+    }
+    return save_bundle(folder, manifest, stored_state(old.parts, fitted))
+
+
+def report_path(out: Path) -> Path:
+    """Return the path of the guard's report on what was, or was not, written to ``out``."""
+    return out.with_name(out.name + REPORT_SUFFIX)
+
+
+def _write_report(out: Path, report: GuardReport) -> None:
+    text = json.dumps(report.as_json(), indent=2) + "\n"
+    report_path(out).write_text(text, encoding="utf-8")
