@@ -19,6 +19,7 @@ from lsm_monitor.assembly import (
     Speech,
     Stores,
     Watch,
+    assemble_page,
     assemble_speech,
     assemble_watch,
     open_stores,
@@ -33,8 +34,8 @@ from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
-from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.runtime import logs, state_dir
+from lsm_monitor.runtime.judging import check_road_shares
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.runtime.model_exchange import ModelExchange, on_exchange, ready_segmenter
 from lsm_monitor.runtime.obey import Obedience
@@ -47,6 +48,8 @@ from lsm_monitor.runtime.status_services import status_services
 from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
+from lsm_monitor.types import Frame, WaterMask
+from lsm_monitor.web.page import Page
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 """A fault of ours that one camera brings out must not end the watch over the others."""
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
+_WRITER_STOP_S = 5.0
+"""So long what still waits may be written; a disk that hangs is left behind."""
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -122,6 +127,7 @@ class Daemon:
             first = await asyncio.to_thread(ready_segmenter, config.model, on_progress)
             exchange = ModelExchange(first, config.model, on_progress=on_progress)
             stack.callback(exchange.close)
+            check_road_shares(config.cameras, first)
             stores = open_stores(folder, config, stack, metrics=self.metrics, clock=self._clock)
             await self._serve(exchange, stores, stop)
         self._notifier.status("stopped")
@@ -193,11 +199,29 @@ class Daemon:
             metrics=metrics,
             clock=clock,
         )
+        obedience = Obedience(
+            reloader=self._reloader,
+            settings=settings,
+            outbox=stores.outbox,
+            snapshot=snapshots.take,
+        )
+        page = assemble_page(
+            settings,
+            stores=stores,
+            watch=watch,
+            obey=obedience.obey,
+            files=self._reloader,
+            environ=self._environ,
+            metrics=metrics,
+            clock=clock,
+        )
+        obedience.on_told = page.live.on_said
         status = status_services(
             config,
             model=lambda: segmenter.identity,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
+            extend=page.mount,
             metrics=metrics,
             clock=clock,
         )
@@ -208,7 +232,12 @@ class Daemon:
             Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
             self._reloader,
             settings,
-            *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
+            *self._command_desk(speech, settings, obedience),
+            *page.services(),
+            *(
+                ThreadService(name, run, stop_timeout_s=_WRITER_STOP_S)
+                for name, run in watch.writers.items()
+            ),
         ]
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
@@ -216,7 +245,7 @@ class Daemon:
                 [
                     Stage([speech.publisher]),
                     Stage(asides, _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch)]),
+                    Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -227,19 +256,11 @@ class Daemon:
             )
 
     def _command_desk(
-        self,
-        speech: Speech,
-        settings: LiveSettings,
-        reloader: Reloader,
-        outbox: Outbox,
-        snapshots: Snapshots,
+        self, speech: Speech, settings: LiveSettings, obedience: Obedience
     ) -> Iterator[Service]:
         """Yield what obeys commands, if anything is listened to."""
         if speech.inbox is None:
             return
-        obedience = Obedience(
-            reloader=reloader, settings=settings, outbox=outbox, snapshot=snapshots.take
-        )
         yield CommandDesk(
             site=self._loaded.config.site,
             topics=speech.topics,
@@ -254,9 +275,9 @@ class Daemon:
         )
 
     def _prepare(self, exchange: ModelExchange, loaded: LoadedConfig) -> None:
-        """Get ready for a new configuration, in another thread than the loop's."""
+        """Get ready for a new configuration, or refuse it; not in the loop's thread."""
         self._learn_secrets(loaded)
-        exchange.prepare(loaded.config.model)
+        exchange.prepare(loaded.config.model, loaded.config.cameras)
 
     def _learn_secrets(self, loaded: LoadedConfig) -> None:
         """Log as a new configuration says, and none of its passwords."""
@@ -281,7 +302,11 @@ class Daemon:
         exchange.adopt()
         return settings.adopt(loaded.config)
 
-    def _inference(self, segmenter: SegmenterInUse, watch: Watch) -> ThreadService:
+    def _inference(self, segmenter: SegmenterInUse, watch: Watch, page: Page) -> ThreadService:
+        def on_mask(frame: Frame, mask: WaterMask) -> None:
+            watch.on_mask(frame, mask)
+            page.show(frame, mask)
+
         def on_tick() -> None:
             segmenter.exchange()
             watch.decisions.on_tick()
@@ -290,7 +315,7 @@ class Daemon:
         worker = InferenceWorker(
             scheduler=watch.scheduler,
             segmenter=segmenter,
-            on_mask=lambda _frame, mask: watch.decisions.on_mask(mask),
+            on_mask=on_mask,
             on_tick=on_tick,
             on_stretch=watch.cameras.stretch,
             metrics=self.metrics,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,11 +13,19 @@ from pydantic import SecretStr
 
 from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.config.secrets import read_file, revealed
+from lsm_monitor.runtime import state_dir
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_CONFIG = 2, 69, 70, 78
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="YAML file; see config/.")
+]
+StateOfOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The daemon's YAML file, for its folder."),
+]
+StateDirOption = Annotated[
+    Path | None, typer.Option("--state-dir", metavar="DIR", help="The folder itself.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 
@@ -24,6 +34,35 @@ PasswordFileOption = Annotated[
     Path | None, typer.Option(dir_okay=False, help="Password; - reads stdin.")
 ]
 STDIN = Path("-")
+
+
+_UNIT_OF_AGO = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(text: str) -> datetime:
+    """Return the time that an operator means: "24h" (ago), or a date, with or without time.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    try:
+        if ago := re.fullmatch(r"(\d+)([mhd])", text):
+            return datetime.now(UTC) - timedelta(**{_UNIT_OF_AGO[ago[2]]: int(ago[1])})
+        # Without an offset it is this machine's time.
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        msg = f"{text!r} is not a time; write 24h, 7d, 2026-07-18 or 2026-07-18T06:00+08:00"
+        raise typer.BadParameter(msg) from None
+
+
+def state_folder(config: Path | None, folder: Path | None) -> Path:
+    """Return the state folder: the one given, or else the configuration's.
+
+    Raises:
+        ConfigError: The configuration cannot be read.
+    """
+    configured = load(config, os.environ).config.state_dir if config and not folder else folder
+    return state_dir.resolve(configured, os.environ)
 
 
 def read_password(path: Path) -> SecretStr:

@@ -10,31 +10,41 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
+from lsm_monitor.cli_shared import (
+    JsonOption,
+    StateDirOption,
+    StateOfOption,
+    moment,
+    state_folder,
+)
 from lsm_monitor.commands import stored
-from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.config.loader import load
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.publish import store_desk
 from lsm_monitor.publish.outbox_open import OUTBOX_FILE
-from lsm_monitor.runtime import state_dir
+from lsm_monitor.types import WaterLevel
 
 outbox_app = typer.Typer(no_args_is_help=True, help="Messages on their way to the broker.")
 events_app = typer.Typer(no_args_is_help=True, help="History of floods, and verdicts.")
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The daemon's YAML file, for its folder."),
-]
-StateDirOption = Annotated[
-    Path | None, typer.Option("--state-dir", metavar="DIR", help="The folder itself.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 CameraOption = Annotated[str | None, typer.Option(help="Only this camera's.")]
+# A flood is listed whole or not at all: an alert in CAP refers to the one before it.
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=moment, metavar="TIME", help="Only floods with news since: 24h, 7d, 2026-07-18."
+    ),
+]
+LevelOption = Annotated[
+    WaterLevel | None, typer.Option(help="Only floods that came to this level or a worse one.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
 
 @outbox_app.command("ls")
 def outbox_ls(
-    config: ConfigOption = None, folder: StateDirOption = None, *, as_json: JsonOption = False
+    config: StateOfOption = None, folder: StateDirOption = None, *, as_json: JsonOption = False
 ) -> None:
     """List what the broker has not acknowledged, oldest first."""
     _print_messages(store_desk.waiting(_outbox(config, folder)), as_json=as_json)
@@ -53,7 +63,7 @@ def outbox_ls(
 
 @outbox_app.command("dead")
 def outbox_dead(
-    config: ConfigOption = None, folder: StateDirOption = None, *, as_json: JsonOption = False
+    config: StateOfOption = None, folder: StateDirOption = None, *, as_json: JsonOption = False
 ) -> None:
     """List dead letters: what the broker refused, or what expired."""
     _print_messages(store_desk.dead_letters(_outbox(config, folder)), as_json=as_json)
@@ -62,7 +72,7 @@ def outbox_dead(
 @outbox_app.command("retry")
 def outbox_retry(
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID...")] = None,
-    config: ConfigOption = None,
+    config: StateOfOption = None,
     folder: StateDirOption = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
@@ -77,7 +87,7 @@ def outbox_retry(
 
 @outbox_app.command("purge")
 def outbox_purge(
-    config: ConfigOption = None,
+    config: StateOfOption = None,
     folder: StateDirOption = None,
     *,
     waiting: Annotated[
@@ -98,20 +108,25 @@ def outbox_purge(
 
 @events_app.command("ls")
 def events_ls(
-    config: ConfigOption = None,
+    config: StateOfOption = None,
     folder: StateDirOption = None,
     camera: CameraOption = None,
+    since: SinceOption = None,
+    level: LevelOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """List events, oldest first."""
-    _print_events(store_desk.events(_outbox(config, folder), camera=camera), as_json=as_json)
+    payloads = store_desk.events(
+        _outbox(config, folder), camera=camera, since=since, level=level
+    )
+    _print_events(payloads, as_json=as_json)
 
 
 @events_app.command("show")
 def events_show(
     event_id: Annotated[UUID, typer.Argument(metavar="EVENT_ID")],
-    config: ConfigOption = None,
+    config: StateOfOption = None,
     folder: StateDirOption = None,
     *,
     as_json: JsonOption = False,
@@ -132,13 +147,15 @@ def events_show(
 
 @events_app.command("export")
 def events_export(
-    config: ConfigOption = None,
+    config: StateOfOption = None,
     folder: StateDirOption = None,
     camera: CameraOption = None,
+    since: SinceOption = None,
+    level: LevelOption = None,
+    *,
     out: Annotated[
         Path, typer.Option(metavar="DIR", file_okay=False, help="For --cap; made if absent.")
     ] = Path("cap"),
-    *,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A table on stdout.")] = False,
     as_cap: Annotated[bool, typer.Option("--cap", help="CAP 1.2, one file per event.")] = False,
@@ -147,14 +164,16 @@ def events_export(
     if as_json + as_csv + as_cap != 1:
         msg = "give one of --json, --csv and --cap"
         raise typer.BadParameter(msg)
-    payloads = store_desk.events(_outbox(config, folder), camera=camera)
+    payloads = store_desk.events(
+        _outbox(config, folder), camera=camera, since=since, level=level
+    )
     if as_json:
         _print_events(payloads, as_json=True)
     elif as_csv:
         for line in stored.as_csv(payloads):
             typer.echo(line)
     else:
-        cap = _load(config).config.cap if config else None
+        cap = load(config, os.environ).config.cap if config else None
         if cap is None:
             msg = "--cap needs a --config with a section 'cap': sender, areas"
             raise ConfigError(msg)
@@ -163,7 +182,7 @@ def events_export(
 
 @events_app.command("feedback")
 def events_feedback(
-    config: ConfigOption = None, folder: StateDirOption = None, *, as_json: JsonOption = False
+    config: StateOfOption = None, folder: StateDirOption = None, *, as_json: JsonOption = False
 ) -> None:
     """List operators' verdicts, for training."""
     for verdict in store_desk.feedback(_outbox(config, folder)):
@@ -182,10 +201,5 @@ def _print_events(payloads: Iterable[bytes], *, as_json: bool) -> None:
         typer.echo(payload.decode() if as_json else stored.event_line(payload))
 
 
-def _load(config: Path) -> LoadedConfig:
-    return load(config, os.environ)
-
-
 def _outbox(config: Path | None, folder: Path | None) -> Path:
-    configured = _load(config).config.state_dir if config and not folder else folder
-    return state_dir.resolve(configured, os.environ) / OUTBOX_FILE
+    return state_folder(config, folder) / OUTBOX_FILE

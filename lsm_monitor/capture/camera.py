@@ -19,6 +19,7 @@ from lsm_monitor.capture.camera_memory import CameraMemory
 from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.health import HealthReporter
 from lsm_monitor.capture.open_source import open_source
+from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.quality import QualityCheck, QualityRules
 from lsm_monitor.capture.source import Picture, Source, SourceSpec
 from lsm_monitor.clock import Clock
@@ -50,6 +51,7 @@ class CameraCapture:
         on_health: Told when the camera's health changes.
         on_unusable: Told about each picture that cannot be judged, and why.
         on_memory: Told every few minutes what the camera has learnt about its view.
+        ring: Gets the packets of a camera that stays connected; ``None``: nobody keeps them.
 
     The callbacks run on the camera's thread and must not block.
     """
@@ -69,7 +71,9 @@ class CameraCapture:
         on_health: Callable[[CameraHealth], None],
         on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
         on_memory: Callable[[CameraMemory], None] = lambda _: None,
+        ring: PacketRing | None = None,
     ) -> None:
+        self._ring = ring
         self._spec = spec
         self._metrics = metrics
         self._clock = clock
@@ -92,24 +96,37 @@ class CameraCapture:
         self._logged_code: HealthCode | None = None
         self._is_up = health is not None and health.state is HealthState.USABLE
 
-    def run(self, stop: threading.Event) -> None:
+    def run(
+        self, stop: threading.Event, is_thread_spent: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Capture until ``stop`` is set or a file is over.
 
         A stop takes effect at once while waiting, and within the source's time-outs while the
         camera is silent.
+
+        Args:
+            stop: Ends it.
+            is_thread_spent: Asked between two connections whether this thread is good for
+                another one.
+
+        Returns:
+            Whether to call again, from another thread.
         """
         self._reporter.starting()
         while not stop.is_set():
             failure = self._read_until_failure(stop)
             if failure is None:
-                return
+                return False
             is_final = not self._spec.is_live and isinstance(failure, SourceEndedError)
             self._reporter.failed(failure, is_final=is_final)
             if is_final:
                 logger.info("%s", failure)
-                return
+                return False
             self._wait_before_reconnect(failure, stop)
             self.stream_epoch += 1
+            if is_thread_spent():
+                return not stop.is_set()
+        return False
 
     def visit(self, stop: threading.Event) -> bool:
         """Open the camera, take one picture, and close it again.
@@ -150,7 +167,9 @@ class CameraCapture:
         self._delivering_since_s = None
         try:
             spec = replace(self._spec, interval_s=self._interval_s)
-            self._source = open_source(spec, metrics=self._metrics, clock=self._clock)
+            self._source = open_source(
+                spec, metrics=self._metrics, clock=self._clock, ring=self._ring
+            )
             self._source.retime(self._interval_s)  # it may have changed while we opened
             with contextlib.closing(self._source):
                 for picture in self._source.pictures(stop):

@@ -20,6 +20,9 @@ from prometheus_client import Counter, Gauge
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.camera import CameraCapture
 from lsm_monitor.capture.camera_memory import CameraMemory
+from lsm_monitor.capture.clip_cutter import ClipCutter
+from lsm_monitor.capture.greed import Greed
+from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.pulse import Pulse
 from lsm_monitor.capture.quality import QualityRules
 from lsm_monitor.clock import Clock
@@ -43,8 +46,11 @@ class _Held:
     order: wire.Watch
     capture: CameraCapture
     pulse: Pulse
+    ring: PacketRing | None = None
     is_busy: bool = False
     thread: threading.Thread | None = None
+    greed: Greed | None = None
+    needs_thread: bool = False
 
 
 class CaptureWorker:
@@ -66,6 +72,7 @@ class CaptureWorker:
         self._told: dict[tuple[str, tuple[str, ...]], float] = {}
         self._cameras: dict[CameraId, _Held] = {}
         self._sending = threading.Lock()
+        self._clips = ClipCutter(self._tell, clock)
 
     def run(self) -> None:
         """Obey until the daemon closes its end."""
@@ -80,6 +87,7 @@ class CaptureWorker:
                 late_s = self._clock.monotonic_s() - next_beat_s
                 if late_s >= 0:
                     next_beat_s = self._clock.monotonic_s() + BEAT_EVERY_S
+                    self._hold_back_greedy()
                     if not self._tell(self._beat(late_s)):
                         break
         self._stop_all()
@@ -101,6 +109,9 @@ class CaptureWorker:
             case wire.Retime() | wire.Visit() | wire.LearnAnew():
                 if held := self._cameras.get(order.camera_id):
                     self._pass_on(order, held)
+            case wire.CutClip(camera_id):
+                held = self._cameras.get(camera_id)
+                self._clips.cut(order, held.ring if held else None)
             case _:
                 logger.error("not an order: %s", type(order).__name__)
         return True
@@ -118,6 +129,7 @@ class CaptureWorker:
         if spec.password is not None:
             self._on_secret(spec.password.get_secret_value())
         self._forget(spec.camera_id)
+        ring = None if order.ring is None or order.on_visits else PacketRing(order.ring)
         capture = CameraCapture(
             spec=spec,
             backoff_max_s=order.backoff_max_s,
@@ -131,8 +143,9 @@ class CaptureWorker:
             on_health=lambda health: self._on_health(order.assignment, health),
             on_unusable=lambda stamp, codes: self._on_unusable(order.assignment, stamp, codes),
             on_memory=lambda learnt: self._on_memory(order.assignment, spec.camera_id, learnt),
+            ring=ring,
         )
-        held = _Held(order, capture, Pulse(self._clock))
+        held = _Held(order, capture, Pulse(self._clock), ring)
         self._cameras[spec.camera_id] = held
         if not order.on_visits:
             self._start(held, "camera")
@@ -147,19 +160,21 @@ class CaptureWorker:
             daemon=True,
         )
         held.thread.start()
+        held.greed = Greed(held.thread.native_id or 0)
 
     def _live(self, held: _Held) -> None:
         """Body of a camera's thread: for ever, or for one visit."""
-        delivered, crashed = False, True
+        delivered, crashed, goes_on = False, True, False
         try:
             if held.order.on_visits:
                 delivered = held.capture.visit(held.pulse)
             else:
-                held.capture.run(held.pulse)
+                goes_on = held.capture.run(held.pulse, lambda: _is_last(held.greed))
             crashed = False
         finally:
             held.is_busy = False  # before it is told: the next visit may follow at once
-            if not held.pulse.is_set():
+            held.needs_thread = goes_on
+            if not held.pulse.is_set() and not goes_on:
                 self._tell(
                     wire.Finished(
                         assignment=held.order.assignment,
@@ -168,6 +183,16 @@ class CaptureWorker:
                         crashed=crashed,
                     )
                 )
+
+    def _hold_back_greedy(self) -> None:
+        """Let cameras that take a core wait behind the others, for this connection."""
+        now_s = self._clock.monotonic_s()
+        for camera_id, held in self._cameras.items():
+            if held.needs_thread:
+                held.needs_thread = False
+                self._start(held, "camera")
+            elif held.is_busy and held.greed is not None and held.greed.look(now_s):
+                logger.info("camera '%s' keeps a core busy; the others go first", camera_id)
 
     def _forget(self, camera_id: CameraId) -> None:
         # Its thread ends with its read time-out; nobody waits, nobody listens to it any more.
@@ -227,6 +252,10 @@ class CaptureWorker:
                 self._told[name, labels] = value
                 news.append((name, labels, value - before if is_counter else value))
         return news
+
+
+def _is_last(greed: Greed | None) -> bool:
+    return greed is not None and greed.is_last
 
 
 def adopt_measured(metrics: Metrics, measured: Iterable[Measured]) -> None:

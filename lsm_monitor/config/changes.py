@@ -29,6 +29,7 @@ JUDGING_KEYS = frozenset(
     {
         "zones",
         "levels",
+        "water_share_of",
         "smoothing_s",
         "open_for_s",
         "level_up_for_s",
@@ -45,8 +46,8 @@ JUDGING_KEYS = frozenset(
 TIMING_KEYS = frozenset(
     {"mode", "interval_s", "fast_interval_s", "idle_interval_s", "priority"}
 )
-_NEITHER = frozenset({"enabled", "group", "evidence_url"})
-"""The first two are compared by what they do, the last is read when evidence is taken."""
+_NEITHER = frozenset({"enabled", "group", "evidence_url", "title", "location"})
+"""The first two are compared by what they do, the others are read when they are needed."""
 _APPLIED_LIVE = frozenset(
     {
         "version",

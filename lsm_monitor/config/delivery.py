@@ -19,8 +19,23 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ReadingsConfig(_Section):
+    """How long readings are kept, in a file of their own; finer ones for a shorter time."""
+
+    raw_hours: int = Field(default=48, ge=1, description="Every reading is kept so long.")
+    minute_days: int = Field(default=30, ge=1, description="One per minute is kept so long.")
+    quarter_hour_days: int = Field(
+        default=730, ge=1, description="One per quarter of an hour is kept so long."
+    )
+    max_mb: int = Field(
+        default=1024,
+        ge=16,
+        description="Beyond it the oldest go, of those that take the most room.",
+    )
+
+
 class StoreConfig(_Section):
-    """How much the outbox's file may hold; an alert is never dropped for its size."""
+    """How much is kept; an alert is never dropped for the size of the outbox's file."""
 
     max_mb: int = Field(
         default=512,
@@ -32,6 +47,7 @@ class StoreConfig(_Section):
         default=400, ge=1, description="Events, verdicts and dead letters are kept so long."
     )
     history_events: int = Field(default=100_000, ge=100, description="Most events kept.")
+    readings: ReadingsConfig = ReadingsConfig()
 
 
 class CapAreaConfig(_Section):

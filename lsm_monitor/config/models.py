@@ -26,12 +26,13 @@ from lsm_monitor.config.base import NAME as _NAME
 from lsm_monitor.config.base import FilePath, Seconds, Section
 from lsm_monitor.config.base import beside_the_file as _beside_the_file
 from lsm_monitor.config.delivery import CapConfig, StoreConfig
+from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.gauges import GaugeConfig, GroundConfig, PlaceConfig, TrendConfig
 from lsm_monitor.config.levels import LevelConfig, LevelsConfig
 from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
 from lsm_monitor.config.service import HttpConfig, LoggingConfig, ModelConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
-from lsm_monitor.config.zones import ZoneConfig
+from lsm_monitor.config.zones import ShareOf, ZoneConfig
 from lsm_monitor.errors import ConfigError
 
 __all__ = [  # the whole configuration can be had from here
@@ -40,6 +41,7 @@ __all__ = [  # the whole configuration can be had from here
     "CapConfig",
     "CaptureConfig",
     "DiscoveryConfig",
+    "EvidenceConfig",
     "GroupConfig",
     "HttpConfig",
     "LevelConfig",
@@ -56,6 +58,13 @@ _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
 DEVICE_PREFIX = "v4l2:"
 HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
+
+
+class LocationConfig(Section):
+    """A place on the map, WGS 84."""
+
+    lat: float = Field(ge=-90.0, le=90.0, description="Latitude in degrees, north positive.")
+    lon: float = Field(ge=-180.0, le=180.0, description="Longitude, east positive.")
 
 
 class CameraDefaults(WatchSettings):
@@ -111,6 +120,11 @@ class CameraDefaults(WatchSettings):
         default=3, ge=1, description="m: so many of the last 'of_frames' must show the water."
     )
     of_frames: int = Field(default=5, ge=1, le=1000, description="n: see 'min_frames'.")
+    water_share_of: ShareOf = Field(
+        default="zone",
+        description="What is 1 in 'water_fraction' and in 'levels': the zone, or the road in "
+        "it, which needs a model of several classes.",
+    )
     levels: LevelsConfig = LevelsConfig()
     trend: TrendConfig = TrendConfig()
 
@@ -175,6 +189,16 @@ class CameraConfig(CameraDefaults):
         default=None, description="Password at the camera: ${env:..}, ${file:..}, ${cred:..}."
     )
     enabled: bool = True
+    title: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Its name for people, on the page.",
+    )
+    location: LocationConfig | None = Field(
+        default=None, description="Where it hangs, for the page's map."
+    )
     group: Annotated[str, Field(pattern=_NAME)] | None = Field(
         default=None, description="Takes what it does not say itself from this group."
     )
@@ -261,6 +285,16 @@ class CameraConfig(CameraDefaults):
         raise ValueError(msg)
 
     @property
+    def zones_of_road(self) -> frozenset[str]:
+        """The zones whose water is counted as a share of their road."""
+        zones: dict[str, ZoneConfig | None] = {**self.zones} or {"full": None}
+        return frozenset(
+            name
+            for name, zone in zones.items()
+            if ((zone and zone.water_share_of) or self.water_share_of) == "road"
+        )
+
+    @property
     def is_network(self) -> bool:
         """Whether ``url`` is an address and not a path."""
         return "://" in self.url
@@ -308,6 +342,7 @@ class MonitorConfig(Section):
     mqtt: MqttConfig
     store: StoreConfig = StoreConfig()
     cap: CapConfig | None = Field(default=None, description="Default: no CAP.")
+    evidence: EvidenceConfig = EvidenceConfig()
     model: ModelConfig = ModelConfig()
     http: HttpConfig = HttpConfig()
     logging: LoggingConfig = LoggingConfig()
@@ -334,6 +369,17 @@ class MonitorConfig(Section):
             unknown = [camera for camera in place.cameras if camera not in self.cameras]
             if unknown:
                 msg = f"place {name!r}: there is no camera {unknown[0]!r} in this file"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _blur_hides_something(self) -> Self:
+        for name, camera in self.cameras.items():
+            if self.evidence.blur == "outside_zones" and not camera.zones:
+                msg = (
+                    f"evidence.blur: camera {name!r} has no zones, so 'outside_zones' would "
+                    "hide nothing of its pictures; draw its zones, or write blur: all"
+                )
                 raise ValueError(msg)
         return self
 

@@ -17,11 +17,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
@@ -100,6 +100,13 @@ class Manifest(_Section):
     software: Mapping[str, str]
     lineage: LineageSection | None = None
     weights: WeightsSection
+
+    @model_validator(mode="after")
+    def _classes_are_the_decoders(self) -> Self:
+        if self.classes != self.parts.classes:
+            msg = f"'classes' are not the decoder's: {', '.join(self.parts.classes)}"
+            raise ValueError(msg)
+        return self
 
     @property
     def water_rule(self) -> WaterRule:

@@ -30,6 +30,7 @@ from lsm_monitor.types import (
     HealthState,
     ModelIdentity,
     OutboundMessage,
+    PromisedEvidence,
     WaterEvent,
     WaterLevel,
     WaterState,
@@ -144,6 +145,7 @@ class Messages:
         health: CameraHealth,
         sent_at: datetime,
         previous: bytes | None = None,
+        evidence: PromisedEvidence | None = None,
     ) -> tuple[OutboundMessage, ...]:
         """Return the event, its copy that stays while the episode is open, and its CAP alert.
 
@@ -155,9 +157,14 @@ class Messages:
             health: The camera's health at that time.
             sent_at: When it is written to the outbox.
             previous: The event before it in the episode, as it was sent.
+            evidence: Files that will show it.
         """
         payload = event_payload(
-            event, health=health, provenance=self._provenance, sent_at=sent_at
+            event,
+            health=health,
+            provenance=self._provenance,
+            sent_at=sent_at,
+            evidence=evidence or PromisedEvidence(),
         )
         kept = b"" if event.kind is EventKind.CLOSE else payload
         messages = (

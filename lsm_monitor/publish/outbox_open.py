@@ -19,6 +19,7 @@ from lsm_monitor.publish.outbox_schema import (
     migrate,
     require_version,
 )
+from lsm_monitor.sqlite_file import PARTS, connect_read_only, is_damage
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,6 @@ OUTBOX_FILE = "outbox.sqlite3"
 """Its name in the state folder."""
 _BUSY_TIMEOUT_S = 5.0
 _WAL_KEEP_BYTES = 4 * 1024 * 1024
-_PRIMARY_CODE = 0xFF  # SQLite's extended codes carry the primary one in their low byte.
-_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
-_PARTS = ("-wal", "-shm", "")
 
 
 class NewerStoreError(StoreError):
@@ -69,39 +67,18 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: There is no sound outbox of this version.
     """
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    log = path.with_name(path.name + "-wal")
     try:
+        connection = connect_read_only(path)
         try:
-            return _connect_read_only(address)
-        except sqlite3.OperationalError:
-            # SQLite wants to make a file beside it, for which there is no need when nobody
-            # is writing: then there is no log.
-            if log.exists() and log.stat().st_size:
-                raise
-            return _connect_read_only(f"{address}&immutable=1")
+            version, _ = _sound(connection)
+            require_version(version, SCHEMA_VERSION)
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.Error, OSError) as exc:
         msg = f"outbox {path}: cannot be read ({exc})"
         raise StoreError(msg) from exc
-
-
-def _connect_read_only(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        address, uri=True, isolation_level=None, check_same_thread=False
-    )
-    try:
-        version, _ = _sound(connection)
-        require_version(version, SCHEMA_VERSION)
-    except BaseException:
-        connection.close()
-        raise
     return connection
-
-
-def is_damage(exc: sqlite3.Error) -> bool:
-    """Return whether the file is damaged, or is not SQLite's."""
-    # Errors of Python's own module have no code.
-    return getattr(exc, "sqlite_errorcode", 0) & _PRIMARY_CODE in _DAMAGED
 
 
 class _NotADatabaseError(sqlite3.DatabaseError):
@@ -152,7 +129,7 @@ def _fresh(path: Path) -> Path:
 def _replace(path: Path, now: datetime, exc: sqlite3.Error) -> sqlite3.Connection:
     """Set a damaged file aside; return a new one with what could still be read of it."""
     fresh = _fresh(path)
-    for suffix in _PARTS:
+    for suffix in PARTS:
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     connection = _connect(fresh)
     try:
@@ -160,7 +137,7 @@ def _replace(path: Path, now: datetime, exc: sqlite3.Error) -> sqlite3.Connectio
     finally:
         connection.close()
     aside = path.with_name(f"{path.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
-    for suffix in _PARTS:
+    for suffix in PARTS:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))

@@ -7,17 +7,29 @@ that a running daemon waits for, at most; it sees their effect when it next look
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.publish.outbox_open import open_read_only
 from lsm_monitor.publish.outbox_schema import SCHEMA_VERSION, require_version
+from lsm_monitor.types import WaterLevel
 
 _BUSY_TIMEOUT_S = 5.0
+_Values = Sequence[str | None] | Mapping[str, str | None]
+_EVENTS = """
+SELECT payload FROM event
+WHERE event_id = coalesce(:event_id, event_id) AND camera = coalesce(:camera, camera)
+AND (:since IS NULL OR event_id IN (SELECT event_id FROM event WHERE recorded_at >= :since))
+AND (:levels IS NULL OR event_id IN (
+    SELECT event_id FROM event WHERE level IN (SELECT value FROM json_each(:levels))))
+ORDER BY id
+"""
 _COLUMNS = "id, event_id, seq, topic, payload, qos, retain, created_at, is_sample"
 
 
@@ -72,16 +84,30 @@ def dead_letters(path: Path) -> Iterator[StoredMessage]:
 
 
 def events(
-    path: Path, *, event_id: UUID | None = None, camera: str | None = None
+    path: Path,
+    *,
+    event_id: UUID | None = None,
+    camera: str | None = None,
+    since: datetime | None = None,
+    level: WaterLevel | None = None,
 ) -> Iterator[bytes]:
-    """Return the history as it was published, oldest first: of one episode or one camera."""
-    rows = _read(
-        path,
-        "SELECT payload FROM event WHERE event_id = coalesce(?, event_id) "
-        "AND camera = coalesce(?, camera) ORDER BY id",
-        (str(event_id) if event_id else None, camera),
-    )
-    return (payload for (payload,) in rows)
+    """Return the history as it was published, oldest first; an episode whole or not at all.
+
+    Args:
+        path: The outbox's file.
+        event_id: Only this episode.
+        camera: Only episodes of this camera.
+        since: Only episodes with an event since then, timezone-aware.
+        level: Only episodes that came to this level or a worse one.
+    """
+    levels = list(WaterLevel)
+    values = {
+        "event_id": str(event_id) if event_id else None,
+        "camera": camera,
+        "since": since.astimezone(UTC).isoformat() if since else None,
+        "levels": json.dumps(levels[levels.index(level) :]) if level else None,
+    }
+    return (payload for (payload,) in _read(path, _EVENTS, values))
 
 
 def feedback(path: Path, *, event_id: UUID | None = None) -> Iterator[StoredFeedback]:
@@ -131,7 +157,7 @@ def _messages(path: Path, table: str, why: str) -> Iterator[StoredMessage]:
     return (StoredMessage(*row) for row in rows)
 
 
-def _read(path: Path, query: str, values: Sequence[str | None] = ()) -> Iterator[tuple]:  # type: ignore[type-arg]  # a row is what the query says
+def _read(path: Path, query: str, values: _Values = ()) -> Iterator[tuple]:  # type: ignore[type-arg]  # a row is what the query says
     """Yield rows one by one: a history may be larger than the memory."""
     _require(path)
     with contextlib.closing(open_read_only(path)) as connection:

@@ -6,15 +6,15 @@ configuration as a whole, like any other mistake in it, and the model before sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from lsm_monitor.config.models import ModelConfig
+from lsm_monitor.config.models import CameraConfig, ModelConfig
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError, WeightsError
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.inference.segmenter_in_use import SegmenterInUse
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
-from lsm_monitor.runtime.judging import open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
 from lsm_monitor.runtime.status_services import tell_build
 from lsm_monitor.types import ModelIdentity
 
@@ -79,35 +79,48 @@ class ModelExchange:
         self.in_use = SegmenterInUse(first)
         self._model = model
         self._on_progress = on_progress
+        self._newest = first
         self._prepared: tuple[str, Segmenter] | None = None
 
-    def prepare(self, wanted: ModelConfig) -> None:
+    def prepare(self, wanted: ModelConfig, cameras: Mapping[str, CameraConfig]) -> None:
         """Load the model that a new configuration names, if it is another one; may take long.
+
+        Args:
+            wanted: Names the bundle.
+            cameras: What it must be able to judge.
 
         Raises:
             ConfigError: It cannot be used; the one before stays.
         """
         self._drop_prepared()
-        if wanted.bundle == self._model.bundle:
-            return
-        model = self._model.model_copy(update={"bundle": wanted.bundle})
+        if wanted.bundle != self._model.bundle:
+            self._load(wanted)
         try:
-            self._prepared = (wanted.bundle, ready_segmenter(model, self._on_progress))
-        except (BundleError, WeightsError, InferenceError, ConfigError) as exc:
-            msg = f"model.bundle: {exc}; {self._model.bundle!r} stays in use"
-            raise ConfigError(msg) from exc
+            check_road_shares(cameras, self._prepared[1] if self._prepared else self._newest)
+        except ConfigError:
+            self._drop_prepared()
+            raise
 
     def adopt(self) -> None:
         """Hand over what was prepared; the inference thread goes over between two batches."""
         if self._prepared is not None:
             (bundle, segmenter), self._prepared = self._prepared, None
             self._model = self._model.model_copy(update={"bundle": bundle})
+            self._newest = segmenter
             self.in_use.offer(segmenter)
 
     def close(self) -> None:
         """Free all models; segmenting afterwards is not allowed."""
         self._drop_prepared()
         self.in_use.close()
+
+    def _load(self, wanted: ModelConfig) -> None:
+        model = self._model.model_copy(update={"bundle": wanted.bundle})
+        try:
+            self._prepared = (wanted.bundle, ready_segmenter(model, self._on_progress))
+        except (BundleError, WeightsError, InferenceError, ConfigError) as exc:
+            msg = f"model.bundle: {exc}; {self._model.bundle!r} stays in use"
+            raise ConfigError(msg) from exc
 
     def _drop_prepared(self) -> None:
         if self._prepared is not None:

@@ -7,7 +7,8 @@ gets an answer. Told from capture and inference threads, read from the event loo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -83,10 +84,16 @@ class Overview:
             self._metrics.forget_camera(camera_id)
         self._tell()
 
-    def on_change(self, listener: Callable[[], None]) -> None:
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
         """Have ``listener`` called after each change, by the thread that brought it."""
         with self._lock:
             self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
 
     def on_health(self, health: CameraHealth) -> None:
         """Remember the health of a camera; one that is not watched any more is left out."""
@@ -104,13 +111,14 @@ class Overview:
         """Remember the states of one camera's zones: all that it has."""
         with self._lock:
             known = self._cameras.get(states[0].camera_id) if states else None
-            if known is not None:
-                for state in states:
-                    self._show(state, known.zones.get(state.zone_id))
-                zones = {state.zone_id: state for state in states}
-                for zone_id in known.zones.keys() - zones.keys():
-                    self._metrics.forget_zone(states[0].camera_id, zone_id)
-                self._cameras[states[0].camera_id] = replace(known, zones=zones)
+            zones = {state.zone_id: state for state in states}
+            if known is None or known.zones == zones:  # most ticks of most cameras
+                return
+            for state in states:
+                self._show(state, known.zones.get(state.zone_id))
+            for zone_id in known.zones.keys() - zones.keys():
+                self._metrics.forget_zone(states[0].camera_id, zone_id)
+            self._cameras[states[0].camera_id] = replace(known, zones=zones)
         self._tell()
 
     def cameras(self) -> dict[CameraId, CameraOverview]:

@@ -55,12 +55,12 @@ class Readiness:
                 loop.call_soon_threadsafe(changed.set)
 
         self._notifier.status("waiting for the first picture")
-        self._overview.on_change(wake)
         try:
-            async with asyncio.timeout(self._limit_s):
-                while not self._is_known():
-                    await changed.wait()
-                    changed.clear()
+            with self._overview.telling(wake):
+                async with asyncio.timeout(self._limit_s):
+                    while not self._is_known():
+                        await changed.wait()
+                        changed.clear()
         except TimeoutError:
             logger.warning(
                 "no picture was judged within %g s; going on without: %s",

@@ -73,6 +73,11 @@ class Reloader:
         self._is_good = True
         self._reloading = asyncio.Lock()
 
+    @property
+    def loaded(self) -> LoadedConfig:
+        """What is in use."""
+        return self._loaded
+
     def request(self) -> None:
         """Ask for a reload; several requests before it begins are one."""
         self._is_asked = True

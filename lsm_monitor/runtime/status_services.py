@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from fastapi import FastAPI
+
 import lsm_monitor
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.models import MonitorConfig
@@ -23,6 +25,7 @@ def status_services(
     model: Callable[[], ModelIdentity],
     overview: Overview,
     standing_still: Callable[[], list[str]],
+    extend: Callable[[FastAPI], None] = lambda _: None,
     metrics: Metrics,
     clock: Clock,
 ) -> Iterator[Service]:
@@ -33,6 +36,7 @@ def status_services(
         model: Returns what judges now.
         overview: Told by capture and inference.
         standing_still: Returns the hops without progress.
+        extend: Puts more than the health checks onto the HTTP port.
         metrics: What ``/metrics`` shows.
         clock: Time of the answers.
     """
@@ -53,7 +57,9 @@ def status_services(
             connection=connections.connection,
             clock=clock,
         )
-        yield HttpService(http_app(status), config.http)
+        app = http_app(status)
+        extend(app)
+        yield HttpService(app, config.http)
 
 
 def tell_build(metrics: Metrics, model: ModelIdentity) -> None:

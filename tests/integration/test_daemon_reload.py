@@ -153,6 +153,9 @@ def test_another_bundle_takes_over_while_cameras_are_watched_and_can_be_taken_ba
     with FaultyCamera(clip) as street:
         text = config_text(broker, on_change=False, bridge=f"url: {street.url}")
 
+        def wait_for_version(version: str) -> None:
+            notes.wait_until(lambda _: versions()[-1] == version, timeout_s=TIMEOUT_S)
+
         def use(bundle: str | Path) -> None:
             model = f"model: {{bundle: {bundle}, backend: torch}}\n"
             (tmp_path / "monitor.yaml").write_text(model + text)
@@ -161,10 +164,10 @@ def test_another_bundle_takes_over_while_cameras_are_watched_and_can_be_taken_ba
         with DaemonProcess(tmp_path, (tmp_path / "monitor.yaml").read_text()) as daemon:
             wait_until_usable(notes, "bridge")
             before = versions()[-1]
-            for bundle, version in ((city, "city"), ("compact", before)):
+            for bundle, version in ((str(city), "city"), ("compact", before)):
                 use(bundle)
                 os.kill(daemon.running.pid, signal.SIGHUP)
-                notes.wait_until(lambda _, v=version: versions()[-1] == v, timeout_s=TIMEOUT_S)
+                wait_for_version(version)
             count = len(infos(notes))
             use(damaged)
             os.kill(daemon.running.pid, signal.SIGHUP)

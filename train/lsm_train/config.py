@@ -6,11 +6,12 @@ one that was meant.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lsm_monitor.model.parts import ModelParts
+from lsm_train.surfaces import class_of_surface
 
 RENDERED, SIMULATED = "rendered", "simulated"
 
@@ -100,6 +101,17 @@ class LossesSection(Section):
     small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
 
 
+class ClassesSection(Section):
+    """How a class-wise decoder is taught."""
+
+    dry_roads: tuple[str, ...] = Field(
+        default=(), description="Data sets whose roads, where road masks show them, are dry."
+    )
+    weights: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        default={}, description="Of classes in focal loss and cross-entropy; 1 without one."
+    )
+
+
 class PromptNoiseSection(Section):
     """How the small model's logits are disturbed before they prompt; see ``prompt_noise``."""
 
@@ -181,6 +193,9 @@ class Recipe(Section):
     rendered: RenderedSection | None = None
     simulated: SimulatedSection | None = None
     self_training: SelfTrainingSection | None = None
+    classes: ClassesSection = Field(
+        default=ClassesSection(), description="Only for 'model.decoder: classwise'."
+    )
     validation: tuple[str, ...] = Field(min_length=1, description="Data sets, their val part.")
     licences: dict[str, str] = Field(description="Licence of each data set that is trained on.")
 
@@ -189,6 +204,27 @@ class Recipe(Section):
         missing = sorted(self.training_datasets - self.licences.keys())
         if missing:
             msg = f"'licences' does not name {', '.join(missing)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _classes_can_be_taught(self) -> Self:
+        if self.model.decoder is None:
+            if self.classes != ClassesSection():
+                msg = "'classes' needs 'model.decoder: classwise'"
+                raise ValueError(msg)
+            return self
+        if self.model.decoder.water != "water":
+            msg = f"the class of water must be called 'water', not {self.model.decoder.water!r}"
+            raise ValueError(msg)
+        class_of_surface(self.model.classes)
+        strangers = sorted(self.classes.weights.keys() - set(self.model.classes))
+        if strangers:
+            msg = f"'classes.weights' names {', '.join(strangers)}, which the model has not"
+            raise ValueError(msg)
+        strangers = sorted(set(self.classes.dry_roads) - self.training_datasets)
+        if strangers:
+            msg = f"'classes.dry_roads' names {', '.join(strangers)}, which nobody trains on"
             raise ValueError(msg)
         return self
 

@@ -69,7 +69,7 @@ class Batch:
     Attributes:
         images: (B, 3, S, S) float32, normalised, channels last.
         equalised: (B, 3, S, S) float32, the same after histogram equalisation.
-        labels: (B, S, S) uint8; the letterbox's padding is dry.
+        labels: (B, S, S) uint8 of :mod:`lsm_train.surfaces`; the letterbox's padding is dry.
     """
 
     images: torch.Tensor
@@ -90,7 +90,9 @@ def make_batch(
     prepared, labels = [], []
     for index in chosen:
         picture = sources[index].draw(rng)
-        image, label = augment(picture.image, picture.labels, preprocessor.input_size_px, rng)
+        image, label = augment(
+            picture.image, picture.all_labels, preprocessor.input_size_px, rng
+        )
         prepared.append(preprocessor(image))
         labels.append(pad_labels(label, prepared[-1].letterbox))
     return Batch(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -17,7 +18,7 @@ from lsm_monitor.errors import ConfigError, StoreError
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.outbox_open import OUTBOX_FILE
-from lsm_monitor.types import EventKind, Feedback, Verdict, WaterLevel
+from lsm_monitor.types import EventKind, Feedback, Verdict, WaterLevel, ZoneId
 from tests.unit.publish.scenes import (
     EVENT_ID,
     HEALTHY,
@@ -125,6 +126,37 @@ def test_the_history_is_what_was_published_also_after_the_broker_has_it(
     (first, *_) = run(config, "events", "ls").stdout.splitlines()
     assert "OPEN" in first
     assert "31.0%" in first
+
+
+def test_floods_are_chosen_by_time_and_by_how_bad_they_were_and_are_whole(
+    config: Path, outbox: Outbox
+) -> None:
+    pond = event_of(
+        EventKind.OPEN,
+        seq=1,
+        level=WaterLevel.PONDING,
+        event_id=UUID(int=7),
+        zone_id=ZoneId("a"),
+    )
+    outbox.record(pond, messages_of(pond), now=NOW + timedelta(hours=1))
+
+    def chosen(*options: str) -> list[object]:
+        listed = objects(run(config, "events", "ls", "--json", *options))
+        return [(event["level"], event["seq"]) for event in listed]
+
+    flood = [("flooded", 1), ("severe", 2), ("dry", 3)]
+    assert chosen("--since", "2026-07-18T14:00+08:00") == [*flood, ("ponding", 1)]
+    assert chosen("--since", "2026-07-18T06:00:01Z") == [("ponding", 1)]
+    assert chosen("--since", "2026-07-18T08:00:00Z") == []
+    assert chosen("--level", "ponding") == [*flood, ("ponding", 1)]
+    assert chosen("--level", "severe") == flood
+
+
+def test_a_time_that_is_none_says_what_to_write(config: Path, outbox: Outbox) -> None:
+    del outbox
+    result = run(config, "events", "ls", "--since", "yesterday")
+    assert result.exit_code == 2
+    assert "write 24h, 7d" in result.output
 
 
 def test_it_can_be_read_when_the_daemon_is_stopped(config: Path, outbox: Outbox) -> None:

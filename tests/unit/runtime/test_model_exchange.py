@@ -65,14 +65,14 @@ def test_a_new_bundle_takes_over_between_two_batches_and_can_be_taken_back(
     exchange: ModelExchange, bundles: Path
 ) -> None:
     before = mask(exchange)
-    exchange.prepare(config(bundles / "new"))
+    exchange.prepare(config(bundles / "new"), {})
     exchange.adopt()
     assert np.array_equal(mask(exchange), before)  # not in the middle of anything
     exchange.in_use.exchange()
     assert exchange.in_use.identity.version == "new"
     assert not np.array_equal(mask(exchange), before)
 
-    exchange.prepare(config(bundles / "old"))
+    exchange.prepare(config(bundles / "old"), {})
     exchange.adopt()
     exchange.in_use.exchange()
     assert exchange.in_use.identity.version == "old"
@@ -83,7 +83,7 @@ def test_a_new_bundle_takes_over_between_two_batches_and_can_be_taken_back(
 def test_what_is_prepared_and_not_adopted_changes_nothing(
     exchange: ModelExchange, bundles: Path
 ) -> None:
-    exchange.prepare(config(bundles / "new"))
+    exchange.prepare(config(bundles / "new"), {})
     exchange.in_use.exchange()
     assert exchange.in_use.identity.version == "old"
     exchange.close()
@@ -95,7 +95,7 @@ def test_a_bundle_that_cannot_be_used_leaves_the_one_before(
     with pytest.raises(
         ConfigError, match=r"model\.bundle: .*no such bundle.*old' stays in use"
     ):
-        exchange.prepare(config(bundles / "none"))
+        exchange.prepare(config(bundles / "none"), {})
     exchange.adopt()
     exchange.in_use.exchange()
     assert exchange.in_use.identity.version == "old"
@@ -114,7 +114,7 @@ def test_a_model_that_fails_its_first_run_is_freed_and_leaves_the_one_before(
     monkeypatch.setattr(Segmenter, "warm_up", fail)
     monkeypatch.setattr(Segmenter, "close", lambda self: closed.append(self.identity.version))
     with pytest.raises(ConfigError, match="the logits are not finite"):
-        exchange.prepare(config(bundles / "new"))
+        exchange.prepare(config(bundles / "new"), {})
     assert closed == ["new"]
 
 
@@ -124,7 +124,7 @@ def test_a_model_is_freed_when_another_has_taken_its_place_and_at_the_end(
     closed = []
     monkeypatch.setattr(Segmenter, "close", lambda self: closed.append(self.identity.version))
     for version in ("new", "old", "new"):  # the middle one never gets its turn
-        exchange.prepare(config(bundles / version))
+        exchange.prepare(config(bundles / version), {})
         exchange.adopt()
     assert closed == ["new", "old"]
     exchange.in_use.exchange()
@@ -144,7 +144,7 @@ def test_messages_and_metrics_name_the_model_that_has_taken_over(
         told.append(json.loads(info.payload))
 
     exchange.in_use.on_exchange = on_exchange(messages, metrics, tell)
-    exchange.prepare(config(bundles / "new"))
+    exchange.prepare(config(bundles / "new"), {})
     exchange.adopt()
     assert told == []
     exchange.in_use.exchange()

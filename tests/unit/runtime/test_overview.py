@@ -117,9 +117,13 @@ def test_a_camera_that_stays_keeps_what_is_known_about_it(overview: Overview) ->
     assert (bridge.interval_s, bridge.is_decided, bridge.observed_at) == (5.0, True, NOW)
 
 
-def test_every_change_is_told(overview: Overview) -> None:
+def test_every_change_is_told_once_to_who_listens(overview: Overview) -> None:
     told: list[int] = []
-    overview.on_change(lambda: told.append(len(overview.cameras())))
-    overview.on_health(health(HealthState.USABLE))
-    overview.on_states([water(WaterLevel.DRY, 0.0)])
+    with overview.telling(lambda: told.append(len(overview.cameras()))):
+        overview.on_health(health(HealthState.USABLE))
+        overview.on_states([water(WaterLevel.DRY, 0.0)])
+        assert told == [1, 1]
+        overview.on_states([water(WaterLevel.DRY, 0.0)])  # a tick: nothing is new
+        assert told == [1, 1]
+    overview.on_states([water(WaterLevel.WET, 0.05)])
     assert told == [1, 1]
