@@ -72,7 +72,7 @@ def flooded_card(daemon: DaemonProcess) -> dict[str, str]:
     """Return the card of the one camera once the page shows its flood and a picture."""
     pause, card = threading.Event(), dict[str, str]()
     for _ in range(100):
-        card = ask(daemon, "/api/cameras")["cameras"][0]
+        card = dict(ask(daemon, "/api/cameras")["cameras"][0])
         if card["severity"] and card["picture"]:
             return card
         pause.wait(0.1)
