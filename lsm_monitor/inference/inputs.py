@@ -27,12 +27,11 @@ class GraphInputs:
         self._device = device
         self._adapter: torch.Tensor | None = None
         adapter = model.encoder.adapter
-        if adapter is not None:
-            assert isinstance(adapter, VitHeAdapt | CnnHeAdapt)  # noqa: S101 - there are no others
+        if isinstance(adapter, VitHeAdapt | CnnHeAdapt):
             self._adapter = flat_weights(adapter).detach().to(device)
 
     def of(self, pictures: Sequence[Resized]) -> dict[str, torch.Tensor]:
-        """Return ``images``, ``frequencies``, ``amplitude`` and, with an adapter, ``adapter``.
+        """Return ``images``, ``frequencies``, ``amplitude`` and, with HE-Adapt, ``adapter``.
 
         Args:
             pictures: From the model's preprocessor.

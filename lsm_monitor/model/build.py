@@ -13,11 +13,21 @@ from lsm_monitor.model.block_adapters import cnn_stage_adapters, vit_block_adapt
 from lsm_monitor.model.classwise_decoder import ClassWiseDecoder
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
 from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt
-from lsm_monitor.model.lsm_adapter import AdaptedEncoder, CoAdapter, LsmAdapter
+from lsm_monitor.model.image_encoder import ImageEncoder
+from lsm_monitor.model.lsm_adapter import (
+    AdaptedEncoder,
+    CoAdapter,
+    LsmAdapter,
+)
 from lsm_monitor.model.mask_decoder import MaskDecoder
 from lsm_monitor.model.mask_rcnn import MaskRCNN
 from lsm_monitor.model.neck import PyramidNeck
-from lsm_monitor.model.parts import ClassWiseParts, ModelParts
+from lsm_monitor.model.parts import (
+    ClassWiseParts,
+    EncoderAdapterParts,
+    MatcherParts,
+    ModelParts,
+)
 from lsm_monitor.model.preprocess import (
     IMAGENET_NORMALISATION,
     LITE_NORMALISATION,
@@ -26,6 +36,7 @@ from lsm_monitor.model.preprocess import (
 )
 from lsm_monitor.model.prompt_combiner import PromptCombiner
 from lsm_monitor.model.prompt_encoder import PromptEncoder
+from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.sam_vit import VIT_SIZES, SamVit
 from lsm_monitor.model.semantic_prompt import SemanticPrompter
 from lsm_monitor.model.sinet_v2 import SINetV2
@@ -119,19 +130,35 @@ def build_model(parts: ModelParts) -> LsmAdapter:
     """Return the model with random weights.
 
     Raises:
-        ValueError: A part is unknown.
+        ValueError: A part is unknown, or the encoder has no such stage.
     """
     large = look_up("image_encoder", parts.image_encoder, IMAGE_ENCODERS)
     encoder = large.encoder(parts.input_size_px)
-    adapter = None if parts.encoder_adapter is None else large.adapter(encoder)
+    adapter = _build_adapter(parts, large, encoder)
     block_adapters = large.block_adapters(encoder) if parts.block_adapters else None
     preprocessor = Preprocessor(parts.input_size_px, large.normalisation, parts.equalisation)
     return LsmAdapter(
         AdaptedEncoder(encoder, adapter, block_adapters),
         _build_head(parts, encoder),
         preprocessor=preprocessor,
-        adapter_parts=parts.encoder_adapter,
+        adapter_parts=parts.encoder_adapter
+        if isinstance(parts.encoder_adapter, EncoderAdapterParts)
+        else None,
     )
+
+
+def _build_adapter(
+    parts: ModelParts, large: LargeModel, encoder: nn.Module
+) -> nn.Module | None:
+    match parts.encoder_adapter:
+        case MatcherParts() as matchers:
+            staged: ImageEncoder = encoder  # type: ignore[assignment]  # it is one
+            channels = [channels for channels, _ in staged.boundaries]
+            return StageMatchers(channels, len(parts.interim_classes), matchers)
+        case EncoderAdapterParts():
+            return large.adapter(encoder)
+        case None:
+            return None
 
 
 def _build_head(parts: ModelParts, encoder: nn.Module) -> CoAdapter:

@@ -99,9 +99,15 @@ class EfficientNetLite0(nn.Module):
         channels: Channels of each map, finest first.
         strides: Stride of each map.
         stage_inputs: Channels and stride of each stage's input.
+        boundaries: Channels and stride behind the stem and behind each of
+            :meth:`frozen_stages`' other modules.
     """
 
     channels: tuple[int, ...] = tuple(stage.channels for stage in _STAGES if stage.is_output)
+    boundaries: tuple[tuple[int, int], ...] = (
+        (_STEM_CHANNELS, 2),
+        *zip(channels, (4, 8, 16, 32), strict=True),
+    )
     strides: tuple[int, ...] = (4, 8, 16, 32)
     embedded_channels = _STEM_CHANNELS
 
@@ -143,6 +149,19 @@ class EfficientNetLite0(nn.Module):
     def embed_patches(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) -> (B, 32, S/2, S/2): the stem, which stands for a patch embedding."""
         return F.relu6(self.stem(images))
+
+    def frozen_stages(self) -> list[nn.Module]:
+        """Return the stem, then what leads from map to map: (B, C, h, w) -> (B, C', h', w').
+
+        One after the other they are the encoder; they share its weights.
+        """
+        modules: list[nn.Module] = [nn.Sequential(self.stem, nn.ReLU6())]
+        first = 0
+        for index, stage in enumerate(_STAGES, start=1):
+            if stage.is_output:
+                modules.append(nn.Sequential(*self.stages[first:index]))
+                first = index
+        return modules
 
     def run_blocks(
         self,

@@ -16,7 +16,9 @@ from torch import nn
 
 from lsm_engines import Graph
 from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt, flat_weights
-from lsm_monitor.model.lsm_adapter import AdaptedEncoder, CoAdapter, ImageEncoder, LsmAdapter
+from lsm_monitor.model.image_encoder import ImageEncoder
+from lsm_monitor.model.lsm_adapter import AdaptedEncoder, CoAdapter, LsmAdapter
+from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.small_lite import SmallLite
 from lsm_monitor.model.style_prompt import amplitude_side_px
 
@@ -27,7 +29,8 @@ def encoder_graph(model: LsmAdapter) -> Graph:
     ``images`` and ``frequencies`` are (3, S, S), ``adapter`` is (P,), from
     :func:`~lsm_monitor.model.he_adapt.flat_weights`; the maps are (C, h, w), finest first.
     Without an adapter ``images`` is the only input. Adapters inside the blocks are no input:
-    they are part of the graph.
+    they are part of the graph. So are matchers between the stages, in this graph; those of
+    :mod:`lsm_monitor.model.stage_graphs` keep them apart.
 
     Args:
         model: Put into evaluation mode, not changed otherwise. The fingerprint does not depend
@@ -39,15 +42,14 @@ def encoder_graph(model: LsmAdapter) -> Graph:
     module = encoder
     if adapter is not None or model.encoder.block_adapters is not None:
         module = _PicturewiseEncoder(model.encoder)
-    if adapter is not None:
-        assert isinstance(adapter, VitHeAdapt | CnnHeAdapt)  # noqa: S101 - there are no others
+    if isinstance(adapter, VitHeAdapt | CnnHeAdapt):
         inputs |= {"frequencies": picture, "adapter": tuple(flat_weights(adapter).shape)}
     return Graph(
         name="encoder",
         module=module.eval(),
         inputs=inputs,
         outputs=tuple(_map_shapes(model)),
-        fingerprint=_digest(module, inputs, _frozen_state(model.encoder)),
+        fingerprint=digest_of(module, inputs, _frozen_state(model.encoder)),
     )
 
 
@@ -84,7 +86,7 @@ def head_graph(model: LsmAdapter) -> Graph | None:
         module=module.eval(),
         inputs=inputs,
         outputs=("logits",),
-        fingerprint=_digest(module, inputs, head.state_dict()),
+        fingerprint=digest_of(module, inputs, head.state_dict()),
     )
 
 
@@ -100,6 +102,9 @@ class _PicturewiseEncoder(nn.Module):
     ) -> tuple[torch.Tensor, ...]:
         encoder: ImageEncoder = self.encoder.image_encoder  # type: ignore[assignment]  # it is one
         adapter = self.encoder.adapter
+        if isinstance(adapter, StageMatchers):
+            maps: tuple[torch.Tensor, ...] = self.encoder(images, images)
+            return maps
         embedded = encoder.embed_patches(images)
         prompts: Sequence[torch.Tensor | None] = ()
         if adapter is not None:
@@ -133,6 +138,8 @@ def _frozen_state(encoder: AdaptedEncoder) -> dict[str, torch.Tensor]:
     if encoder.block_adapters is not None:
         inside = encoder.block_adapters.state_dict()
         state |= {f"block_adapters.{name}": tensor for name, tensor in inside.items()}
+    if isinstance(encoder.adapter, StageMatchers):
+        state |= {f"adapter.{name}": t for name, t in encoder.adapter.state_dict().items()}
     return state
 
 
@@ -148,10 +155,10 @@ def _map_shapes(model: LsmAdapter) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _digest(
+def digest_of(
     module: nn.Module, inputs: Mapping[str, object], weights: Mapping[str, torch.Tensor]
 ) -> str:
-    """Return the SHA-256 of the code, the module's structure, its inputs and its weights."""
+    """Return a fingerprint: the SHA-256 of code, structure, inputs and weights."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())

@@ -9,8 +9,8 @@ make the second input of each stay outside: few runtimes know one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
@@ -18,12 +18,14 @@ from torch import nn
 
 from lsm_monitor.model.classwise_decoder import ClassWiseDecoder, split_water
 from lsm_monitor.model.high_frequency import high_frequency, low_frequency
+from lsm_monitor.model.image_encoder import ImageEncoder
 from lsm_monitor.model.mask_decoder import MaskDecoder
 from lsm_monitor.model.neck import PyramidNeck
 from lsm_monitor.model.parts import ClassWiseParts, EncoderAdapterParts, SpatialPromptParts
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_monitor.model.prompt_combiner import PromptCombiner
 from lsm_monitor.model.prompt_encoder import PromptEncoder
+from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.segmentation import Segmentation
 from lsm_monitor.model.semantic_prompt import SemanticPrompt, SemanticPrompter
 from lsm_monitor.model.small_model import SmallModel
@@ -31,42 +33,13 @@ from lsm_monitor.model.spatial_prompt import box_prompt, mask_prompt, point_prom
 from lsm_monitor.model.style_prompt import StylePrompter, amplitude_image
 
 
-class ImageEncoder(Protocol):
-    """A frozen encoder whose blocks take prompts.
-
-    Attributes:
-        channels: Channels of each map, finest first.
-        strides: Stride of each map.
-    """
-
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the image embeddings, finest first."""
-        ...
-
-    def embed_patches(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the first block sees, before positions are added."""
-        ...
-
-    def run_blocks(
-        self,
-        embedded: torch.Tensor,
-        prompts: Sequence[torch.Tensor | None] = (),
-        adapters: nn.ModuleList | None = None,
-    ) -> tuple[torch.Tensor, ...]:
-        """Return the image embeddings; prompts are added to the adapted blocks' inputs."""
-        ...
-
-
 class AdaptedEncoder(nn.Module):
     """Image encoder with its adapter.
 
     Args:
-        image_encoder: Frozen; see :class:`ImageEncoder`.
+        image_encoder: Frozen; see :class:`~lsm_monitor.model.image_encoder.ImageEncoder`.
         adapter: Makes a prompt for each block from the patch embedding and the high
-            frequencies; ``None`` adds nothing to the blocks' inputs.
+            frequencies, or matches prompts between the stages; ``None`` adds nothing.
         block_adapters: Adapters inside the blocks; ``None`` runs the blocks as they are.
     """
 
@@ -94,10 +67,19 @@ class AdaptedEncoder(nn.Module):
         Returns:
             (B, C, h, w) float32 each, finest first.
         """
+        return self.look(images, frequencies)[0]
+
+    def look(
+        self, images: torch.Tensor, frequencies: torch.Tensor
+    ) -> tuple[tuple[torch.Tensor, ...], Mapping[int, Sequence[torch.Tensor]]]:
+        """Return the image embeddings, and the scores of the maps between the stages."""
         encoder: ImageEncoder = self.image_encoder  # type: ignore[assignment]  # it is one
+        if isinstance(self.adapter, StageMatchers):
+            walked = self.adapter(encoder.frozen_stages(), images)
+            return tuple(walked.outputs[-len(encoder.channels) :]), walked.interim
         embedded = encoder.embed_patches(images)
         prompts = () if self.adapter is None else self.adapter(embedded, frequencies)
-        return encoder.run_blocks(embedded, prompts, self.block_adapters)
+        return encoder.run_blocks(embedded, prompts, self.block_adapters), {}
 
 
 class CoAdapter(nn.Module):
@@ -250,7 +232,7 @@ class LsmAdapter(nn.Module):
 
     Attributes:
         preprocessor: What must be done to pictures first.
-        adapter_parts: Which frequencies HE-Adapt sees; ``None`` without one.
+        adapter_parts: Which frequencies HE-Adapt sees; ``None`` without it.
     """
 
     def __init__(
@@ -276,12 +258,12 @@ class LsmAdapter(nn.Module):
         small_logits: torch.Tensor | None = None,
     ) -> Segmentation:
         """Segment a batch of what :class:`~lsm_monitor.model.preprocess.Prepared` holds."""
-        maps = self.encoder(images, self.frequencies(equalised))
+        maps, interim = self.encoder.look(images, self.frequencies(equalised))
         amplitude = self.amplitude(images) if prompted else images
         segmentation: Segmentation = self.head(
             images, amplitude, maps, prompted=prompted, small_logits=small_logits
         )
-        return segmentation
+        return dataclasses.replace(segmentation, interim=interim) if interim else segmentation
 
     def frequencies(self, equalised: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) equalised pictures -> what the adapter sees of them, the same shape."""

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    model_validator,
+)
 
 Equalisation = Literal["rgb", "luma", "clahe", "off"]
 
@@ -42,6 +49,38 @@ class EncoderAdapterParts(_Parts):
             msg = "'band: low' needs a 'removed_share' above 0: it is what is kept"
             raise ValueError(msg)
         return self
+
+
+class MatcherParts(_Parts):
+    """Prompts between the encoder's stages (SPM); the stages are run as they are."""
+
+    kind: Literal["spm"]
+    prompted_stages: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
+        default=(1, 2, 3, 4),
+        min_length=1,
+        description="Before which stages a matcher stands; the head counts as one, the last.",
+    )
+    recurrences: int = Field(default=1, ge=1, le=3, description="R: how often each repeats.")
+    channels: int = Field(default=64, ge=4, le=512, description="C: its inner width.")
+    groups: int = Field(default=16, ge=1, description="Of its dilated convolutions.")
+    dilations: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(1, 2, 4, 8), description="Of its dilated convolutions, in pixels."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.channels % (4 * self.groups):
+            msg = f"'channels' must be a multiple of 4 'groups', {4 * self.groups}"
+            raise ValueError(msg)
+        if len(set(self.prompted_stages)) < len(self.prompted_stages):
+            msg = "'prompted_stages' names a stage twice"
+            raise ValueError(msg)
+        return self
+
+
+def _full_adapter(value: object) -> object:
+    """``spm`` alone means matchers as published for little data."""
+    return {"kind": "spm"} if value == "spm" else value
 
 
 class SpatialPromptParts(_Parts):
@@ -119,7 +158,10 @@ class ModelParts(_Parts):
 
     image_encoder: str
     input_size_px: int = Field(ge=32, le=4096, multiple_of=32, description="Side of the input.")
-    encoder_adapter: EncoderAdapterParts | None
+    encoder_adapter: Annotated[
+        Annotated[EncoderAdapterParts | MatcherParts, Field(discriminator="kind")] | None,
+        BeforeValidator(_full_adapter),
+    ]
     small_model: str | None
     spatial_prompt: SpatialPromptParts | None
     semantic_prompt: SemanticPromptParts | None
@@ -150,6 +192,13 @@ class ModelParts(_Parts):
         return self
 
     @model_validator(mode="after")
+    def _frozen_stages_stay_frozen(self) -> Self:
+        if isinstance(self.encoder_adapter, MatcherParts) and self.block_adapters:
+            msg = "'block_adapters' change the stages that 'encoder_adapter: spm' leaves alone"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _combiners_need_prompts(self) -> Self:
         if self.prompt_combiner and not self.has_prompts:
             msg = "'prompt_combiner' needs a prompt to combine"
@@ -167,6 +216,12 @@ class ModelParts(_Parts):
         return ("water",) if self.decoder is None else self.decoder.classes
 
     @property
+    def interim_classes(self) -> tuple[str, ...]:
+        """What the semantic maps between the stages tell apart."""
+        return ("other", "water") if self.decoder is None else self.decoder.classes
+
+    @property
     def equalisation(self) -> Equalisation:
         """Histogram equalisation that preprocessing must do."""
-        return "off" if self.encoder_adapter is None else self.encoder_adapter.equalisation
+        adapter = self.encoder_adapter
+        return adapter.equalisation if isinstance(adapter, EncoderAdapterParts) else "off"

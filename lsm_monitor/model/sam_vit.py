@@ -2,8 +2,8 @@
 
 The parameters are those of the package ``segment-anything``, by name and shape, so official
 checkpoints load strictly. What differs is how it runs: prompts can be added before each block
-(HE-Adapt, LSM-Adapter Sec. 3.1), and attention is torch's fused one, with SAM's decomposed
-relative positions as additive bias.
+(HE-Adapt, LSM-Adapter Sec. 3.1), or the encoder taken apart into stages (SPM); a block runs
+as :mod:`lsm_monitor.model.vit_block` says.
 
 SAM was trained at 1024 px. For another size its position tables are interpolated once, when
 they are loaded: absolute positions bicubically with antialiasing, the relative positions of
@@ -21,10 +21,10 @@ from types import MappingProxyType
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from lsm_monitor.model.block_adapters import VitBlockAdapter
-from lsm_monitor.model.sam_source import EMBEDDING_CHANNELS, Attention, Block, ImageEncoderViT
+from lsm_monitor.model.sam_source import EMBEDDING_CHANNELS, Block, ImageEncoderViT
+from lsm_monitor.model.vit_block import run_block
 
 _PATCH_PX = 16
 _LAYER_NORM_EPSILON = 1e-6
@@ -100,6 +100,7 @@ class SamVit(ImageEncoderViT):
         )
         self.width = size.width
         self.depth = size.depth
+        self._global_blocks = size.global_blocks
         self.checkpoint_blocks = False
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -148,7 +149,6 @@ class SamVit(ImageEncoderViT):
         if prompts and len(prompts) != self.depth:
             msg = f"{self.depth} prompts are needed, one for each block, got {len(prompts)}"
             raise ValueError(msg)
-        keep = not (self.checkpoint_blocks and torch.is_grad_enabled())
         tokens = embedded + self.pos_embed
         nothing = [None] * self.depth
         for block, prompt, adapter in zip(
@@ -157,12 +157,33 @@ class SamVit(ImageEncoderViT):
             if prompt is not None:
                 tokens = prompt + tokens
             assert adapter is None or isinstance(adapter, VitBlockAdapter)  # noqa: S101 - built so
-            if keep:
-                tokens = _run_block(block, tokens, adapter)
-            else:
-                tokens = checkpoint(_run_block, block, tokens, adapter, use_reentrant=False)
+            tokens = run_block(block, tokens, adapter, repeat=self.checkpoint_blocks)
         embedding: torch.Tensor = self.neck(tokens.permute(0, 3, 1, 2))
         return (embedding,)
+
+    @property
+    def boundaries(self) -> tuple[tuple[int, int], ...]:
+        """Channels and stride behind the embedding and behind each stage."""
+        between = (self.width, _PATCH_PX)
+        inner = [between] * len(self._global_blocks)
+        return (*inner, (EMBEDDING_CHANNELS, _PATCH_PX))
+
+    def frozen_stages(self) -> list[nn.Module]:
+        """Return the embedding with its positions, then the stages: (B, C, h, w) each.
+
+        A stage ends with a block that attends to the whole picture, the last one with the
+        neck: four of equal depth in SAM. They share the encoder's weights.
+        """
+        stages: list[nn.Module] = [_Embedding(self)]
+        first = 0
+        for last in self._global_blocks:
+            is_end = last == self._global_blocks[-1]
+            blocks = self.blocks[first : None if is_end else last + 1]
+            stages.append(
+                _VitStage(blocks, self.neck if is_end else None, repeat=self.checkpoint_blocks)
+            )
+            first = last + 1
+        return stages
 
     def fit_positions(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the encoder's ``state`` with position tables of this input size.
@@ -185,62 +206,41 @@ class SamVit(ImageEncoderViT):
         return _resize_line(table, length) if is_global and len(table) != length else table
 
 
-def _run_block(
-    block: Block, tokens: torch.Tensor, adapter: VitBlockAdapter | None
-) -> torch.Tensor:
-    """Run one of the package's blocks: (B, h, w, D) -> (B, h, w, D)."""
-    normalised = block.norm1(tokens)
-    if block.window_size > 0:
-        windows = _split(normalised, block.window_size)
-        attended = _join(_attend(block.attn, windows), tokens.shape)
-    else:
-        attended = _attend(block.attn, normalised)
-    if adapter is not None:  # token by token, so it may as well follow the windows' joining
-        attended = adapter.attended(attended)
-    tokens = tokens + attended
-    normalised = block.norm2(tokens)
-    result: torch.Tensor = tokens + block.mlp(normalised)
-    return result if adapter is None else result + adapter.beside_mlp(normalised)
+class _Embedding(nn.Module):
+    """(B, 3, S, S) -> (B, D, h, w), positions added."""
+
+    def __init__(self, encoder: SamVit) -> None:
+        super().__init__()
+        self.patch_embed = encoder.patch_embed
+        self.pos_embed = encoder.pos_embed
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens: torch.Tensor = self.patch_embed(images) + self.pos_embed
+        return tokens.permute(0, 3, 1, 2).contiguous()
 
 
-def _attend(attention: Attention, tokens: torch.Tensor) -> torch.Tensor:
-    """Let all tokens of a square attend to each other: (B, h, h, D) -> (B, h, h, D)."""
-    batch, side = tokens.shape[:2]
-    qkv = attention.qkv(tokens).view(batch, side * side, 3, attention.num_heads, -1)
-    query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, h * h, D / heads)
-    # SAM adds to the logit of query (i, j) and key (k, l):  q . R_h[i - k] + q . R_w[j - l]
-    grid = query.reshape(batch, attention.num_heads, side, side, -1)
-    by_row = torch.einsum("bnijc,ikc->bnijk", grid, _relative(attention.rel_pos_h, side))
-    by_column = torch.einsum("bnijc,jlc->bnijl", grid, _relative(attention.rel_pos_w, side))
-    bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
-    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    result: torch.Tensor = attention.proj(attended.transpose(1, 2).reshape(tokens.shape))
-    return result
+class _VitStage(nn.Module):
+    """Some of the blocks: (B, D, h, w) -> the same, or the neck's (B, 256, h, w)."""
 
+    def __init__(
+        self, blocks: Sequence[Block], neck: nn.Module | None, *, repeat: bool
+    ) -> None:
+        super().__init__()
+        self.blocks: Sequence[Block] = nn.ModuleList(blocks)  # type: ignore[assignment]  # they are
+        self.neck = neck
+        self._repeat = repeat
 
-def _relative(table: torch.Tensor, side: int) -> torch.Tensor:
-    """(2 h - 1, c), one row for each distance -> (h, h, c), one for each query and key."""
-    index = torch.arange(side, device=table.device)
-    return table[index[:, None] - index[None, :] + side - 1]
+    def extra_repr(self) -> str:
+        """Return what the weights do not tell."""
+        return f"windows={[block.window_size for block in self.blocks]}"
 
-
-def _split(tokens: torch.Tensor, window: int) -> torch.Tensor:
-    """(B, h, w, D) -> (B * windows, window, window, D), zeros right and below."""
-    batch, height, width, channels = tokens.shape
-    rows, columns = -(-height // window), -(-width // window)
-    padded = F.pad(tokens, (0, 0, 0, columns * window - width, 0, rows * window - height))
-    grid = padded.view(batch, rows, window, columns, window, channels).transpose(2, 3)
-    return grid.reshape(-1, window, window, channels)
-
-
-def _join(windows: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Undo :func:`_split`: (B * windows, window, window, D) -> ``shape``, (B, h, w, D)."""
-    batch, height, width, channels = shape
-    window = windows.shape[1]
-    rows, columns = -(-height // window), -(-width // window)
-    grid = windows.view(batch, rows, columns, window, window, channels).transpose(2, 3)
-    padded = grid.reshape(batch, rows * window, columns * window, channels)
-    return padded[:, :height, :width]
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        # Contiguous, as without stages: another layout would round in another way.
+        tokens = features.permute(0, 2, 3, 1).contiguous()
+        for block in self.blocks:
+            tokens = run_block(block, tokens, None, repeat=self._repeat)
+        maps = tokens.permute(0, 3, 1, 2)
+        return maps.contiguous() if self.neck is None else self.neck(maps)
 
 
 def _resize_grid(table: torch.Tensor, side: int) -> torch.Tensor:

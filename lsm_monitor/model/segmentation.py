@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -21,6 +22,8 @@ class Segmentation:
         semantic: The semantic prompt, which the prototype loss needs.
         class_logits: (B, C, h, w) float32 of a class-wise decoder, of which the softmax gives
             probabilities; that of water is ``logits``.
+        interim: Scores of the semantic maps between the encoder's stages, if prompts are
+            matched there: see :class:`~lsm_monitor.model.prompt_matcher.Walked`.
     """
 
     logits: torch.Tensor
@@ -28,3 +31,4 @@ class Segmentation:
     small_logits: torch.Tensor | None = None
     semantic: SemanticPrompt | None = None
     class_logits: torch.Tensor | None = None
+    interim: Mapping[int, Sequence[torch.Tensor]] = field(default_factory=dict)

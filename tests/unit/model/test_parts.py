@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.parts import MatcherParts, ModelParts
 from tests.unit.model.models import EVERYTHING, NO_PROMPTS
 
 
@@ -26,7 +26,22 @@ def changed(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
             id="nothing-to-combine",
         ),
         pytest.param({"input_size_px": 100}, "multiple of 32", id="size"),
-        pytest.param({"encoder_adapter": {"kind": "lora"}}, "should be 'he'", id="adapter"),
+        pytest.param(
+            {"encoder_adapter": {"kind": "lora"}}, "expected tags: 'he', 'spm'", id="adapter"
+        ),
+        pytest.param(
+            {"encoder_adapter": {"kind": "spm", "channels": 48}}, "multiple of", id="spm"
+        ),
+        pytest.param(
+            {"encoder_adapter": {"kind": "spm", "prompted_stages": [1, 1]}},
+            "twice",
+            id="stages",
+        ),
+        pytest.param(
+            {"encoder_adapter": "spm", "block_adapters": True},
+            "'block_adapters' change the stages",
+            id="frozen",
+        ),
         pytest.param(
             {"encoder_adapter": {"kind": "he", "equalisation": "hsv"}},
             "'rgb'",
@@ -96,6 +111,13 @@ def test_without_an_adapter_nothing_is_equalised() -> None:
     assert EVERYTHING.equalisation == "rgb"
     plain = EVERYTHING.model_copy(update={"encoder_adapter": None})
     assert plain.equalisation == "off"
+
+
+def test_spm_alone_means_matchers_as_published_for_little_data() -> None:
+    short = ModelParts.model_validate(changed(encoder_adapter="spm"))
+    assert isinstance(short.encoder_adapter, MatcherParts)
+    assert (short.encoder_adapter.prompted_stages, short.equalisation) == ((1, 2, 3, 4), "off")
+    assert ModelParts.model_validate_json(json.dumps(short.model_dump())) == short
 
 
 def test_only_prompts_need_a_second_stage() -> None:
