@@ -1,4 +1,6 @@
-"""The class-wise decoder's loss, for labels that leave several classes possible.
+"""The losses of several classes, for labels that leave more than one of them possible.
+
+They are those of a class-wise decoder and of the semantic maps between the encoder's stages.
 
 A pixel's probability is that of the set of classes that its label leaves possible: the sum of
 theirs. So a water mask teaches water against all the rest and leaves the rest to other
@@ -7,12 +9,16 @@ pictures; a pixel that is ignored has probability one, and teaches nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
+from lsm_monitor.model.prompt_matcher import Interim
 from lsm_train.config import LossesSection, Recipe
+from lsm_train.data import Picture
 from lsm_train.surfaces import possible_classes
 
 _FOCAL_GAMMA = 2.0
@@ -36,11 +42,20 @@ class ClassTeaching:
         """Return a recipe's; ``None`` when its model knows water alone."""
         if recipe.model.decoder is None:
             return None
-        possible = possible_classes(recipe.model.classes)
-        given = recipe.classes.weights
-        weights = torch.tensor([given.get(name, 1.0) for name in recipe.model.classes])
+        return cls.of_classes(recipe.model.classes, recipe.classes.weights)
+
+    @classmethod
+    def of_classes(
+        cls, classes: Sequence[str], given: Mapping[str, float] = MappingProxyType({})
+    ) -> ClassTeaching:
+        """Return that of ``classes``; one without a given weight has 1."""
+        possible = possible_classes(classes)
+        weights = torch.tensor([given.get(name, 1.0) for name in classes])
         mean = (possible * weights).sum(1) / possible.sum(1)
         return cls(possible, mean.masked_fill(possible.all(1), 0.0))
+
+
+WATER_ALONE = ClassTeaching.of_classes(("other", "water"))
 
 
 def class_loss(
@@ -72,13 +87,70 @@ def class_loss(
     possible = teaching.possible.to(labels.device)[index].permute(0, 3, 1, 2)
     counts = teaching.weights.to(labels.device)[index]  # (B, H, W)
     log_probability = resized.log_softmax(1)
-    log_q = log_probability.masked_fill(~possible, -torch.inf).logsumexp(1)
-    log_q = log_q.clamp(max=0.0)  # a sum of all that are possible may round to above 1
+    log_q = _log_likelihood(log_probability, possible)
     total = counts.sum().clamp(min=1e-6)
     cross_entropy = -(counts * log_q).sum() / total
     focal = -(counts * (1.0 - log_q.exp()) ** _FOCAL_GAMMA * log_q).sum() / total
     iou = _iou_loss(log_probability.exp(), possible)
     return weights.focal * focal + weights.cross_entropy * cross_entropy + weights.iou * iou
+
+
+def interim_loss(
+    interim: Interim,
+    labels: torch.Tensor,
+    teaching: ClassTeaching,
+    weights: Sequence[float],
+) -> torch.Tensor:
+    """Return the sum over matchers and repetitions of a_i CE(M_i, labels) (SPM, Eq. 5).
+
+    Cross-entropy is -log q as in :func:`class_loss`. It is of the scores, resized to the labels
+    before the softmax: of what a softmax has rounded, the logarithm would be less exact.
+
+    Args:
+        interim: Scores of the semantic maps; see
+            :class:`~lsm_monitor.model.prompt_matcher.Walked`.
+        labels: (B, H, W) uint8 of :mod:`lsm_train.surfaces`.
+        teaching: Classes and their weights.
+        weights: a_i R, of the stage that the matcher stands before, the first stage first.
+
+    Returns:
+        Scalar float32, finite also when every pixel is ignored, and then 0.
+    """
+    index = labels.long()
+    possible = teaching.possible.to(labels.device)[index].permute(0, 3, 1, 2)
+    counts = teaching.weights.to(labels.device)[index]
+    total = counts.sum().clamp(min=1e-6)
+    loss = torch.zeros((), device=labels.device)
+    for number, maps in interim.items():
+        for scores in maps:
+            resized = F.interpolate(
+                scores.float(), labels.shape[-2:], mode="bilinear", align_corners=False
+            )
+            log_q = _log_likelihood(resized.log_softmax(1), possible)
+            loss = loss - weights[number - 1] / len(maps) * (counts * log_q).sum() / total
+    return loss
+
+
+def class_frequencies(pictures: Iterable[Picture], teaching: ClassTeaching) -> torch.Tensor:
+    """Return (C,) float32, the share of each class in the pixels that say something.
+
+    A label that leaves several classes possible is shared out among them evenly; every picture
+    counts alike. Without any label all classes are as frequent.
+    """
+    says = ~teaching.possible.all(1)
+    shared_out = teaching.possible / teaching.possible.sum(1, keepdim=True)
+    found = torch.zeros(teaching.possible.shape[1])
+    for picture in pictures:
+        labels = torch.from_numpy(picture.all_labels).flatten().long()
+        pixels = torch.bincount(labels, minlength=len(says)) * says
+        found += (pixels / labels.numel()) @ shared_out
+    return found / found.sum() if found.any() else torch.full_like(found, 1.0 / len(found))
+
+
+def _log_likelihood(log_probability: torch.Tensor, possible: torch.Tensor) -> torch.Tensor:
+    """Return log q, (B, H, W), of (B, C, H, W) each."""
+    log_q = log_probability.masked_fill(~possible, -torch.inf).logsumexp(1)
+    return log_q.clamp(max=0.0)  # a sum of all that are possible may round to above 1
 
 
 def _iou_loss(probability: torch.Tensor, possible: torch.Tensor) -> torch.Tensor:

@@ -90,6 +90,9 @@ class OptimiserSection(Section):
     max_gradient_norm: float = Field(default=5.0, gt=0.0)
 
 
+Weight = Annotated[float, Field(ge=0.0)]
+
+
 class LossesSection(Section):
     """Weights of the large model's losses, Eq. 7 and 8."""
 
@@ -99,6 +102,10 @@ class LossesSection(Section):
     prototype_contrast: float = Field(default=0.01, ge=0.0)
     prototype_distance: float = Field(default=0.001, ge=0.0)
     small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
+    interim: tuple[Weight, Weight, Weight, Weight, Weight] = Field(
+        default=(0.05, 0.1, 0.2, 0.3, 0.4),
+        description="Of semantic maps, before each stage, the head's last: SPM's a_i R.",
+    )
 
 
 class ClassesSection(Section):

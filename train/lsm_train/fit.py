@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,10 @@ from lsm_monitor.errors import WeightsError
 from lsm_monitor.model.build import build_model
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.sam_vit import SamVit
 from lsm_train.checkpoint import Run, load_checkpoint, load_progress, open_run, read_run
+from lsm_train.class_loss import WATER_ALONE, ClassTeaching, class_frequencies
 from lsm_train.config import RENDERED, SIMULATED, Recipe
 from lsm_train.contact_sheet import draw_contact_sheet
 from lsm_train.data import Picture, load_dataset, read_splits, with_dry_roads
@@ -108,6 +111,7 @@ def fit(
         wait_for_all(process)
         for name in run.stages:
             model = _build(recipe, seed)
+            _tell_frequencies(model, recipe, pictures)
             for earlier in run.stages[: run.stages.index(name)]:
                 load_checkpoint(out, earlier, model)
             sources = _Sources(run, name, pictures, process)
@@ -168,6 +172,14 @@ def load_pictures(recipe: Recipe, data: Path) -> Pictures:
     counts = {name: len(group) for name, group in labelled.items()}
     logger.info("train %s, unlabelled %d, val %d", counts, len(unlabelled), len(validation))
     return Pictures(labelled, unlabelled, validation)
+
+
+def _tell_frequencies(model: LsmAdapter, recipe: Recipe, pictures: Pictures) -> None:
+    """Give matchers between the encoder's stages their first semantic map."""
+    if isinstance(model.encoder.adapter, StageMatchers):
+        teaching = ClassTeaching.of(recipe) or WATER_ALONE
+        labelled = itertools.chain.from_iterable(pictures.labelled.values())
+        model.encoder.adapter.frequencies.copy_(class_frequencies(labelled, teaching))
 
 
 class _Sources:

@@ -26,7 +26,8 @@ def read_recipe(path: Path, form: type[_Recipe]) -> _Recipe:
     """Read a recipe.
 
     A recipe may name another as its ``base``, by a path relative to itself, and then holds
-    only what differs: sections are merged key by key, lists and single values replaced.
+    only what differs: sections are merged key by key; lists, single values and sections of
+    another ``kind`` are replaced.
 
     Raises:
         RecipeError: With one line for each problem.
@@ -90,6 +91,8 @@ def _read_layer(path: Path) -> tuple[_Layer, Path | None]:
 def _merge(below: object, above: object) -> object:
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
+    if "kind" in below and above.get("kind", below["kind"]) != below["kind"]:
+        return above  # the keys of the one kind are not the other's
     merged = {**below, **above}
     for key in below.keys() & above.keys():
         merged[key] = _merge(below[key], above[key])

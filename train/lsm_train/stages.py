@@ -1,7 +1,7 @@
 """What each stage of the training learns, and from which loss (Sec. 3.5, Algorithm 1).
 
     small      the small model, by its own loss
-    large      HE-Adapt and mask decoder, without prompts: Eq. 9
+    large      the encoder's adapter and the mask decoder, without prompts: Eq. 9
     joint      mask decoder, prompt encoder, Triple-S prompters, combiner: Eq. 10
     one_stage  everything but the image encoder at once: Eq. 8
 
@@ -21,7 +21,7 @@ from lsm_monitor.model.classwise_decoder import ClassWiseDecoder
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.semantic_prompt import SemanticPrompt
 from lsm_monitor.model.small_model import SmallModel
-from lsm_train.class_loss import ClassTeaching, class_loss
+from lsm_train.class_loss import WATER_ALONE, ClassTeaching, class_loss, interim_loss
 from lsm_train.config import LossesSection, PromptNoiseSection
 from lsm_train.losses import large_loss
 from lsm_train.prompt_noise import disturb
@@ -67,7 +67,8 @@ class Stage(nn.Module):
         model: Is trained in place; everything that the stage does not learn is frozen.
         weights: Of the loss's terms.
         prompt_noise: How the small model's mask is disturbed, if at all.
-        teaching: What a class-wise decoder is taught with; ``None`` for any other.
+        teaching: What a class-wise decoder is taught with, and the semantic maps between the
+            encoder's stages; ``None`` for water alone.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Stage(nn.Module):
         self._weights = weights
         self._prompt_noise = prompt_noise
         self._teaching = teaching
+        self._interim_teaching = teaching or WATER_ALONE
         self._seen: list[tuple[SemanticPrompt, torch.Tensor]] = []
         wanted = {id(parameter) for parameter in _learned(name, model)}
         for parameter in model.parameters():
@@ -113,6 +115,10 @@ class Stage(nn.Module):
         else:
             decoded = segmentation.decoder_logits
             loss = class_loss(decoded, all_labels, self._teaching, self._weights)
+        if self.name != "joint":  # the matchers are frozen there
+            loss = loss + interim_loss(
+                segmentation.interim, all_labels, self._interim_teaching, self._weights.interim
+            )
         if segmentation.semantic is not None:
             loss = loss + prototype_loss(segmentation.semantic, labels, self._weights)
             semantic = SemanticPrompt(*(part.detach() for part in segmentation.semantic))
