@@ -133,6 +133,7 @@ class WebDaemon:
         )
         self.page.mount(self.app)
         self.port = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.tls: ssl.SSLContext | None = None
         self._stop = threading.Event()
         self._listening = threading.Event()
@@ -216,6 +217,7 @@ class WebDaemon:
         return "done"
 
     async def _run(self) -> None:
+        self.loop = asyncio.get_running_loop()
         service = HttpService(self.app, self.config.http, on_listening=self._listens)
         running = [asyncio.create_task(each.run()) for each in (service, *self.page.services())]
         await asyncio.to_thread(self._stop.wait)
