@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Mapping
@@ -180,6 +181,16 @@ class WebDaemon:
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Return the answer to a GET."""
         return self.ask("GET", path, headers=headers)
+
+    def send(self, data: bytes) -> bytes:
+        """Return all that is answered to ``data``, sent as it is, after which nothing comes."""
+        with socket.create_connection(("127.0.0.1", self.port), 30.0) as client:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := client.recv(65536):
+                answer += part
+            return answer
 
     def see(
         self,
