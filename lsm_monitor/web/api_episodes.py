@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
 from typing import Annotated
@@ -28,6 +29,8 @@ from lsm_monitor.web.models import (
 )
 from lsm_monitor.web.problems import Problem, documented
 from lsm_monitor.web.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 EventId = Annotated[str, Path(pattern=EVENT_ID, description="UUID, lower case.")]
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -91,6 +94,8 @@ def routes(
         found = await workers.run(episodes.one, command.event_id)
         if found is None:
             raise _no_episode()
+        what = command.verdict if isinstance(command, Feedback) else "acknowledged"
+        logger.info("page: %r on episode %s: %s", command.by, command.event_id, what)
         return found
 
     @router.post("/{event_id}/acknowledge", responses=_CHANGES)
