@@ -88,12 +88,12 @@ def play(history: History, clock: PlayedClock, zones: int, hours: float) -> tupl
 
 
 def question_ms(path: Path, end: datetime, points: int) -> tuple[float, int]:
-    """Return the median time of ten answers about 24 h of a camera, and their readings."""
+    """Return the processor time of an answer about 24 h of a camera, and its readings."""
     took_s, counts = [], []
     for i in range(10):
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         zones = read(path, CameraId(f"camera-{i}"), end - timedelta(days=1), end, points)
-        took_s.append(time.perf_counter() - began_s)
+        took_s.append(time.thread_time() - began_s)
         counts.append(sum(len(readings) for readings in zones.values()))
     return float(np.median(took_s)) * 1000, max(counts)
 

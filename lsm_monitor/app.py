@@ -28,16 +28,16 @@ from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.clock import Clock, SystemClock
 from lsm_monitor.config.changes import Changes
 from lsm_monitor.config.loader import LoadedConfig
-from lsm_monitor.config.models import ModelConfig
 from lsm_monitor.config.secrets import revealed
-from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.inference.segmenter_in_use import SegmenterInUse
 from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.runtime import logs, state_dir
-from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares
 from lsm_monitor.runtime.live_settings import LiveSettings
+from lsm_monitor.runtime.model_exchange import ModelExchange, on_exchange, ready_segmenter
 from lsm_monitor.runtime.obey import Obedience
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.readiness import Readiness
@@ -49,7 +49,7 @@ from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
 from lsm_monitor.types import Frame, WaterMask
-from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.page import Page
 
 logger = logging.getLogger(__name__)
 
@@ -123,13 +123,13 @@ class Daemon:
             folder = state_dir.resolve(config.state_dir, self._environ)
             stack.enter_context(state_dir.locked(folder))
             self._notifier.status("loading the model")
-            segmenter = await asyncio.to_thread(
-                _ready_segmenter, config.model, functools.partial(self._report_progress, stop)
-            )
-            stack.callback(segmenter.close)
-            check_road_shares(config.cameras, segmenter)
+            on_progress = functools.partial(self._report_progress, stop)
+            first = await asyncio.to_thread(ready_segmenter, config.model, on_progress)
+            exchange = ModelExchange(first, config.model, on_progress=on_progress)
+            stack.callback(exchange.close)
+            check_road_shares(config.cameras, first)
             stores = open_stores(folder, config, stack, metrics=self.metrics, clock=self._clock)
-            await self._serve(segmenter, stores, stop)
+            await self._serve(exchange, stores, stop)
         self._notifier.status("stopped")
 
     def _report_progress(self, stop: asyncio.Event, text: str) -> None:
@@ -137,7 +137,10 @@ class Daemon:
         if not stop.is_set():
             self._notifier.extend_timeout(text)
 
-    async def _serve(self, segmenter: Segmenter, stores: Stores, stop: asyncio.Event) -> None:
+    async def _serve(
+        self, exchange: ModelExchange, stores: Stores, stop: asyncio.Event
+    ) -> None:
+        segmenter = exchange.in_use
         config, clock, metrics = self._loaded.config, self._clock, self.metrics
         speech = assemble_speech(
             self._loaded,
@@ -167,6 +170,11 @@ class Daemon:
             speech.messages.info, device=segmenter.device, started_at=clock.now()
         )
         speech.publisher.retain(tell_info(reason="start"))
+
+        def tell_reload(problem: str | None = None) -> None:
+            speech.publisher.retain(tell_info(reason="reload", problem=problem))
+
+        segmenter.on_exchange = on_exchange(speech.messages, metrics, tell_reload)
         watch.cameras.start()
         logger.info(
             "watching %d cameras with %s %s",
@@ -184,11 +192,9 @@ class Daemon:
         self._reloader = Reloader(
             self._loaded,
             environ=self._environ,
-            prepare=functools.partial(self._prepare, segmenter),
-            adopt=functools.partial(self._adopt, settings, speech.messages),
-            on_result=lambda problem: speech.publisher.retain(
-                tell_info(reason="reload", problem=problem)
-            ),
+            prepare=functools.partial(self._prepare, exchange),
+            adopt=functools.partial(self._adopt, settings, speech.messages, exchange),
+            on_result=tell_reload,
             notifier=self._notifier,
             metrics=metrics,
             clock=clock,
@@ -212,9 +218,10 @@ class Daemon:
         obedience.on_told = page.live.on_said
         status = status_services(
             config,
-            model=segmenter.identity,
+            model=lambda: segmenter.identity,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
+            is_durable=lambda: stores.outbox.is_durable,
             extend=page.mount,
             metrics=metrics,
             clock=clock,
@@ -239,7 +246,7 @@ class Daemon:
                 [
                     Stage([speech.publisher]),
                     Stage(asides, _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch, page.gallery)]),
+                    Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -268,10 +275,10 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _prepare(self, segmenter: Segmenter, loaded: LoadedConfig) -> None:
-        """Get ready for a new configuration, or refuse one that the model cannot serve."""
+    def _prepare(self, exchange: ModelExchange, loaded: LoadedConfig) -> None:
+        """Get ready for a new configuration, or refuse it; not in the loop's thread."""
         self._learn_secrets(loaded)
-        check_road_shares(loaded.config.cameras, segmenter)
+        exchange.prepare(loaded.config.model, loaded.config.cameras)
 
     def _learn_secrets(self, loaded: LoadedConfig) -> None:
         """Log as a new configuration says, and none of its passwords."""
@@ -285,18 +292,24 @@ class Daemon:
         )
 
     def _adopt(
-        self, settings: LiveSettings, messages: Messages, loaded: LoadedConfig
+        self,
+        settings: LiveSettings,
+        messages: Messages,
+        exchange: ModelExchange,
+        loaded: LoadedConfig,
     ) -> Changes:
         """Go over to a new configuration; what needs a restart stays as it is, and is said."""
         messages.use_config(loaded.digest)
+        exchange.adopt()
         return settings.adopt(loaded.config)
 
-    def _inference(self, segmenter: Segmenter, watch: Watch, gallery: Gallery) -> ThreadService:
+    def _inference(self, segmenter: SegmenterInUse, watch: Watch, page: Page) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
             watch.on_mask(frame, mask)
-            gallery.put(frame, mask)
+            page.show(frame, mask)
 
         def on_tick() -> None:
+            segmenter.exchange()
             watch.decisions.on_tick()
             self._progress.beat("inference")
 
@@ -310,10 +323,3 @@ class Daemon:
             clock=self._clock,
         )
         return ThreadService("inference", worker.run, stop_timeout_s=_INFERENCE_DEADLINE_S)
-
-
-def _ready_segmenter(model: ModelConfig, on_progress: Callable[[str], None]) -> Segmenter:
-    """Open the model and run it once: the first frame should not wait for that."""
-    segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=on_progress)
-    segmenter.warm_up()
-    return segmenter

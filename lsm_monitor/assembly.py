@@ -25,7 +25,7 @@ from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.history.history import HISTORY_FILE, History
 from lsm_monitor.history.tiers import HistoryLimits
 from lsm_monitor.inference.scheduler import FrameScheduler
-from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.inference.segmenter_in_use import SegmenterInUse
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.commands import Command
@@ -220,7 +220,7 @@ class Watch:
 def assemble_watch(
     config: MonitorConfig,
     *,
-    segmenter: Segmenter,
+    segmenter: SegmenterInUse,
     stores: Stores,
     speech: Speech,
     on_capture_step: Callable[[], None],

@@ -185,17 +185,30 @@ def _live(
 ) -> None:
     """Be one of the processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - it has started us
+
+    def should_stop() -> bool:
+        return stop.is_set() or not parent.is_alive()
+
+    def say(message: _Message[N, R]) -> None:
+        while parent.is_alive():
+            with contextlib.suppress(queue.Full):
+                messages.put(message, timeout=_POLL_S)
+                return
+        messages.cancel_join_thread()  # it was killed: nobody will ever read
+
     try:
         with contextlib.closing(open_worker(threads)) as worker:
-            while (item := files.get()) is not None and not stop.is_set():
+            while (item := files.get()) is not None and not should_stop():
                 index, path = item
 
                 def tell(told: N, index: int = index) -> None:
-                    messages.put(_Told(index, told))
+                    say(_Told(index, told))
 
-                messages.put(_Done(index, worker.work(path, tell, stop.is_set)))
+                say(_Done(index, worker.work(path, tell, should_stop)))
     except LsmMonitorError as exc:
-        messages.put(exc)
+        say(exc)
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def draw_timeline(zones: dict[str, ZoneTimeline], rules: WaterRules, title: str)
         _draw_water(rows[2 * index], name, zone, rules)
         _draw_levels(rows[2 * index + 1], zone)
     rows[-1].xaxis.set_major_formatter(lambda t_s, _: _clock(t_s))
-    rows[-1].margins(x=0.0)
+    rows[-1].set_xlim(0.0, max(1.0, *(zone.times_s[-1] for zone in zones.values())))
     rows[-1].set_xlabel("time in the video")
     return figure
 

@@ -98,7 +98,7 @@ def difference(name: str, before: str, after: str) -> str:
     It holds lines of the file, so it may hold a password: whoever shows it redacts it first.
     """
     # By line feeds alone, as patch counts them: YAML and Python know more line breaks.
-    lines = difflib.unified_diff(*(_lines(each) for each in (before, after)), name, name, n=2)
+    lines = difflib.unified_diff(_lines(before), _lines(after), name, name, n=2)
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
         for line in lines

@@ -65,11 +65,11 @@ def read(
                 main.add(("inventory", index), text)
                 continue
             seen[_identity(path)] = name
-            text = texts.get(path.resolve())
+            instead = texts.get(path.resolve())
             document = (
                 _PARSERS[path.suffix.lower()](path, name)
-                if text is None
-                else parse(path, name, text=text)
+                if instead is None
+                else parse(path, name, text=instead)
             )
             _expect_only_cameras(document, main.name)
             documents.append(document)

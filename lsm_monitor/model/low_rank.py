@@ -22,6 +22,8 @@ from torch.nn.utils import parametrize
 
 from lsm_monitor.model.sam_source import Attention
 
+Layer = nn.Linear | nn.Conv2d
+
 _WEIGHT = "weight"
 _FACTORS = "parametrizations.weight.0."
 
@@ -54,7 +56,7 @@ class LowRank(nn.Module):
         return weight + torch.cat(rows).view_as(weight)
 
 
-def low_rank_layers(module: nn.Module, rank: int) -> Iterator[tuple[str, nn.Module, LowRank]]:
+def low_rank_layers(module: nn.Module, rank: int) -> Iterator[tuple[str, Layer, LowRank]]:
     """Yield name, layer and fresh update of every layer of ``module`` that gets one.
 
     A layer with ``rank`` inputs or outputs or fewer gets none: nothing is low there.

@@ -7,6 +7,7 @@ that somebody may act on, QoS 0 for statistics.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from lsm_monitor.types import (
     CameraHealth,
     EventKind,
     HealthState,
+    ModelIdentity,
     OutboundMessage,
     PromisedEvidence,
     WaterEvent,
@@ -58,6 +60,7 @@ class Messages:
         self._topics = topics
         self._cap = cap
         self._provenance = provenance
+        self._renaming = threading.Lock()
         self._site = provenance.site
         self._state_expires_s = state_expires_s
 
@@ -67,7 +70,13 @@ class Messages:
 
     def use_config(self, digest: str) -> None:
         """Name this configuration in every message from now on; thread-safe."""
-        self._provenance = replace(self._provenance, config=digest)
+        with self._renaming:
+            self._provenance = replace(self._provenance, config=digest)
+
+    def use_model(self, model: ModelIdentity) -> None:
+        """Name this model in every message from now on; thread-safe."""
+        with self._renaming:
+            self._provenance = replace(self._provenance, model=model)
 
     def info(
         self, *, device: str, started_at: datetime, reason: str, problem: str | None = None

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lsm_monitor.errors import ConfigChangedError, ConfigError, ConfigNotWritableError
+from lsm_monitor.types import ZoneReading
 from lsm_monitor.web.access import Access, Principal
 from lsm_monitor.web.api_cameras import CameraName
 from lsm_monitor.web.editor import DraftExpiredError, Editor
@@ -90,7 +91,7 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
     admin = Depends(access.needs("admin"))
 
     @router.post(
-        "/preview", dependencies=[admin], responses=documented(401, 403, 404, 413, 422)
+        "/preview", dependencies=[admin], responses=documented(400, 401, 403, 404, 413, 422)
     )
     async def preview(camera_id: CameraName, drawing: Drawing) -> Preview:
         """What the newest picture says about these zones; nothing is changed."""
@@ -100,18 +101,10 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
         if found is None:
             raise Problem(404, f"camera {camera_id!r} has no judged picture yet")
         observed_at, readings = found
-        zones = {
-            reading.zone_id: ZonePreview(
-                water_fraction=reading.water_fraction,
-                depth=reading.depth
-                and Depth(min_cm=reading.depth.min_cm, max_cm=reading.depth.max_cm),
-                area_m2=reading.area_m2,
-            )
-            for reading in readings
-        }
+        zones = {str(reading.zone_id): _zone(reading) for reading in readings}
         return Preview(observed_at=observed_at, zones=zones)
 
-    @router.post("/diff", responses=documented(401, 403, 404, 409, 413, 422))
+    @router.post("/diff", responses=documented(400, 401, 403, 404, 409, 413, 422))
     async def diff(camera_id: CameraName, form: ReviewForm, who: Principal = admin) -> Review:
         """What saving would change in the configuration; nothing is changed yet."""
         _expect_camera(editor, camera_id)
@@ -129,7 +122,7 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
             writable=proposal.is_writable,
         )
 
-    @router.post("/save", responses=documented(401, 403, 404, 409, 410, 413, 422, 503))
+    @router.post("/save", responses=documented(400, 401, 403, 404, 409, 410, 413, 422, 503))
     async def save(camera_id: CameraName, form: SaveForm, who: Principal = admin) -> Saved:
         """Write what was reviewed, and judge by it from now on."""
         _expect_camera(editor, camera_id)
@@ -138,6 +131,15 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
         return Saved(changes=changes)
 
     return router
+
+
+def _zone(reading: ZoneReading) -> ZonePreview:
+    depth = reading.depth
+    return ZonePreview(
+        water_fraction=reading.water_fraction,
+        depth=None if depth is None else Depth(min_cm=depth.min_cm, max_cm=depth.max_cm),
+        area_m2=reading.area_m2,
+    )
 
 
 def _expect_camera(editor: Editor, camera_id: str) -> None:

@@ -88,7 +88,7 @@ class Assets:
         }
         if asset.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        if asset.packed is not None and _takes_gzip(request):
+        if asset.packed is not None and takes_gzip(request):
             headers["Content-Encoding"] = "gzip"
             return Response(asset.packed, headers=headers, media_type=asset.media_type)
         return Response(asset.content, headers=headers, media_type=asset.media_type)
@@ -134,6 +134,7 @@ def _suffix(path: str) -> str:
     return f".{name.rpartition('.')[2]}" if "." in name else ""
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
+    """Return whether whoever asks can unpack gzip."""
     codings = request.headers.get("accept-encoding", "").split(",")
     return any(coding.strip().lower() == "gzip" for coding in codings)

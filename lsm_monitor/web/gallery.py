@@ -29,7 +29,8 @@ MAX_SIDE_PX = 960
 _JPEG_QUALITY = 80
 _WAITING = 16
 """Full pictures that wait to be shrunk; 6 MB each at 1080p."""
-_DRAWN = 64
+_DRAWN = 256
+"""Pictures that were drawn into and are kept, for the next who asks; some 20 MB."""
 _LOOKED_AT_S = 60.0
 """So long after the last question somebody is still looking."""
 _UNWATCHED_EVERY_S = 60.0

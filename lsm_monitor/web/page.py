@@ -19,7 +19,7 @@ from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.threads import ThreadService
-from lsm_monitor.types import CameraId
+from lsm_monitor.types import CameraId, Frame, WaterMask
 from lsm_monitor.web import (
     api_cameras,
     api_editor,
@@ -60,7 +60,7 @@ class PageSources:
         obey: Does what may be asked for by MQTT, too.
         history: Has the readings of the past.
         evidence: Has files about events.
-        files: The configuration that what is drawn is saved in; ``None``: nothing is.
+        files: The configuration that what is drawn is saved in.
         environ: The process's environment, for the secrets of that configuration.
     """
 
@@ -73,8 +73,8 @@ class PageSources:
     obey: Callable[[Command], Awaitable[str]]
     history: History
     evidence: EvidenceStore
-    files: ConfigFiles | None = None
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: ConfigFiles
+    environ: Mapping[str, str] = field(repr=False)
 
 
 class Page:
@@ -120,7 +120,8 @@ class Page:
             hub=self._hub,
             clock=clock,
         )
-        users = None if http.users_file is None else Users(http.users_file)
+        file = http.users_file if http.enabled else None
+        users = None if file is None else Users(file)
         sessions = Sessions(idle_s=http.session_idle_s, max_s=http.session_max_s, clock=clock)
         self.access = Access(users=users, sessions=sessions, clock=clock)
         self.gallery = gallery
@@ -133,10 +134,26 @@ class Page:
         )
         gallery.on_new = self.live.wake
 
+    def show(self, frame: Frame, mask: WaterMask) -> None:
+        """Offer a judged picture; returns at once. For the inference thread."""
+        if self._http.enabled:
+            self.gallery.put(frame, mask)
+
     def services(self) -> Sequence[Service]:
-        """Return what has to run for the page."""
+        """Return what has to run for the page; nothing without a port."""
+        if not self._http.enabled:
+            return ()
         shrinking = ThreadService("gallery", self.gallery.run, stop_timeout_s=_GALLERY_STOP_S)
         return (self.live, shrinking)
+
+    def _editor(self) -> Editor:
+        return Editor(
+            self._sources.files,
+            environ=self._sources.environ,
+            newest=self._newest,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
 
     def _newest(self, camera_id: CameraId) -> Picture | None:
         self.gallery.looked()
@@ -175,18 +192,10 @@ class Page:
             api_episodes.routes(
                 episodes=self._episodes, obey=sources.obey, access=access, clock=clock
             ),
+            api_editor.routes(editor=self._editor(), access=access),
             api_episodes.evidence_routes(evidence=sources.evidence, access=access),
         ):
             app.include_router(router)
-        if sources.files is not None:
-            editor = Editor(
-                sources.files,
-                environ=sources.environ,
-                newest=self._newest,
-                metrics=self._metrics,
-                clock=clock,
-            )
-            app.include_router(api_editor.routes(editor=editor, access=access))
         problems.install(app)
         app.add_middleware(
             Guard,

@@ -131,7 +131,7 @@ class Wall:
     def _note_fraction(self, camera_id: CameraId, known: CameraOverview | None) -> None:
         worst = _worst(known)
         if worst is not None and worst.water_fraction is not None and worst.observed_at:
-            self._sparks.add(camera_id, worst.observed_at, worst.water_fraction)
+            self._sparks.add(camera_id, worst.observed_at, min(1.0, worst.water_fraction))
 
     def _card(self, camera_id: CameraId, sources: _Sources, now: datetime) -> Card:
         camera, known = sources.camera, sources.known
@@ -147,7 +147,7 @@ class Wall:
             level=worst.level if worst else WaterLevel.UNKNOWN,
             severity=severity_of(worst.level) if worst else None,
             since=worst.since if worst else health.since,
-            water_fraction=worst.water_fraction if worst else None,
+            water_fraction=_share(worst.water_fraction) if worst else None,
             area_m2=worst.area_m2 if worst else None,
             depth=_depth(worst) if worst else None,
             trend=_trend(worst.trend) if worst else None,
@@ -188,14 +188,19 @@ def _zone(state: WaterState) -> ZoneCard:
     return ZoneCard(
         level=state.level,
         severity=severity_of(state.level),
-        water_fraction=state.water_fraction,
-        confidence=state.confidence,
+        water_fraction=_share(state.water_fraction),
+        confidence=_share(state.confidence),
         depth=_depth(state),
         area_m2=state.area_m2,
         trend=_trend(state.trend),
         since=state.since,
         observed_at=state.observed_at,
     )
+
+
+def _share(value: float | None) -> float | None:
+    """Return a share as precisely as it is known; sums of floats may be a hair over 1."""
+    return None if value is None else round(min(1.0, max(0.0, value)), 4)
 
 
 def _depth(state: WaterState) -> Depth | None:

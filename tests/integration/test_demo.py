@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,10 +45,14 @@ def test_a_whole_episode_arrives_in_order_and_the_demo_ends_by_itself() -> None:
     assert f"{len(events)} events arrived, in order" in err
 
 
-def test_an_interrupt_ends_the_demo_at_once() -> None:
+def test_an_interrupt_ends_the_demo_at_once(
+    make_video: Callable[..., io.BytesIO], tmp_path: Path
+) -> None:
     # A shell's background job ignores SIGINT, and so would our child.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = demo("--seconds", "600")
+    video = tmp_path / "own.mp4"  # nothing to be rendered first
+    video.write_bytes(make_video().getvalue())
+    process = demo("--seconds", "600", "--video", str(video))
     assert process.stderr is not None
     for line in process.stderr:
         if "daemon online" in line:

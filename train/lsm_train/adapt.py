@@ -6,15 +6,12 @@ model that passes the guard becomes a bundle.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 import platform
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -35,102 +32,19 @@ from lsm_monitor.model.bundle import (
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_monitor.model.sam_vit import SamVit
-from lsm_train.adapt_config import AdaptRecipe, GuardSection
-from lsm_train.adaptation import Adaptation, HintedPicture, Views, merge_updates
-from lsm_train.data import DRY, Picture, read_pictures, shrink
+from lsm_train.adapt_config import AdaptRecipe
+from lsm_train.adaptation import Adaptation, Views, merge_updates
+from lsm_train.city import CityPictures
 from lsm_train.distributed import DeviceName, find_device
-from lsm_train.errors import DataError, GuardError, RecipeError, RunError
-from lsm_train.guard import GuardPictures, GuardReport, compare
-from lsm_train.hints import hint_map
+from lsm_train.errors import GuardError, RecipeError, RunError
+from lsm_train.guard import GuardReport, compare
 from lsm_train.optimise import learning_rate_factor, optimiser_of
 from lsm_train.samples import batches_of
-from lsm_train.weak_labels import WeakLabel, read_weak_labels
 
 logger = logging.getLogger(__name__)
 
 REPORT_SUFFIX = ".report.json"
-_FRAMES = "frames"
-_MAX_SIDE_FACTOR = 1.5  # of the input: crops are enlarged a little, at most
 _LOG_EVERY = 10
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CityPictures:
-    """What a city has given.
-
-    Attributes:
-        labelled: Pictures about which something is said.
-        frames: Pictures about which nothing is said, without those held out.
-        counts: Pictures by what is said about them.
-        guard: What both models are judged on.
-    """
-
-    labelled: Sequence[HintedPicture]
-    frames: Sequence[HintedPicture]
-    counts: Mapping[str, int]
-    guard: GuardPictures
-
-
-def read_city(
-    images: Path,
-    weak: Path | None,
-    *,
-    guard: Sequence[Path],
-    dry: Sequence[Path],
-    recipe: AdaptRecipe,
-) -> CityPictures:
-    """Read and check all pictures.
-
-    Args:
-        images: Folder of the city's pictures.
-        weak: Weak labels of some of them, or of all.
-        guard: Data sets with masks that only judge.
-        dry: Folders of dry pictures that only judge.
-        recipe: Sizes, and how many frames are held out.
-
-    Raises:
-        DataError: Pictures, masks or labels are missing or damaged, with all their names; or
-            there is nothing to judge a model by.
-    """
-    labels: dict[str, WeakLabel] = {} if weak is None else read_weak_labels(weak, images)
-    # Only what is held out is needed at its native size.
-    side_px = round(_MAX_SIDE_FACTOR * recipe.train_size_px)
-    labelled, frames, held_out, dry_pictures = [], [], [], []
-    for picture in read_pictures(images, masks=None):
-        label = labels.get(picture.name)
-        if label is None and _is_held_out(picture.name, recipe.guard):
-            held_out.append(picture.image)
-            continue
-        if label is not None and label.is_dry:
-            dry_pictures.append(picture)
-        hints = hint_map(label, picture.labels.shape)
-        small = shrink(Picture("", picture.name, picture.image, hints), side_px)
-        hinted = HintedPicture(picture.name, small.image, small.labels)
-        (frames if label is None else labelled).append(hinted)
-    masked = [picture for folder in guard for picture in read_pictures(folder, masks=None)]
-    dry_pictures += [picture for folder in dry for picture in read_pictures(folder, masks=None)]
-    strays = [picture.name for picture in dry_pictures if (picture.labels != DRY).any()]
-    if strays:
-        msg = f"--dry: {', '.join(strays[:5])} have masks with water; give them as --guard"
-        raise DataError(msg)
-    if not masked and not held_out:
-        msg = (
-            f"{images}: no frame is left to judge the fitted model by; add frames about which "
-            "the weak labels say nothing, or give --guard"
-        )
-        raise DataError(msg)
-    counts = Counter(labels[picture.name].kind for picture in labelled)
-    if frames:
-        counts[_FRAMES] = len(frames)
-    return CityPictures(
-        labelled, frames, dict(counts), GuardPictures(masked, dry_pictures, held_out)
-    )
-
-
-def _is_held_out(name: str, settings: GuardSection) -> bool:
-    """Whether a frame only judges: chance that depends on its name, and on nothing else."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:4], "big") < settings.held_out_share * 2**32
 
 
 def train(
@@ -178,7 +92,7 @@ def train(
         if not math.isfinite(float(loss.detach())):
             msg = f"step {step}: the loss is {float(loss)}; lower optimiser.learning_rate"
             raise RunError(msg)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(adaptation.learned, recipe.optimiser.max_gradient_norm)
         optimiser.step()
         adaptation.move_teacher(step)

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from lsm_monitor.model.bundle import load_bundle
-from lsm_train.adapt import adapt, read_city
+from lsm_train.adapt import adapt
 from lsm_train.adapt_config import AdaptRecipe
+from lsm_train.city import read_city
 from lsm_train.distributed import DeviceName
 from lsm_train.recipe_file import read_recipe
 

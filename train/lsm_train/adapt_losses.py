@@ -103,7 +103,8 @@ def _object_means(
     """(B, C, h, w) -> (B, 2, C) means over water and ground, (B, 2) bool which there are."""
     unit = F.normalize(embedding.float(), dim=1).flatten(2)
     masks = torch.stack([labels == WATER, labels == DRY], dim=1).float()
-    shares = F.adaptive_avg_pool2d(masks, embedding.shape[-2:]).flatten(2)
+    height, width = embedding.shape[-2:]
+    shares = F.adaptive_avg_pool2d(masks, (height, width)).flatten(2)
     weight = shares.sum(-1)
     means = shares @ unit.transpose(1, 2) / weight.clamp(min=1e-6)[..., None]
     return means, weight > 0.0

@@ -13,7 +13,7 @@ SAM's normalisation).
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -24,7 +24,7 @@ from torch import nn
 
 from lsm_monitor.model.low_rank import add_low_rank, merge_low_rank
 from lsm_monitor.model.lsm_adapter import LsmAdapter
-from lsm_monitor.model.preprocess import Prepared, Preprocessor
+from lsm_monitor.model.preprocess import Preprocessor
 from lsm_train.adapt_config import AdaptRecipe
 from lsm_train.adapt_losses import contrast_loss, dice_loss, focal_loss
 from lsm_train.augment import crop, distort
@@ -80,17 +80,21 @@ class Views:
             weak.append(preprocessor(image))
             strong.append(preprocessor(distort(image, rng)))
             hints.append(pad_labels(marks, weak[-1].letterbox))
-        return cls(*_stack(weak), *_stack(strong), torch.stack(hints))
+        return cls(
+            weak=_stack(each.image for each in weak),
+            weak_equalised=_stack(each.equalised for each in weak),
+            strong=_stack(each.image for each in strong),
+            strong_equalised=_stack(each.equalised for each in strong),
+            hints=torch.stack(hints),
+        )
 
     def to(self, device: torch.device) -> Views:
         """Return the same on ``device``."""
         return Views(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def _stack(prepared: Sequence[Prepared]) -> Iterator[torch.Tensor]:
-    layout = torch.channels_last
-    yield torch.stack([each.image for each in prepared]).contiguous(memory_format=layout)
-    yield torch.stack([each.equalised for each in prepared]).contiguous(memory_format=layout)
+def _stack(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(tensors)).contiguous(memory_format=torch.channels_last)
 
 
 class Adaptation:

@@ -193,8 +193,9 @@ def read_coco_boxes(path: Path) -> CocoBoxes:
                     "is empty or lies outside of the picture"
                 )
                 continue
-            ends = (left / sides[0], top / sides[1], far[0] / sides[0], far[1] / sides[1])
-            by_stem[stem].append(tuple(min(max(end, 0.0), 1.0) for end in ends))
+            near_x, far_x = (min(max(x / sides[0], 0.0), 1.0) for x in (left, far[0]))
+            near_y, far_y = (min(max(y / sides[1], 0.0), 1.0) for y in (top, far[1]))
+            by_stem[stem].append((near_x, near_y, far_x, far_y))
     return CocoBoxes(path, {stem: tuple(b) for stem, b in by_stem.items()}, tuple(problems))
 
 

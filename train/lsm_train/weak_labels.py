@@ -114,6 +114,18 @@ class _Entry(_Section):
             raise ValueError(msg)
         return self
 
+    def kind(self) -> str | None:
+        """Return what it is, in a word; ``None`` when it says nothing."""
+        if self.mask is not None:
+            return "mask"
+        if self.boxes:
+            return "boxes"
+        if self.verdict in _DRY:
+            return "dry"
+        if self.points.water or self.points.dry:
+            return "points"
+        return "wet" if self.verdict in _WET else None
+
 
 def read_weak_labels(path: Path, images: Path) -> dict[str, WeakLabel]:
     """Return stem -> weak label of the pictures in ``images``.
@@ -181,18 +193,19 @@ def _words(error: Mapping[str, object]) -> str:
 
 def _label(entry: _Entry, folder: Path, picture: Path) -> WeakLabel | None:
     """Return an entry's label; ``None`` when it says nothing."""
-    points = {"water_points": entry.points.water, "dry_points": entry.points.dry}
-    if entry.mask is not None:
-        mask = _read_mask(folder / entry.mask, picture)
-        return WeakLabel("mask", mask=mask, is_exact=entry.exact, **points)
-    if entry.boxes:
-        return WeakLabel("boxes", boxes=entry.boxes, **points)
-    if entry.verdict in _DRY:
-        return WeakLabel("dry", is_dry=True)
-    is_wet = entry.verdict in _WET
-    if entry.points.water or entry.points.dry:
-        return WeakLabel("points", is_wet=is_wet, **points)
-    return WeakLabel("wet", is_wet=True) if is_wet else None
+    kind = entry.kind()
+    if kind is None:
+        return None
+    return WeakLabel(
+        kind,
+        boxes=entry.boxes,
+        water_points=entry.points.water,
+        dry_points=entry.points.dry,
+        mask=None if entry.mask is None else _read_mask(folder / entry.mask, picture),
+        is_exact=entry.exact,
+        is_wet=entry.verdict in _WET,
+        is_dry=entry.verdict in _DRY,
+    )
 
 
 def _read_mask(path: Path, picture: Path) -> Mask:

@@ -16,6 +16,7 @@ import {
 } from "./editor_drawing.js";
 import { Panel } from "./editor_panel.js";
 import { Review } from "./editor_review.js";
+import { cardOf } from "./store.js";
 
 const PREVIEW_AFTER_MS = 300;
 const CLOSE_TO_FIRST = 0.015;
@@ -58,13 +59,13 @@ function Editor({ camera, address, api }) {
   const [sketch, setSketch] = useState(null);
   const [isReviewing, setReviewing] = useState(false);
   const [told, tell] = useState(kept ? t("editor.restored") : "");
-  const [picture, setPicture] = useState(camera.picture);
   const [kind, setKind] = useState("raw");
 
+  const picture = cardOf(camera.id)?.picture ?? camera.picture;
   const drawing = dragged ?? history.now;
   const figures = figuresOf(drawing);
   const isChanged = !isSame(history.now, drawingOf(base));
-  const { preview, refused } = usePreview(address, api, drawing, figures, setPicture);
+  const { preview, refused } = usePreview(address, api, drawing, figures, picture);
   const problems = [...problemsOf(drawing, figures), ...refused];
   const wrong = new Set(problems.flatMap(({ id }) => figures.map(idOf).filter((one) => (
     one === id || one.startsWith(`${id}.`)))));
@@ -79,11 +80,11 @@ function Editor({ camera, address, api }) {
     return () => removeEventListener("beforeunload", warn);
   }, [isChanged]);
 
-  const change = (next, isLast, isNew = false) => {
+  const change = (next, isLast, { isNew = false, what = "" } = {}) => {
     setDragged(isLast ? null : next);
     if (!isLast || next === null) return;
     tell("");
-    setHistory((before) => step(before, next));
+    setHistory((before) => step(before, next, what));
     if (isNew) focusOn(figuresOf(next).findLast((one) => !figures.some((old) => idOf(old) === idOf(one))));
   };
   const focusOn = (figure) => {
@@ -94,7 +95,7 @@ function Editor({ camera, address, api }) {
   };
   const finish = (points = sketch) => {
     setSketch(null);
-    if (points?.length > 2) change(withZone(drawing, points), true, true);
+    if (points?.length > 2) change(withZone(drawing, points), true, { isNew: true });
   };
   const act = {
     select, change, finish: () => finish(),
@@ -105,7 +106,11 @@ function Editor({ camera, address, api }) {
       else setSketch(points);
     },
     // By keyboard there is nothing to click at: a zone to be moved into its place.
-    startSketch: (isByKey) => (isByKey ? change(withZone(drawing), true, true) : setSketch([])),
+    startSketch: (isByKey) => {
+      if (isByKey) { change(withZone(drawing), true, { isNew: true }); return; }
+      setSketch([]);
+      document.querySelector(".ed-canvas").scrollIntoView({ block: "nearest" });
+    },
   };
   const travel = (move) => {
     setSketch(null);
@@ -155,7 +160,7 @@ function Editor({ camera, address, api }) {
     <p class="ed-told" role="status">${told}
       ${told && isChanged && html` <button type="button" onClick=${() => change(drawingOf(base), true)}>${
         t("editor.discard")}</button>`}</p>
-    ${sketch && html`<p class="ed-told" role="status">${t("editor.sketch", { count: sketch.length })}
+    ${sketch && html`<p class="ed-told ed-sketching" role="status">${t("editor.sketch", { count: sketch.length })}
       <button type="button" data-done disabled=${sketch.length < 3} onClick=${() => finish()}>${t("editor.sketch.done")}</button>
       <button type="button" onClick=${() => setSketch(null)}>${t("editor.sketch.cancel")}</button></p>`}
     ${problems.filter(({ id }) => !id).map((one) => html`<p class="problem" role="alert" key=${one.text}>⚠ ${
@@ -186,7 +191,7 @@ function pictureOf(address, version, kind) {
 }
 
 /** What the newest picture says about the drawing, and what the daemon finds wrong with it. */
-function usePreview(address, api, drawing, figures, setPicture) {
+function usePreview(address, api, drawing, figures, picture) {
   const [answer, setAnswer] = useState({ preview: null, refused: [] });
   const isAskable = problemsOf(drawing, figures).length === 0;
   useEffect(() => {
@@ -195,10 +200,7 @@ function usePreview(address, api, drawing, figures, setPicture) {
     const ask = async () => {
       try {
         const { zones } = await api.post(`${address}/preview`, geometryOf(drawing));
-        if (isOld) return;
-        setAnswer({ preview: zones, refused: [] });
-        const { picture } = await api.get(address);
-        if (!isOld) setPicture(picture);
+        if (!isOld) setAnswer({ preview: zones, refused: [] });
       } catch (error) {
         if (error.status === undefined) throw error;
         if (!isOld) setAnswer({ preview: null, refused: error.status === 422 ? refusedOf(error, drawing) : [] });
@@ -209,7 +211,7 @@ function usePreview(address, api, drawing, figures, setPicture) {
       isOld = true;
       clearTimeout(timer);
     };
-  }, [address, isAskable, JSON.stringify(drawing)]);
+  }, [address, isAskable, picture, JSON.stringify(drawing)]);
   return isAskable ? answer : { preview: answer.preview, refused: [] };
 }
 

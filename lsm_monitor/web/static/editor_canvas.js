@@ -15,7 +15,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
  * @param wrong ids of figures that have a problem.
  * @param fractions share of water by the zone's name.
  * @param sketch corners of a zone that is being drawn; null: none is.
- * @param act {select, change(drawing, isLast), sketch(points), finish()}.
+ * @param act {select, change(drawing, isLast, {isNew, what}), sketch(points), finish()}.
  */
 export function Canvas({ picture, drawing, figures, selected, wrong, fractions, sketch, act }) {
   const svg = useRef(null);
@@ -86,14 +86,13 @@ function edgesOf(figure) {
 }
 
 function Label({ figure, corners, unit, isWrong, fraction }) {
-  const [x, y] = figure.kind === "zone"
-    ? [0, 1].map((axis) => corners.reduce((sum, one) => sum + one[axis], 0) / corners.length)
-    : [corners[0][0] + 10 * unit, corners[0][1] - 10 * unit];
+  // At the highest corner: zones lie in each other, but seldom begin at the same place.
+  const [x, y] = corners.reduce((top, one) => (one[1] < top[1] ? one : top));
   const share = fraction === undefined ? "" : ` ${percent(fraction)}`;
   const height = figure.heightCm === undefined ? "" : ` ${figure.heightCm} cm`;
   const name = figure.kind === "ground" ? t("editor.ground") : figure.name;
-  return html`<text x=${x} y=${y} font-size=${14 * unit} stroke-width=${3 * unit}
-    text-anchor=${figure.kind === "zone" ? "middle" : "start"} aria-hidden="true">${
+  return html`<text x=${x + 8 * unit} y=${Math.max(y - 9 * unit, 14 * unit)} font-size=${14 * unit}
+    stroke-width=${3 * unit} aria-hidden="true">${
     isWrong ? "⚠ " : ""}${name}${height}${share}</text>`;
 }
 
@@ -115,8 +114,9 @@ function Corner({ figure, index, drawing, px, place, act, unit }) {
     const arrow = ARROWS[event.key];
     const many = event.shiftKey ? LARGE_STEPS : 1;
     let next = null;
-    if (arrow) next = moved(drawing, path, [x + arrow[0] * KEY_STEP * many, y + arrow[1] * KEY_STEP * many]);
-    else if (["Delete", "Backspace"].includes(event.key) && mayRemove(figure)) {
+    if (arrow) {
+      next = moved(drawing, path, [x + arrow[0] * KEY_STEP * many, y + arrow[1] * KEY_STEP * many]);
+    } else if (["Delete", "Backspace"].includes(event.key) && mayRemove(figure)) {
       next = removed(drawing, figure, index);
     } else if (["Insert", "+"].includes(event.key) && figure.least !== null) {
       next = inserted(drawing, figure, index);
@@ -124,7 +124,7 @@ function Corner({ figure, index, drawing, px, place, act, unit }) {
     if (!next) return;
     event.preventDefault();
     event.stopPropagation();
-    act.change(next, true);
+    act.change(next, true, arrow && { what: path.join(".") });
   };
   const label = t(`editor.corner.${figure.kind}`, {
     number: index + 1, name: figure.name, x: percent(x), y: percent(y),

@@ -34,8 +34,8 @@ function checkNames(things, key, add) {
 function checkZone(points, add) {
   if (points.length < 3) add("corners.few");
   else if (points.length > MAX_CORNERS) add("corners.many", { max: MAX_CORNERS });
-  else if (Math.abs(areaOf(points)) < LEAST_AREA && isFlat(points)) add("flat");
-  else if (crossingOf(points)) add("crosses");
+  else if (isFlat(points)) add("flat");
+  else if (isCrossing(points.filter((one, i) => gap(one, points.at(i - 1)) > 0))) add("crosses");
 }
 
 function checkGauge({ zone, marks, staff }, zones, id, add) {
@@ -64,13 +64,6 @@ function checkGround({ metres, sides_m: sides, diagonal_m: diagonal }, add) {
 
 const meet = (one, other, base) => Math.abs(one - other) < base && base < one + other;
 
-function areaOf(points) {
-  return points.reduce((sum, [x, y], i) => {
-    const [nextX, nextY] = points[(i + 1) % points.length];
-    return sum + (x * nextY - nextX * y) / 2;
-  }, 0);
-}
-
 const turn = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
 
 function isFlat(points) {
@@ -90,16 +83,21 @@ function isAnyThreeInLine(points) {
   return false;
 }
 
-/** The first two edges [i, j] of a closed outline that cross or touch; null: none do. */
-export function crossingOf(points) {
+/** Whether two edges of a closed outline cross or touch elsewhere than at a common corner. */
+function isCrossing(points) {
   const { length } = points;
   for (let i = 0; i < length; i += 1) {
     for (let j = i + 2; j < length; j += 1) {
       if ((j + 1) % length === i) continue;
-      if (meets(points[i], points[i + 1], points[j], points[(j + 1) % length])) return [i, j];
+      if (meets(points[i], points[i + 1], points[j], points[(j + 1) % length])) return true;
     }
   }
-  return null;
+  return points.some((one, i) => isBack(points.at(i - 1), one, points[(i + 1) % length]));
+}
+
+/** Whether the outline turns round at `b` and runs back over itself. */
+function isBack(a, b, c) {
+  return turn(a, b, c) === 0 && (a[0] - b[0]) * (c[0] - b[0]) + (a[1] - b[1]) * (c[1] - b[1]) > 0;
 }
 
 function meets(a, b, c, d) {

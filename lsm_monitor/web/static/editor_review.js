@@ -69,7 +69,7 @@ function Obstacle({ problem, again, theirs, isBusy }) {
 const KINDS = { "+": "added", "-": "taken", "@": "place" };
 
 function Difference({ text }) {
-  const lines = text.split("\n").slice(2);
+  const lines = text.trimEnd().split("\n").slice(2);
   return html`<pre class="ed-diff" tabindex="0" aria-label=${t("editor.review.difference")}>${
     lines.map((line, i) => html`<span key=${i} class=${KINDS[line[0]] ?? ""}>${`${line}\n`}</span>`)}</pre>`;
 }

@@ -237,10 +237,10 @@ def written(data: dict[str, Any], style: random.Random) -> str:
 
 def around_the_camera(text: str) -> tuple[str, str]:
     """Return what stands before and after the camera: no edit may touch it."""
-    node = compose(text)
-    for name in ("cameras", "n"):
-        assert isinstance(node, yaml.MappingNode)
-        key, node = next(pair for pair in node.value if pair[0].value == name)
+    root = compose(text)
+    assert isinstance(root, yaml.MappingNode)
+    cameras = next(value for key, value in root.value if key.value == "cameras")
+    key, node = next(pair for pair in cameras.value if pair[0].value == "n")
     end = node.end_mark.index
     if not node.flow_style:
         end = end_of_entry(text, node, key.start_mark.column)

@@ -289,7 +289,8 @@ def test_what_an_official_encoder_has_learned_is_stored_beside_it_and_merged_at_
     encoder = loaded.model.encoder.image_encoder
     assert encoder.state_dict().keys() == published.keys()  # the engines see a plain one
     weight = encoder.state_dict()["blocks.0.attn.qkv.weight"]
-    assert torch.equal(weight, model.encoder.image_encoder.blocks[0].attn.qkv.weight)
+    fitted = model.encoder.image_encoder.blocks[0].attn.qkv.weight  # type: ignore[index,union-attr]
+    assert torch.equal(weight, fitted)
     assert not torch.equal(weight, published["blocks.0.attn.qkv.weight"])
 
     change_tensors(tmp_path / "sam", lambda tensors: tensors.pop(f"{layers[0]}.up"))

@@ -69,7 +69,9 @@ def test_contrast_loss_pools_pixels_of_unit_length() -> None:
 def test_contrast_loss_teaches_something_with_one_water_object() -> None:
     labels = torch.tensor([[[WATER, DRY]]], dtype=torch.uint8)
     student = embedding((1.0, 0.2), (1.0, 0.0)).requires_grad_()
-    contrast_loss(student, labels, embedding((1.0, 0.0), (0.0, 1.0)), labels, 0.3).backward()
+    torch.autograd.backward(
+        contrast_loss(student, labels, embedding((1.0, 0.0), (0.0, 1.0)), labels, 0.3)
+    )
     assert student.grad is not None
     assert student.grad.abs().sum() > 0.0
 
@@ -84,7 +86,7 @@ def test_a_batch_without_any_water_has_a_finite_loss_and_gradient(label: int) ->
         + dice_loss(logits, labels)
         + contrast_loss(map_, labels, map_.detach(), labels, 0.3)
     )
-    loss.backward()
+    torch.autograd.backward(loss)
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lsm_monitor.model.lsm_adapter import Segmentation
 from lsm_monitor.model.postprocess import WaterRule
+from lsm_monitor.model.segmentation import Segmentation
 from lsm_train.adapt_config import GuardSection
 from lsm_train.guard import GuardPictures, compare
 from tests.unit.train.fakes import BlueIsWater, striped_picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -90,6 +91,13 @@ def test_title_and_place_of_a_camera_are_told(fresh: WebDaemon) -> None:
     assert card["title"] == "立交桥"
     assert card["location"] == {"lat": 30.0, "lon": 120.0}
     assert card["severity"] is None  # not judged yet
+
+
+def test_all_cameras_come_packed_to_who_can_unpack_them(page: WebDaemon) -> None:
+    plain = page.get("/api/cameras")
+    packed = page.get("/api/cameras", {"Accept-Encoding": "br, gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(packed.body)) == plain.json
 
 
 def test_a_page_is_told_every_change_once(fresh: WebDaemon) -> None:

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.types import EventKind, WaterLevel
-from lsm_monitor.web.models import EvidenceFile
 from tests.unit.publish.scenes import event_of, messages_of
 from tests.web_daemon import WebDaemon
 
 IDS = [UUID(f"019816a2-7c1e-7b60-9f0e-{number:012x}") for number in range(4)]
-
-
-class Folder:
-    """Evidence of one episode, in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def files(self, event_id: UUID) -> Sequence[EvidenceFile]:
-        return [
-            EvidenceFile(
-                seq=1,
-                name=path.name,
-                kind="clip",
-                url=f"/api/evidence/{event_id}/{path.name}",
-                bytes=path.stat().st_size,
-            )
-            for path in sorted(self.folder.iterdir())
-        ]
-
-    def path(self, event_id: UUID, name: str) -> Path | None:
-        return self.folder / name if event_id == IDS[0] else None
 
 
 def tell(
@@ -119,14 +96,14 @@ def test_an_alert_is_shown_although_the_history_cannot_be_read(
 
 
 def test_evidence_is_handed_out_in_pieces_too(tmp_path: Path) -> None:
-    folder = tmp_path / "evidence"
-    folder.mkdir()
-    (folder / "1-clip.mp4").write_bytes(b"0123456789")
-    with WebDaemon(tmp_path, evidence=Folder(folder)) as daemon:
+    with WebDaemon(tmp_path) as daemon:
         tell(daemon, IDS[0])
-        (file,) = daemon.get("/api/episodes").json["episodes"][0]["evidence"]
-        answer = daemon.get(file["url"], {"Range": "bytes=2-4"})
+        daemon.evidence.put(IDS[0], 1, {EvidenceKind.CLIP: b"0123456789"}, {})
+        files = daemon.get("/api/episodes").json["episodes"][0]["evidence"]
+        (clip,) = (file for file in files if file["kind"] == "clip")
+        assert (clip["seq"], clip["bytes"]) == (1, 10)
+        answer = daemon.get(clip["url"], {"Range": "bytes=2-4"})
         assert (answer.status, answer.body) == (206, b"234")
         assert answer.headers["content-type"] == "video/mp4"
-        assert daemon.get(f"/api/evidence/{IDS[0]}/2-clip.mp4").status == 404
-        assert daemon.get(f"/api/evidence/{IDS[1]}/1-clip.mp4").status == 404
+        assert daemon.get(clip["url"].replace("1", "2")).status == 404
+        assert daemon.get(f"/api/evidence/{IDS[1]}/{clip['name']}").status == 404

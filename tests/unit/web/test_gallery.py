@@ -131,9 +131,9 @@ def test_a_drawing_is_made_once_per_picture_and_few_are_kept(stage: Stage) -> No
     assert picture is not None
     first = stage.gallery.jpeg(camera, picture, "overlay")
     assert stage.gallery.jpeg(camera, picture, "overlay") is first
-    for number in range(70):
+    for number in range(300):
         stage.gallery.jpeg(CameraId(f"camera-{number}"), picture, "mask")
-    assert len(stage.gallery._drawn) == 64
+    assert len(stage.gallery._drawn) == 256
 
 
 def test_the_pictures_of_cameras_that_are_gone_are_forgotten(stage: Stage) -> None:
