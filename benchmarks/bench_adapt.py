@@ -5,10 +5,11 @@
     python benchmarks/bench_adapt.py --data DIR --source runs/source --out runs/adapt
 
 The source model has never seen a street of this city. The city gives the frames of
-roadway_unlabelled and labels of half the train part of roadway_dev: none, boxes, clicks, or its
-masks. Judged are the other half and the val part, which nobody has trained on, and dry pictures
-of three other sources (every fifth), at threshold 0.5 without the demand for a core. Finished
-runs are kept in ``--out`` and not made again.
+roadway_unlabelled, forty dry streets with the verdict "no water", and labels of half the train
+part of roadway_dev: none, boxes, clicks, or its masks. Judged are the other half and the val
+part, which nobody has trained on, and dry pictures of three other sources (every fifth), at
+threshold 0.5 without the demand for a core. Finished runs are kept in ``--out`` and not made
+again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import logging
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,8 @@ DRY_SETS = ("dry_camvid", "eval_dhaka_dry", "eval_dhaka_wet")
 RECIPE = Path(__file__).parents[1] / "config" / "train" / "adapt" / "bench.yaml"
 EVERY = 5  # of the dry pictures: enough to see alarms rise
 CLICKS = 3
+VERDICT_SETS = ("dry_lums", "dry_cctv")
+VERDICTS = 20  # of each
 ABOUT = {"name": "bench", "version": "0", "site": "city", "licence": "CC BY 4.0"}
 Entry = dict[str, object]
 Describe = Callable[[Picture, Path], Entry]
@@ -88,7 +91,9 @@ def fit_and_judge(
     """Fit the source to the city's labels of one kind; return its figures."""
     labelled, judged = halves(data)
     folder = out / kind
-    weak = write_city(folder, data, labelled, KINDS[kind])
+    weak = write_city(
+        folder, data, labelled, KINDS[kind], has_dry_verdicts=kind not in WITHOUT_VERDICTS
+    )
     city = read_city(folder / "images", weak, guard=[], dry=[], recipe=recipe)
     started_s = time.perf_counter()
     fitted = train(source.model, city, recipe, seed=seed, device="cpu")
@@ -102,15 +107,24 @@ def fit_and_judge(
 def halves(data: Path) -> tuple[list[str], list[str]]:
     """Return the stems that the city labels, and those that judge."""
     splits = read_splits(data)
-    train_part = sorted(
-        splits["train"]["roadway_dev"],
-        key=lambda stem: hashlib.sha256(stem.encode()).digest(),
-    )
+    train_part = by_chance(splits["train"]["roadway_dev"])
     middle = len(train_part) // 2
     return train_part[:middle], [*train_part[middle:], *splits["val"]["roadway_dev"]]
 
 
-def write_city(folder: Path, data: Path, labelled: list[str], describe: Describe) -> Path:
+def by_chance(stems: Iterable[str]) -> list[str]:
+    """Return the stems in an order that has nothing to do with their names, always the same."""
+    return sorted(stems, key=lambda stem: hashlib.sha256(stem.encode()).digest())
+
+
+def write_city(
+    folder: Path,
+    data: Path,
+    labelled: list[str],
+    describe: Describe,
+    *,
+    has_dry_verdicts: bool,
+) -> Path:
     """Write a city's folder of pictures and its weak labels, as an operator would give them."""
     shutil.rmtree(folder, ignore_errors=True)
     images = folder / "images"
@@ -124,6 +138,11 @@ def write_city(folder: Path, data: Path, labelled: list[str], describe: Describe
         entry = describe(picture, folder)
         if entry:
             entries[path.name] = entry
+    for name in VERDICT_SETS if has_dry_verdicts else ():
+        stems = by_chance(read_splits(data)["train"][name])[:VERDICTS]
+        for path in list_images(data / name / "images", stems):
+            shutil.copyfile(path, images / path.name)
+            entries[path.name] = {"verdict": "no_water"}
     weak = folder / "weak.json"
     weak.write_text(json.dumps({"version": 1, "images": entries}), encoding="utf-8")
     return weak
@@ -179,7 +198,14 @@ def full(picture: Picture, folder: Path) -> Entry:
     return {"mask": f"masks/{picture.name}.png", "exact": True}
 
 
-KINDS: dict[str, Describe] = {"boxes": boxes, "points": points, "full": full, "frames": nothing}
+KINDS: dict[str, Describe] = {
+    "boxes": boxes,
+    "points": points,
+    "full": full,
+    "frames": nothing,
+    "boxes_no_dry": boxes,
+}
+WITHOUT_VERDICTS = frozenset({"boxes_no_dry"})
 
 
 def flooded(data: Path, stems: list[str]) -> Iterator[Picture]:

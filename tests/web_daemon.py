@@ -143,6 +143,7 @@ class WebDaemon:
                 metrics=self.metrics,
                 standing_still=list,
                 connection=Connections(metrics=self.metrics, clock=self.clock).connection,
+                is_durable=lambda: True,
                 clock=self.clock,
             )
         )

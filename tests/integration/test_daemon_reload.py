@@ -153,7 +153,7 @@ def test_another_bundle_takes_over_while_cameras_are_watched_and_can_be_taken_ba
     with FaultyCamera(clip) as street:
         text = config_text(broker, on_change=False, bridge=f"url: {street.url}")
 
-        def wait_for_version(version: str) -> None:
+        def wait_for_version(version: object) -> None:
             notes.wait_until(lambda _: versions()[-1] == version, timeout_s=TIMEOUT_S)
 
         def use(bundle: str | Path) -> None:
@@ -168,10 +168,11 @@ def test_another_bundle_takes_over_while_cameras_are_watched_and_can_be_taken_ba
                 use(bundle)
                 os.kill(daemon.running.pid, signal.SIGHUP)
                 wait_for_version(version)
-            count = len(infos(notes))
             use(damaged)
             os.kill(daemon.running.pid, signal.SIGHUP)
-            notes.wait_until(lambda _: len(infos(notes)) > count, timeout_s=TIMEOUT_S)
+            notes.wait_until(
+                lambda _: infos(notes)[-1]["problem"] is not None, timeout_s=TIMEOUT_S
+            )
             refused = infos(notes)[-1]
             assert street.connections == 1
             assert daemon.terminate() == 0
