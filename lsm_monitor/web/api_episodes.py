@@ -137,8 +137,10 @@ def evidence_routes(*, evidence: EvidenceStore, access: Access) -> APIRouter:
         if path is None or not await asyncio.to_thread(path.is_file):
             raise Problem(404, "there is no such file, or no longer")
         media_type = _MEDIA_TYPES.get(FilePath(name).suffix, "application/octet-stream")
-        keep = {"Cache-Control": "private, max-age=86400, immutable"}
-        return FileResponse(path, media_type=media_type, headers=keep)
+        # A clip that comes later is noted in the sidecar; all else stays as it was written.
+        is_sidecar = name.endswith(".json")
+        keep = "no-cache" if is_sidecar else "private, max-age=86400, immutable"
+        return FileResponse(path, media_type=media_type, headers={"Cache-Control": keep})
 
     return router
 

@@ -105,5 +105,8 @@ def test_evidence_is_handed_out_in_pieces_too(tmp_path: Path) -> None:
         answer = daemon.get(clip["url"], {"Range": "bytes=2-4"})
         assert (answer.status, answer.body) == (206, b"234")
         assert answer.headers["content-type"] == "video/mp4"
+        assert "immutable" in answer.headers["cache-control"]
+        (sidecar,) = (file for file in files if file["kind"] == "sidecar")
+        assert daemon.get(sidecar["url"]).headers["cache-control"] == "no-cache"
         assert daemon.get(clip["url"].replace("1", "2")).status == 404
         assert daemon.get(f"/api/evidence/{IDS[1]}/{clip['name']}").status == 404
