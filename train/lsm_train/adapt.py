@@ -22,6 +22,7 @@ from torch import nn
 import lsm_monitor
 from lsm_monitor.model.build import IMAGE_ENCODERS
 from lsm_monitor.model.bundle import (
+    FILES,
     Bundle,
     Manifest,
     load_bundle,
@@ -29,6 +30,7 @@ from lsm_monitor.model.bundle import (
     save_bundle,
     stored_state,
 )
+from lsm_monitor.model.bundle_files import check_replaceable
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_monitor.model.sam_vit import SamVit
@@ -149,6 +151,7 @@ def adapt(
         BundleError: The bundle cannot be written.
     """
     _check_base(base)
+    check_replaceable(out, FILES)  # told before the work, not after it
     fitted = train(base.model, city, recipe, seed=seed, device=device)
     base.model.cpu()
     out.parent.mkdir(parents=True, exist_ok=True)
