@@ -221,6 +221,7 @@ class Daemon:
             model=lambda: segmenter.identity,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
+            is_durable=lambda: stores.outbox.is_durable,
             extend=page.mount,
             metrics=metrics,
             clock=clock,

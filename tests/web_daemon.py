@@ -17,7 +17,8 @@ from uuid import UUID
 import numpy as np
 
 from lsm_monitor.clock import SystemClock
-from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.config.changes import Changes, changes
+from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.errors import CommandError
 from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.history.history import History
@@ -30,6 +31,8 @@ from lsm_monitor.runtime.connections import Connections
 from lsm_monitor.runtime.http import HttpService
 from lsm_monitor.runtime.http_app import Status, http_app
 from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.runtime.reload import Reloader
+from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.types import (
     Acknowledgement,
     CameraId,
@@ -65,7 +68,7 @@ class WebDaemon:
     """One camera, ``bridge`` with the zone ``lane``, and the page; a context manager.
 
     Args:
-        folder: Where outbox, history and evidence live.
+        folder: Where configuration, outbox, history and evidence live.
         http: Section of the configuration.
         cameras: More of it.
     """
@@ -78,15 +81,17 @@ class WebDaemon:
         cameras: Mapping[str, object] | None = None,
     ) -> None:
         bridge = {"url": "rtsp://192.0.2.1/s", "zones": {"lane": {"points": SQUARE}}}
-        self.config = MonitorConfig.model_validate(
-            {
-                "version": 1,
-                "site": "west",
-                "mqtt": {"host": "localhost"},
-                "http": {"port": 0, **(http or {})},
-                "cameras": {"bridge": bridge, **(cameras or {})},
-            }
-        )
+        data = {
+            "version": 1,
+            "site": "west",
+            "mqtt": {"host": "localhost"},
+            "http": {"port": 0, **(http or {})},
+            "cameras": {"bridge": bridge, **(cameras or {})},
+        }
+        self.file = folder / "monitor.yaml"
+        self.file.write_text(json.dumps(data))  # which is YAML, too
+        loaded = load(self.file, {})
+        self.config = loaded.config
         self.metrics, self.clock = Metrics(), SystemClock()
         self.overview = Overview(self.metrics)
         names = [CameraId(name) for name in self.config.cameras]
@@ -114,6 +119,17 @@ class WebDaemon:
                 obey=self._obey,
                 history=self.history,
                 evidence=self.evidence,
+                files=Reloader(
+                    loaded,
+                    environ={},
+                    prepare=lambda _: None,
+                    adopt=self._adopt,
+                    on_result=lambda _: None,
+                    notifier=Notifier({}),
+                    metrics=self.metrics,
+                    clock=self.clock,
+                ),
+                environ={},
             ),
             metrics=self.metrics,
             clock=self.clock,
@@ -127,6 +143,7 @@ class WebDaemon:
                 metrics=self.metrics,
                 standing_still=list,
                 connection=Connections(metrics=self.metrics, clock=self.clock).connection,
+                is_durable=lambda: True,
                 clock=self.clock,
             )
         )
@@ -200,6 +217,10 @@ class WebDaemon:
         probability = np.zeros((360, 640), np.float32)
         probability[:, :320] = 1.0
         self.page.gallery.put(frame, WaterMask(frame.stamp, probability, 0.5, 10.0))
+
+    def _adopt(self, loaded: LoadedConfig) -> Changes:
+        before, self.config = self.config, loaded.config
+        return changes(before, loaded.config)
 
     async def _obey(self, command: Command) -> str:
         assert isinstance(command, Feedback | Acknowledgement)

@@ -69,7 +69,7 @@ class ClipCutter:
         with self._condition:
             heapq.heappush(self._pending, pending)
             self._condition.notify()
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
             self._thread.start()
 

@@ -25,10 +25,18 @@ from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import CameraConfig
-from lsm_monitor.errors import SourceEndedError, SourceError
+from lsm_monitor.errors import SourceEndedError, SourceError, SourceOpenError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId, FrameStamp, HealthCode
 
+# An .mp4 has its index at the end: what a recorder writes when its power goes has none.
+_UNOPENED = {
+    HealthCode.NOT_FOUND: "it is not there",
+    HealthCode.UNAUTHORIZED: "it may not be read; check who owns it",
+    HealthCode.NO_VIDEO: "it has no video track",
+    HealthCode.INVALID_DATA: "it is no video, or was cut off before its index was written; "
+    "let the recorder close the file, or record .mkv or .ts, which need no index",
+}
 _CLEAN_NAME = re.compile(r"[^a-z0-9]+")
 # A recording may end a little sooner than it says, as when its sound goes on.
 _MISSING_S = 1.0
@@ -78,9 +86,13 @@ class Recording:
         self._interval_s = camera.interval_s
         self._metrics = Metrics()
         spec = SourceSpec.from_config(camera_id, camera.model_copy(update={"url": str(video)}))
-        self._source = open_source(
-            spec, metrics=self._metrics, clock=SystemClock(), replay=True
-        )
+        try:
+            self._source = open_source(
+                spec, metrics=self._metrics, clock=SystemClock(), replay=True
+            )
+        except SourceOpenError as exc:
+            msg = f"{video}: {_UNOPENED.get(exc.code, str(exc))}"
+            raise SourceOpenError(msg, exc.code) from None
         self.began_at = began_at or datetime.fromtimestamp(video.stat().st_mtime, UTC)
         self._pictures = 0
         self._failure: SourceError | None = None

@@ -19,8 +19,8 @@ from lsm_monitor.runtime.judging import water_rules
 from lsm_monitor.types import WaterLevel
 from lsm_monitor.water.scoring import (
     EventScore,
-    Look,
     Span,
+    TimedReading,
     alarm_spans,
     merged,
     score_alarms,
@@ -152,12 +152,12 @@ def sweep(
         level: The level that alarms.
         slack_s: See :func:`lsm_monitor.water.scoring.score_alarms`.
     """
-    looks = [_Looks(video) for video in videos]
+    timed = [_Readings(video) for video in videos]
     # One filter's readings are in memory at a time.
     ordered = sorted(settings, key=lambda values: values.get("smoothing_s", 0.0))
     for values in ordered:
         scores = []
-        for video, seen in zip(videos, looks, strict=True):
+        for video, seen in zip(videos, timed, strict=True):
             changed = _changed(video.camera, values)
             if changed is None:
                 break
@@ -179,38 +179,38 @@ def sweep(
             yield Trial(values, tuple(scores))
 
 
-class _Looks:
-    """The looks of a video's zones under the newest filter that was asked for."""
+class _Readings:
+    """The readings of a video's zones under the newest filter that was asked for."""
 
     def __init__(self, video: LabelledVideo) -> None:
         self._video = video
         self._filter: tuple[float, float] | None = None
-        self._looks: list[list[Look]] = []
+        self._timed: list[list[TimedReading]] = []
 
-    def under(self, settings: CameraDefaults, rules: WaterRules) -> list[list[Look]]:
+    def under(self, settings: CameraDefaults, rules: WaterRules) -> list[list[TimedReading]]:
         """Return one list per zone."""
         smoothing_s = max(settings.smoothing_s, settings.interval_s)
         wanted = (smoothing_s, rules.stale_after_s)
         if self._filter != wanted:
-            self._looks = self._read(*wanted)
+            self._timed = self._read(*wanted)
             self._filter = wanted
-        return self._looks
+        return self._timed
 
-    def _read(self, smoothing_s: float, max_gap_s: float) -> list[list[Look]]:
+    def _read(self, smoothing_s: float, max_gap_s: float) -> list[list[TimedReading]]:
         camera = self._video.camera
         zones = zones_of({name: zone.points for name, zone in camera.zones.items()})
         smoother = MaskSmoother(smoothing_s=smoothing_s, max_gap_s=max_gap_s)
         reader = ZoneReader(zones)
-        looks: list[list[Look]] = [[] for _ in zones]
+        timed: list[list[TimedReading]] = [[] for _ in zones]
         for time_s, mask in self._video.raw.water_masks():
             readings = (
                 [None] * len(zones)
                 if mask is None
                 else reader.read(mask, smoother.update(mask))
             )
-            for zone, reading in zip(looks, readings, strict=True):
-                zone.append(Look(time_s, reading))
-        return looks
+            for zone, reading in zip(timed, readings, strict=True):
+                zone.append(TimedReading(time_s, reading))
+        return timed
 
 
 def _changed(camera: CameraDefaults, values: Values) -> CameraDefaults | None:

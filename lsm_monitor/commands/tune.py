@@ -125,6 +125,7 @@ def watch(
     if camera is not None:
         labels = [each.model_copy(update={"camera": camera}) for each in labels]
     cameras = {each.video: camera_of(loaded, each.camera) for each in labels}
+    expect_shares_of_zones(cameras)
     files = {
         video: mask_file(folder, video, settings, model) for video, settings in cameras.items()
     }
@@ -230,6 +231,21 @@ def _diff(
     load_config(path, environ, needs_secrets=False, texts={path.resolve(): after})
     secrets = {each for each in revealed(loaded.config) if not is_reference(each)}
     return Redactor(secrets).redact(difference(path.name, before, after))
+
+
+def expect_shares_of_zones(cameras: Mapping[Path, CameraConfig]) -> None:
+    """Check that no camera counts water as a share of its road.
+
+    Raises:
+        ConfigError: One does, and the masks that are kept tell water alone.
+    """
+    for video, camera in cameras.items():
+        if camera.zones_of_road:
+            msg = (
+                f"{video}: its camera has 'water_share_of: road', and tune keeps only where "
+                "water is; write water_share_of: zone while tuning"
+            )
+            raise ConfigError(msg)
 
 
 def _open_watcher(

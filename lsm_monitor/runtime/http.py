@@ -94,6 +94,25 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn does, but do not wait a minute for a TLS handshake."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            return _Protocol(config, self.server_state, app_state={})
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=listener,
+                ssl=config.ssl,
+                ssl_handshake_timeout=_IDLE_TIMEOUT_S if config.ssl else None,
+                backlog=config.backlog,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
+
 
 class _Protocol(H11Protocol):
     """One connection whose client may neither stay silent nor stop reading.
@@ -105,9 +124,13 @@ class _Protocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _has_read: bool = False
+    _unread_bytes: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        if len(self.connections) > 2 * _MAX_CONNECTIONS:
+            # Not even a 503: each is a file, and the cameras and the outbox need theirs.
+            transport.abort()
         self._deadline = self.loop.call_later(_IDLE_TIMEOUT_S, self._end_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -137,12 +160,20 @@ class _Protocol(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation forgets None
         is_answering = cycle is not None and not cycle.response_complete
         is_between_requests = self.timeout_keep_alive_task is not None  # uvicorn's own limit
-        does_not_read = self.flow.write_paused and not self._has_read
-        if does_not_read or not (is_answering or is_between_requests):
+        if self._does_not_read() or not (is_answering or is_between_requests):
             self.transport.abort()
         else:
-            self._has_read = False
             self._deadline = self.loop.call_later(_IDLE_TIMEOUT_S, self._end_if_idle)
+
+    def _does_not_read(self) -> bool:
+        """Return whether nothing of what waits for the client went since the last look."""
+        is_waiting = self.flow.write_paused
+        unread_bytes = self.transport.get_write_buffer_size() if is_waiting else None
+        before, self._unread_bytes = self._unread_bytes, unread_bytes
+        has_read, self._has_read = self._has_read, False
+        if unread_bytes is None or before is None:
+            return False
+        return not has_read and unread_bytes >= before
 
 
 def _server_config(

@@ -41,6 +41,7 @@ class Status:
         started_at: When the daemon started, timezone-aware UTC.
         standing_still: Returns the hops without progress.
         connection: Returns a camera's last hour, by its id and interval.
+        is_durable: Returns whether events reach the disk.
     """
 
     site: str
@@ -50,13 +51,19 @@ class Status:
     metrics: Metrics
     standing_still: Callable[[], list[str]]
     connection: Callable[[CameraId, float], Connection]
+    is_durable: Callable[[], bool]
     clock: Clock
 
     def ready(self) -> Ready:
         """Return whether at least one camera is judged."""
         cameras = self.overview.cameras().values()
         deciding = sum(camera.is_decided for camera in cameras)
-        return Ready(ready=deciding > 0, cameras=len(cameras), deciding=deciding)
+        return Ready(
+            ready=deciding > 0,
+            cameras=len(cameras),
+            deciding=deciding,
+            durable=self.is_durable(),
+        )
 
     def stats(self) -> Stats:
         """Return everything."""

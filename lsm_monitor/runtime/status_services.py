@@ -25,6 +25,7 @@ def status_services(
     model: Callable[[], ModelIdentity],
     overview: Overview,
     standing_still: Callable[[], list[str]],
+    is_durable: Callable[[], bool],
     extend: Callable[[FastAPI], None] = lambda _: None,
     metrics: Metrics,
     clock: Clock,
@@ -36,6 +37,7 @@ def status_services(
         model: Returns what judges now.
         overview: Told by capture and inference.
         standing_still: Returns the hops without progress.
+        is_durable: Returns whether events reach the disk.
         extend: Puts more than the health checks onto the HTTP port.
         metrics: What ``/metrics`` shows.
         clock: Time of the answers.
@@ -55,6 +57,7 @@ def status_services(
             metrics=metrics,
             standing_still=standing_still,
             connection=connections.connection,
+            is_durable=is_durable,
             clock=clock,
         )
         app = http_app(status)

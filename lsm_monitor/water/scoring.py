@@ -32,7 +32,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TimedReading:
     """One moment of one zone: ``reading`` is ``None`` when nothing could be judged."""
 
     time_s: float
@@ -128,7 +128,7 @@ def score_alarms(
 
 
 def alarm_spans(
-    looks: Iterable[Look], rules: WaterRules, level: WaterLevel = WaterLevel.PONDING
+    timed: Iterable[TimedReading], rules: WaterRules, level: WaterLevel = WaterLevel.PONDING
 ) -> list[Span]:
     """Return from when to when a zone is at or above ``level``.
 
@@ -136,7 +136,7 @@ def alarm_spans(
     are the times from ``open`` to ``close``.
 
     Args:
-        looks: The zone, in the order of time.
+        timed: The zone, in the order of time.
         rules: How it is judged.
         level: At least ``ponding``.
     """
@@ -145,11 +145,11 @@ def alarm_spans(
     spans: list[Span] = []
     since_s: float | None = None
     time_s = 0.0
-    for look in looks:
-        time_s = look.time_s
+    for each in timed:
+        time_s = each.time_s
         machine.tick(time_s)
-        if look.reading is not None:
-            machine.observe(look.reading)
+        if each.reading is not None:
+            machine.observe(each.reading)
         if machine.level is WaterLevel.UNKNOWN:
             continue
         is_alarm = _ORDER.index(machine.level) >= least

@@ -160,6 +160,7 @@ class Editor:
             ConfigError: The result would not be valid, or must be written by hand.
         """
         loaded = self._files.loaded
+        geometry = _with_what_is_not_drawn(loaded.config.cameras[camera_id], geometry)
         _redrawn(loaded.config.cameras[camera_id], geometry)
         path, name = loaded.file_of(camera_id), loaded.name_of(camera_id)
         async with self._editing:
@@ -230,6 +231,18 @@ class Editor:
         load(self._files.loaded.path, self._environ, texts={path.resolve(): after})
 
 
+def _with_what_is_not_drawn(camera: CameraConfig, geometry: Geometry) -> Geometry:
+    """Return ``geometry`` with what ``camera`` says of its zones beside their outlines."""
+    if not geometry.get("zones"):
+        return geometry
+    said = {
+        name: zone.model_dump(exclude_unset=True, exclude={"points"})
+        for name, zone in camera.zones.items()
+    }
+    zones = {name: {**said.get(name, {}), **zone} for name, zone in geometry["zones"].items()}
+    return {**geometry, "zones": zones}
+
+
 def _redrawn(camera: CameraConfig, geometry: Geometry) -> CameraConfig:
     """Return ``camera`` with another geometry.
 
@@ -239,6 +252,7 @@ def _redrawn(camera: CameraConfig, geometry: Geometry) -> CameraConfig:
     kept = {
         key: getattr(camera, key) for key in camera.model_fields_set if key not in GEOMETRY_KEYS
     }
+    geometry = _with_what_is_not_drawn(camera, geometry)
     try:
         return CameraConfig.model_validate({**kept, **geometry})
     except ValidationError as exc:

@@ -60,7 +60,7 @@ class PageSources:
         obey: Does what may be asked for by MQTT, too.
         history: Has the readings of the past.
         evidence: Has files about events.
-        files: The configuration that what is drawn is saved in; ``None``: nothing is.
+        files: The configuration that what is drawn is saved in.
         environ: The process's environment, for the secrets of that configuration.
     """
 
@@ -73,8 +73,8 @@ class PageSources:
     obey: Callable[[Command], Awaitable[str]]
     history: History
     evidence: EvidenceStore
-    files: ConfigFiles | None = None
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: ConfigFiles
+    environ: Mapping[str, str] = field(repr=False)
 
 
 class Page:
@@ -146,6 +146,15 @@ class Page:
         shrinking = ThreadService("gallery", self.gallery.run, stop_timeout_s=_GALLERY_STOP_S)
         return (self.live, shrinking)
 
+    def _editor(self) -> Editor:
+        return Editor(
+            self._sources.files,
+            environ=self._sources.environ,
+            newest=self._newest,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+
     def _newest(self, camera_id: CameraId) -> Picture | None:
         self.gallery.looked()
         return self.gallery.newest(camera_id)
@@ -183,18 +192,10 @@ class Page:
             api_episodes.routes(
                 episodes=self._episodes, obey=sources.obey, access=access, clock=clock
             ),
+            api_editor.routes(editor=self._editor(), access=access),
             api_episodes.evidence_routes(evidence=sources.evidence, access=access),
         ):
             app.include_router(router)
-        if sources.files is not None:
-            editor = Editor(
-                sources.files,
-                environ=sources.environ,
-                newest=self._newest,
-                metrics=self._metrics,
-                clock=clock,
-            )
-            app.include_router(api_editor.routes(editor=editor, access=access))
         problems.install(app)
         app.add_middleware(
             Guard,

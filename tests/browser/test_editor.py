@@ -60,6 +60,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EditedDaemon]:
         text = (
             "version: 1\nsite: test\nstate_dir: state\nhttp: {port: 0}\n"
             f"mqtt: {{host: 127.0.0.1, port: {broker.port}}}\n"
+            "model: {backend: torch}\n"
             "# the street in front of the school\ncameras:\n  street:\n"
             f"    url: {camera.url}\n    interval_s: 1\n    zones:\n{LANE}"
         )
@@ -88,6 +89,21 @@ def draw(page: Page, corners: list[tuple[float, float]]) -> None:
     assert box is not None
     for x, y in [*corners, corners[0]]:
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def drag(page: Page, thing: Locator, right: float, down: float) -> None:
+    """Drag the middle of ``thing`` by shares of the picture."""
+    picture, box = page.locator(".ed-canvas svg").bounding_box(), thing.bounding_box()
+    assert picture is not None
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for part in (0.3, 1.0):
+        page.mouse.move(
+            x + part * right * picture["width"], y + part * down * picture["height"]
+        )
+    page.mouse.up()
 
 
 def save(page: Page) -> None:
@@ -148,6 +164,23 @@ def test_a_corner_is_moved_by_keys_and_by_touch_on_a_phone(
         page.touchscreen.tap(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.locator("[data-done]").tap()
     expect(page.get_by_label("Name").last).to_have_value("zone-1")
+    keep_picture(page, "editor-phone")
+
+
+def test_a_corner_is_dragged_and_an_edge_pulled_out_as_one_step_each(editor: Page) -> None:
+    corner = editor.locator('[data-corner="zones.0.points.0"]')
+    drag(editor, corner, 0.1, -0.1)
+    expect(corner).to_have_accessible_name(re.compile("at 20% from the left, 45%"))
+    drag(editor, editor.locator(".ed-edge").first, 0.0, -0.05)
+    expect(zone(editor, 0)).to_contain_text("5 corners")
+    editor.locator("[data-undo]").click()
+    expect(zone(editor, 0)).to_contain_text("4 corners")
+    drag(editor, corner, 2.0, 2.0)
+    expect(corner).to_have_accessible_name(re.compile("at 100% from the left, 100%"))
+    for _ in range(2):
+        editor.locator("[data-undo]").click()
+    expect(editor.locator("[data-undo]")).to_be_disabled()
+    expect(corner).to_have_accessible_name(re.compile("at 10% from the left, 55%"))
 
 
 def test_what_is_wrong_is_said_at_the_shape_and_cannot_be_saved(editor: Page) -> None:
@@ -219,13 +252,20 @@ def test_an_unsaved_drawing_is_there_again_after_looking_at_something_else(
 def test_axe_finds_nothing_serious_in_the_editor(editor: Page) -> None:
     editor.locator('[data-add="staff"]').click()
     draw(editor, [(0.1, 0.1), (0.3, 0.3), (0.3, 0.1), (0.1, 0.3)])
-    found = [
+    found = []
+    for scheme in ("light", "dark"):
+        editor.emulate_media(color_scheme=scheme)
+        found += _serious(editor)
+    assert found == []
+
+
+def _serious(page: Page) -> list[str]:
+    return [
         f"{one['id']}: {node['html'][:150]}"
-        for one in Axe().run(editor).response["violations"]
+        for one in Axe().run(page).response["violations"]
         if one["impact"] in {"serious", "critical"}
         for node in one["nodes"]
     ]
-    assert found == []
 
 
 def test_the_page_and_the_daemon_agree_on_which_outlines_are_zones(editor: Page) -> None:

@@ -16,6 +16,7 @@ from tests.unit.model.models import EVERYTHING, lively_model, noise, shrink_sam
 CLASSWISE = {"decoder": "classwise", "block_adapters": True, "small_model_say": 0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["efficientnet_lite0", "sam_vit_b"], ids=["cnn", "vit"])
 def test_both_graphs_give_pytorchs_maps_and_logits_of_each_class(
     encoder: str, plans: PlanStore, monkeypatch: pytest.MonkeyPatch

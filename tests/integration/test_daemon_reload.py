@@ -163,7 +163,7 @@ def test_another_bundle_takes_over_while_cameras_are_watched_and_can_be_taken_ba
         use("compact")
         with DaemonProcess(tmp_path, (tmp_path / "monitor.yaml").read_text()) as daemon:
             wait_until_usable(notes, "bridge")
-            before = versions()[-1]
+            before = str(versions()[-1])
             for bundle, version in ((str(city), "city"), ("compact", before)):
                 use(bundle)
                 os.kill(daemon.running.pid, signal.SIGHUP)

@@ -32,7 +32,8 @@ def test_a_flood_leaves_pictures_of_both_streams_a_mask_and_a_clip_that_plays(
 ) -> None:
     with RtspServer(flooded) as camera, RtspServer(flooded) as main:
         text = config_text(broker, bridge=f"url: {camera.url}, evidence_url: {main.url}")
-        text += "evidence: {clip_mb: 4, clip_before_s: 2, clip_after_s: 1}\n"
+        clips = "evidence: {clip_mb: 4, clip_before_s: 2, clip_after_s: 1, "
+        text = text.replace("evidence: {", clips)
         with DaemonProcess(tmp_path, text) as daemon:
             wait_for_event(notes, "open")
             event = events(notes)[0]

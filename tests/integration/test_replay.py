@@ -153,10 +153,15 @@ def test_a_camera_that_is_not_configured_is_refused(minimal: LoadedConfig) -> No
         Replay(minimal, camera="x")
 
 
-def test_a_file_that_is_no_video_is_named(replay: Replay, tmp_path: Path) -> None:
-    (tmp_path / "notes.mp4").write_text("not a video")
-    with pytest.raises(SourceOpenError, match=r"notes\.mp4"):
-        run(replay, tmp_path / "notes.mp4")
+@pytest.mark.parametrize("share", [0, 6], ids=["no video", "its index was never written"])
+def test_a_video_that_cannot_be_opened_is_named(
+    replay: Replay, images: list[Image], tmp_path: Path, share: int
+) -> None:
+    video = encode(tmp_path / "street.mp4", images[:8])
+    data = video.read_bytes()
+    video.write_bytes(data[: len(data) * share // 10] or b"not a video")
+    with pytest.raises(SourceOpenError, match=r"street\.mp4: it is no video, or was cut off"):
+        run(replay, video)
 
 
 def test_an_empty_folder_says_that_nothing_was_judged(replay: Replay, tmp_path: Path) -> None:

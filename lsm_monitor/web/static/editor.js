@@ -80,11 +80,11 @@ function Editor({ camera, address, api }) {
     return () => removeEventListener("beforeunload", warn);
   }, [isChanged]);
 
-  const change = (next, isLast, isNew = false) => {
+  const change = (next, isLast, { isNew = false, what = "" } = {}) => {
     setDragged(isLast ? null : next);
     if (!isLast || next === null) return;
     tell("");
-    setHistory((before) => step(before, next));
+    setHistory((before) => step(before, next, what));
     if (isNew) focusOn(figuresOf(next).findLast((one) => !figures.some((old) => idOf(old) === idOf(one))));
   };
   const focusOn = (figure) => {
@@ -95,7 +95,7 @@ function Editor({ camera, address, api }) {
   };
   const finish = (points = sketch) => {
     setSketch(null);
-    if (points?.length > 2) change(withZone(drawing, points), true, true);
+    if (points?.length > 2) change(withZone(drawing, points), true, { isNew: true });
   };
   const act = {
     select, change, finish: () => finish(),
@@ -107,7 +107,7 @@ function Editor({ camera, address, api }) {
     },
     // By keyboard there is nothing to click at: a zone to be moved into its place.
     startSketch: (isByKey) => {
-      if (isByKey) { change(withZone(drawing), true, true); return; }
+      if (isByKey) { change(withZone(drawing), true, { isNew: true }); return; }
       setSketch([]);
       document.querySelector(".ed-canvas").scrollIntoView({ block: "nearest" });
     },
@@ -160,7 +160,7 @@ function Editor({ camera, address, api }) {
     <p class="ed-told" role="status">${told}
       ${told && isChanged && html` <button type="button" onClick=${() => change(drawingOf(base), true)}>${
         t("editor.discard")}</button>`}</p>
-    ${sketch && html`<p class="ed-told" role="status">${t("editor.sketch", { count: sketch.length })}
+    ${sketch && html`<p class="ed-told ed-sketching" role="status">${t("editor.sketch", { count: sketch.length })}
       <button type="button" data-done disabled=${sketch.length < 3} onClick=${() => finish()}>${t("editor.sketch.done")}</button>
       <button type="button" onClick=${() => setSketch(null)}>${t("editor.sketch.cancel")}</button></p>`}
     ${problems.filter(({ id }) => !id).map((one) => html`<p class="problem" role="alert" key=${one.text}>⚠ ${

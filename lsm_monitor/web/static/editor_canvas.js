@@ -15,7 +15,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
  * @param wrong ids of figures that have a problem.
  * @param fractions share of water by the zone's name.
  * @param sketch corners of a zone that is being drawn; null: none is.
- * @param act {select, change(drawing, isLast), sketch(points), finish()}.
+ * @param act {select, change(drawing, isLast, {isNew, what}), sketch(points), finish()}.
  */
 export function Canvas({ picture, drawing, figures, selected, wrong, fractions, sketch, act }) {
   const svg = useRef(null);
@@ -114,8 +114,9 @@ function Corner({ figure, index, drawing, px, place, act, unit }) {
     const arrow = ARROWS[event.key];
     const many = event.shiftKey ? LARGE_STEPS : 1;
     let next = null;
-    if (arrow) next = moved(drawing, path, [x + arrow[0] * KEY_STEP * many, y + arrow[1] * KEY_STEP * many]);
-    else if (["Delete", "Backspace"].includes(event.key) && mayRemove(figure)) {
+    if (arrow) {
+      next = moved(drawing, path, [x + arrow[0] * KEY_STEP * many, y + arrow[1] * KEY_STEP * many]);
+    } else if (["Delete", "Backspace"].includes(event.key) && mayRemove(figure)) {
       next = removed(drawing, figure, index);
     } else if (["Insert", "+"].includes(event.key) && figure.least !== null) {
       next = inserted(drawing, figure, index);
@@ -123,7 +124,7 @@ function Corner({ figure, index, drawing, px, place, act, unit }) {
     if (!next) return;
     event.preventDefault();
     event.stopPropagation();
-    act.change(next, true);
+    act.change(next, true, arrow && { what: path.join(".") });
   };
   const label = t(`editor.corner.${figure.kind}`, {
     number: index + 1, name: figure.name, x: percent(x), y: percent(y),

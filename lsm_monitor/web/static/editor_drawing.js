@@ -176,22 +176,24 @@ export function renamed(drawing, index, name) {
   return result;
 }
 
-export const newHistory = (now) => ({ past: [], now, future: [] });
+export const newHistory = (now) => ({ past: [], now, future: [], what: "" });
 const MAX_STEPS = 200;
 
-export function step({ past, now }, next) {
-  if (isSame(now, next)) return { past, now, future: [] };
-  return { past: [...past, now].slice(-MAX_STEPS), now: next, future: [] };
+/** One more step; those that say the same `what` (a name that is typed) are one. */
+export function step({ past, now, future, what: before }, next, what = "") {
+  if (isSame(now, next)) return { past, now, future, what: before };
+  const isSameStep = what !== "" && what === before;
+  return { past: isSameStep ? past : [...past, now].slice(-MAX_STEPS), now: next, future: [], what };
 }
 
 export function undo(history) {
   const { past, now, future } = history;
   if (!past.length) return history;
-  return { past: past.slice(0, -1), now: past.at(-1), future: [now, ...future] };
+  return { past: past.slice(0, -1), now: past.at(-1), future: [now, ...future], what: "" };
 }
 
 export function redo(history) {
   const { past, now, future } = history;
   if (!future.length) return history;
-  return { past: [...past, now], now: future[0], future: future.slice(1) };
+  return { past: [...past, now], now: future[0], future: future.slice(1), what: "" };
 }

@@ -9,11 +9,11 @@ import {
 /**
  * @param preview what the newest picture says about each zone, by name.
  * @param problems see editor_checks.js.
- * @param act {select, change(drawing, isLast), startSketch(isByKey)}.
+ * @param act {select, change(drawing, isLast, {isNew, what}), startSketch(isByKey)}.
  */
 export function Panel({ drawing, selected, problems, preview, act }) {
   const shared = { drawing, selected, problems, act };
-  const add = (next) => act.change(next, true, true);
+  const add = (next) => act.change(next, true, { isNew: true });
   return html`<div class="ed-panel">
     <${Section} title=${t("editor.zones")} hint=${drawing.zones.length ? "" : t("editor.zones.none")}>
       ${drawing.zones.map((zone, i) => html`<${Zone} key=${i} index=${i} zone=${zone}
@@ -47,8 +47,9 @@ function Problems({ problems, id }) {
 
 function Item({ id, selected, problems, act, name, onName, onRemove, children }) {
   const isWrong = problems.some((one) => one.id === id);
-  return html`<fieldset class=${selected.startsWith(id) ? "selected" : ""} data-item=${id}
-    onFocusIn=${() => { if (!selected.startsWith(id)) act.select(id); }}>
+  const isSelected = `${selected}.`.startsWith(`${id}.`);
+  return html`<fieldset class=${isSelected ? "selected" : ""} data-item=${id}
+    onFocusIn=${() => { if (!isSelected) act.select(id); }}>
     <div class="ed-name"><label>${t("editor.name")}
       <input value=${name} maxlength="63" spellcheck=${false} autocapitalize="off" aria-invalid=${isWrong}
         aria-describedby=${`ed-problems-${id}`} onInput=${(event) => onName(event.target.value)} /></label>
@@ -62,7 +63,7 @@ function Zone({ index, zone, reading, drawing, ...shared }) {
   const { act } = shared;
   const figure = figuresOf(drawing).find((one) => idOf(one) === id);
   return html`<${Item} id=${id} name=${zone.name} ...${shared}
-    onName=${(name) => act.change(renamed(drawing, index, name), true)}
+    onName=${(name) => act.change(renamed(drawing, index, name), true, { what: id })}
     onRemove=${() => act.change(without(drawing, ["zones", index]), true)}>
     <p class="ed-reading" data-reading=${zone.name}>${reading
     ? [t("editor.water", { share: percent(reading.water_fraction) }), depthOf(reading.depth),
@@ -79,7 +80,7 @@ function Zone({ index, zone, reading, drawing, ...shared }) {
 function Gauge({ index, gauge, drawing, ...shared }) {
   const id = `gauges.${index}`;
   const { act } = shared;
-  const set = (path, value) => act.change(put(drawing, ["gauges", index, ...path], value), true);
+  const set = (path, value) => act.change(put(drawing, ["gauges", index, ...path], value), true, { what: `${id} ${path}` });
   const remove = (path) => act.change(without(drawing, ["gauges", index, ...path]), true);
   const zones = drawing.zones.map(({ name }) => name);
   return html`<${Item} id=${id} name=${gauge.name} ...${shared} onName=${(name) => set(["name"], name)}
@@ -119,7 +120,7 @@ function Mark({ mark, set, remove }) {
 const SIDES = ["1–2", "2–3", "3–4", "4–1"];
 
 function Ground({ ground, drawing, selected, problems, act }) {
-  const set = (path, value) => act.change(put(drawing, ["ground", ...path], value), true);
+  const set = (path, value) => act.change(put(drawing, ["ground", ...path], value), true, { what: `ground ${path}` });
   const measure = (how) => {
     const { points } = ground;
     const next = how === "metres"

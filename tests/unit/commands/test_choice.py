@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsm_monitor.commands.choice import LEAST_FLOODS, choose
@@ -75,6 +75,7 @@ def test_the_present_settings_are_kept_when_none_is_better() -> None:
 scores = st.builds(score, st.integers(0, 5), st.integers(0, 3), st.floats(0, 100))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(scores, scores, scores), min_size=1, max_size=6), st.floats(0, 3))
 def test_the_choice_keeps_to_the_limit_and_none_within_it_misses_less(
     table: list[tuple[EventScore, ...]], limit: float

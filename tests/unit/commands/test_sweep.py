@@ -20,8 +20,9 @@ from lsm_monitor.commands.sweep import (
     sweep,
     with_axes,
 )
+from lsm_monitor.commands.tune import expect_shares_of_zones
 from lsm_monitor.config.models import CameraConfig
-from lsm_monitor.errors import StoreError
+from lsm_monitor.errors import ConfigError, StoreError
 from lsm_monitor.runtime.judging import judge_of
 from lsm_monitor.types import CameraId, EventKind, WaterLevel
 from lsm_monitor.water.scoring import Span
@@ -156,3 +157,10 @@ def test_masks_are_kept_for_one_state_of_a_video_one_interval_and_one_model(
     assert mask_file(tmp_path, clip, CAMERA, "model") != first
     with pytest.raises(StoreError, match=r"absent\.mp4: No such file"):
         mask_file(tmp_path, tmp_path / "absent.mp4", CAMERA, "model")
+
+
+def test_masks_of_water_alone_cannot_tune_what_is_a_share_of_the_road() -> None:
+    of_road = CAMERA.model_copy(update={"water_share_of": "road"})
+    expect_shares_of_zones({Path("dry.mp4"): CAMERA})
+    with pytest.raises(ConfigError, match=r"wet\.mp4: .* write water_share_of: zone"):
+        expect_shares_of_zones({Path("dry.mp4"): CAMERA, Path("wet.mp4"): of_road})

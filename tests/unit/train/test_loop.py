@@ -254,7 +254,9 @@ def test_two_accumulated_batches_teach_what_one_batch_of_both_does(
     gradients = []
     for batches in ([whole], halves(whole)):
         run = in_full_precision(make_run("large", str(len(batches)), accumulate=len(batches)))
-        trainer = loop._set_up("large", copy.deepcopy(model), run.recipe, ALONE)
+        settings = run.recipe.stages.large
+        assert settings is not None
+        trainer = loop._set_up("large", copy.deepcopy(model), settings, ALONE)
         trainer.stage.set_training_mode()
         for batch in batches:
             loop._backward(trainer, batch, run, ALONE, is_last=batch is batches[-1])
@@ -271,7 +273,9 @@ def test_the_average_moves_towards_the_trained_weights_without_reaching_them(
     make_run: MakeRun, model: LsmAdapter
 ) -> None:
     run = make_run("small")
-    trainer = loop._set_up("small", model, run.recipe, ALONE)
+    settings = run.recipe.stages.small
+    assert settings is not None
+    trainer = loop._set_up("small", model, settings, ALONE)
     trainer.steps = 1000
     trained = trainer.stage.model.get_parameter("head.small_model.pyramid.logits.weight")
     average = trainer.averaged.get_parameter("head.small_model.pyramid.logits.weight")

@@ -4,14 +4,14 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsm_monitor.types import EventKind, WaterEvent, WaterLevel
 from lsm_monitor.water.scoring import (
     EventScore,
-    Look,
     Span,
+    TimedReading,
     alarm_spans,
     merged,
     score_alarms,
@@ -99,10 +99,10 @@ def test_rates_and_delays_are_per_camera_day_and_per_hit() -> None:
 shares = st.lists(st.sampled_from([0.0, 0.015, 0.03, 0.06, 0.1, 0.2, 0.3, 0.6]), max_size=60)
 
 
-def looks(fractions: list[float]) -> list[Look]:
-    """One look per 10 s; where the share is 0.015 nothing can be judged."""
+def timed(fractions: list[float]) -> list[TimedReading]:
+    """One reading per 10 s; where the share is 0.015 nothing can be judged."""
     return [
-        Look(
+        TimedReading(
             BEGIN_S + 10.0 * n,
             None if share == 0.015 else reading_at(10.0 * n, share),
         )
@@ -111,7 +111,7 @@ def looks(fractions: list[float]) -> list[Look]:
 
 
 def alarm_seconds(spans: list[Span]) -> set[float]:
-    """Return the looks at which there is an alarm."""
+    """Return the moments at which there is an alarm."""
     return {
         t_s
         for span in spans
@@ -120,11 +120,12 @@ def alarm_seconds(spans: list[Span]) -> set[float]:
     }
 
 
+@settings(deadline=None)
 @given(shares, st.sampled_from([0.05, 0.08, 0.12]), st.sampled_from([0.12, 0.16, 0.2]))
 def test_a_higher_threshold_alarms_at_no_moment_at_which_a_lower_one_does_not(
     fractions: list[float], lower: float, higher: float
 ) -> None:
-    seen = looks(fractions)
+    seen = timed(fractions)
     low, high = (
         alarm_seconds(alarm_spans(seen, replace(RULES, ponding=LevelBand(enter, 0.04))))
         for enter in (lower, higher)
@@ -132,11 +133,12 @@ def test_a_higher_threshold_alarms_at_no_moment_at_which_a_lower_one_does_not(
     assert high <= low
 
 
+@settings(deadline=None)
 @given(shares, st.sampled_from([0.0, 10.0, 30.0]), st.sampled_from([0.0, 20.0, 90.0]))
 def test_a_longer_dwell_alarms_at_no_moment_at_which_a_shorter_one_does_not(
     fractions: list[float], open_for_s: float, more_s: float
 ) -> None:
-    seen = looks(fractions)
+    seen = timed(fractions)
     short, long = (
         alarm_seconds(alarm_spans(seen, replace(RULES, open_for_s=dwell_s)))
         for dwell_s in (open_for_s, open_for_s + more_s)
@@ -144,13 +146,17 @@ def test_a_longer_dwell_alarms_at_no_moment_at_which_a_shorter_one_does_not(
     assert long <= short
 
 
+@settings(deadline=None)
 @given(shares)
 def test_alarms_are_where_the_judge_opens_and_closes_episodes(fractions: list[float]) -> None:
     judge = judge_with()
     told: list[WaterEvent] = []
     for n, share in enumerate(fractions):
         told += judge.observe(mask_at(10.0 * n, share)).events
-    seen = [Look(BEGIN_S + 10.0 * n, reading_at(10.0 * n, s)) for n, s in enumerate(fractions)]
+    seen = [
+        TimedReading(BEGIN_S + 10.0 * n, reading_at(10.0 * n, s))
+        for n, s in enumerate(fractions)
+    ]
     spans = alarm_spans(seen, RULES)
     opened = [event.observed_at for event in told if event.kind is EventKind.OPEN]
     closed = [event.observed_at for event in told if event.kind is EventKind.CLOSE]
@@ -159,14 +165,14 @@ def test_alarms_are_where_the_judge_opens_and_closes_episodes(fractions: list[fl
 
 
 def test_a_flood_that_cannot_be_seen_for_a_while_is_one_alarm() -> None:
-    wet = [Look(t_s, reading_at(t_s - BEGIN_S, 0.1)) for t_s in range(1000, 1100, 10)]
-    blind = [Look(float(t_s), None) for t_s in range(1100, 1400, 10)]
-    again = [Look(t_s, reading_at(t_s - BEGIN_S, 0.1)) for t_s in range(1400, 1500, 10)]
+    wet = [TimedReading(t_s, reading_at(t_s - BEGIN_S, 0.1)) for t_s in range(1000, 1100, 10)]
+    blind = [TimedReading(float(t_s), None) for t_s in range(1100, 1400, 10)]
+    again = [TimedReading(t_s, reading_at(t_s - BEGIN_S, 0.1)) for t_s in range(1400, 1500, 10)]
     assert alarm_spans([*wet, *blind, *again], RULES) == [Span(1030, 1490)]
 
 
 def test_the_level_that_alarms_can_be_a_higher_one() -> None:
-    seen = looks([0.1] * 10 + [0.3] * 10)
+    seen = timed([0.1] * 10 + [0.3] * 10)
     (span,) = alarm_spans(seen, RULES, WaterLevel.FLOODED)
     assert span.from_s == BEGIN_S + 120.0  # level_up_for_s after it began
 

@@ -11,6 +11,7 @@ import pytest
 
 from lsm_monitor.commands.users import put_user, remove_user
 from lsm_monitor.web import access as access_module
+from lsm_monitor.web import api_stream
 from tests.certificates import self_signed
 from tests.web_daemon import Answer, WebDaemon
 
@@ -124,6 +125,20 @@ def test_a_session_ends_with_its_user_and_with_their_password(
     put_user(users_file, "olga", None, lambda: "another password")
     who = [guarded.get("/api/session", cookie).json["user"] for cookie in (ann, olga, root)]
     assert who == [None, None, "root"]
+
+
+def test_a_stream_ends_with_its_session(
+    tmp_path: Path, users_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_stream, "HEARTBEAT_S", 0.05)
+    http = {"users_file": str(users_file), "session_max_s": 1.0}
+    with WebDaemon(tmp_path, http=http) as daemon:
+        connection = daemon.connection()
+        connection.request("GET", "/api/stream", headers=cookie_of(log_in(daemon, "ann")))
+        told = connection.getresponse().read()  # to its end
+        connection.close()
+    assert told.startswith(b"event: hello\n")
+    assert b": still here\n\n" in told
 
 
 def test_a_users_file_that_becomes_unreadable_changes_nothing(

@@ -213,6 +213,17 @@ def test_what_is_reviewed_is_saved_and_in_use_and_nothing_else_changes(
     ]
 
 
+def test_what_a_zone_says_beside_its_outline_is_kept(port: EditorPort) -> None:
+    of_road = MAIN.replace("0.9]]}", "0.9]], water_share_of: road}")
+    port.main.write_text(of_road)
+    asyncio.run(port.reloader.reload())
+    zones = {"lane": [*SQUARE[:3], [0.2, 0.8]]}
+    status, review = port.post("diff", {"zones": zones, "base": {"zones": {"lane": SQUARE}}})
+    assert status == 200
+    assert port.post("save", {"token": review["token"]})[0] == 200
+    assert port.main.read_text() == of_road.replace("[0.1, 0.9]]", "[0.2, 0.8]]")
+
+
 def test_a_camera_of_the_inventory_is_saved_in_its_own_file(port: EditorPort) -> None:
     token = port.reviewed({"zones": {"pier": LEFT}}, camera="quay")
     assert port.post("save", {"token": token}, camera="quay")[0] == 200

@@ -91,6 +91,8 @@ def test_no_other_origin_is_ours(origin: str, port: str) -> None:
     [
         (("127.0.0.1", 1), [], True),
         (("::1", 1), [], True),
+        (("::ffff:127.0.0.1", 1), [], True),
+        (("::ffff:192.0.2.1", 1), [], False),
         (("192.0.2.1", 1), [], False),
         (("127.0.0.1", 1), [(b"x-forwarded-for", b"127.0.0.1")], False),
         (None, [], False),
