@@ -232,6 +232,33 @@ def test_a_folder_that_holds_something_else_is_refused_before_anything_is_traine
         adapt(base, city, TINY, out=tmp_path, about=ABOUT, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [({"name": "Town Hall"}, "name: String should match"), ({"version": ""}, "version: ")],
+)
+def test_a_name_no_bundle_can_have_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+    base: Bundle,
+    city: CityPictures,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    about: dict[str, str],
+    message: str,
+) -> None:
+    monkeypatch.delattr(adapt_module, "train")
+    with pytest.raises(RecipeError, match=message):
+        adapt(base, city, TINY, out=tmp_path / "x", about=ABOUT | about, seed=0)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
+    tmp_path: Path, base: Bundle, city: CityPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(adapt_module, "train")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(BundleError, match=r"cannot write the bundle \(.*\); choose another"):
+        adapt(base, city, TINY, out=tmp_path / "file" / "x", about=ABOUT, seed=0)
+
+
 def test_the_same_seed_gives_the_same_updates(base: Bundle, city: CityPictures) -> None:
     fitted = [
         adapt_module.train(base.model, city, TINY, seed=5, device="cpu").state_dict()
