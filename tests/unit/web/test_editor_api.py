@@ -29,6 +29,7 @@ from lsm_monitor.web.access import COOKIE, Access
 from lsm_monitor.web.editor import Editor
 from lsm_monitor.web.sessions import Sessions
 from lsm_monitor.web.users import User, Users, write_users
+from lsm_monitor.web.workers import Workers
 from tests.fakes import FakeClock
 
 SQUARE = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]
@@ -69,7 +70,9 @@ class EditorPort:
         accounts = {name: User(role=name, password="$argon2id$" + 20 * "x") for name in ROLES}  # type: ignore[arg-type]  # each is a role
         write_users(users, accounts)
         sessions = Sessions(idle_s=1e6, max_s=1e6, clock=clock)
-        self.access = Access(users=Users(users), sessions=sessions, clock=clock)
+        self.access = Access(
+            users=Users(users), sessions=sessions, workers=Workers(), clock=clock
+        )
         self.sessions = {name: sessions.begin(name, user) for name, user in accounts.items()}
         self.reloader = Reloader(
             loaded,
