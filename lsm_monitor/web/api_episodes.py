@@ -121,7 +121,7 @@ def routes(
     return router
 
 
-_CHANGES = documented(400, 401, 403, 404, 413, 422, 503)
+_CHANGES = documented(400, 401, 403, 404, 408, 413, 422, 503)
 
 
 def evidence_routes(*, evidence: EvidenceStore, access: Access, workers: Workers) -> APIRouter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,29 @@ def test_what_operators_say_is_stored_and_told(tmp_path: Path) -> None:
         assert [answer.status for answer in answers] == [422] * len(bad)
         unknown = f"/api/episodes/{IDS[1]}/feedback"
         assert daemon.ask("POST", unknown, body=body, headers=csrf).status == 404
+
+
+def test_open_pages_are_told_of_an_episode_and_of_what_is_said_about_it(
+    tmp_path: Path,
+) -> None:
+    with WebDaemon(tmp_path) as daemon:
+        connection = daemon.connection()
+        connection.request("GET", "/api/stream")
+        response = connection.getresponse()
+        told = (json.loads(line[6:]) for line in response if line.startswith(b"data: "))
+        assert "version" in next(told)
+        tell(daemon, IDS[0])
+        daemon.see(WaterLevel.FLOODED, 0.3)
+        news = (data for data in told if "event_id" in data)
+        assert next(news)["acknowledged"] is None
+        csrf = {"X-CSRF-Token": daemon.get("/api/session").json["csrf"]}
+        daemon.ask("POST", f"/api/episodes/{IDS[0]}/acknowledge", headers=csrf)
+        assert next(news)["acknowledged"]["at"]
+        tell(daemon, IDS[0], EventKind.CLOSE, 2)
+        daemon.see(WaterLevel.DRY, 0.0)
+        assert next(news)["status"] == "closed"
+        response.close()
+        connection.close()
 
 
 @pytest.mark.parametrize("state", ["open", "all"])
