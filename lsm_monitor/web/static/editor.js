@@ -155,6 +155,8 @@ function Editor({ camera, address, api }) {
       <button type="button" data-redo disabled=${!history.future.length} onClick=${() => travel(redo)}>↷ ${t("editor.redo")}</button>
       <label><input type="checkbox" checked=${kind === "overlay"}
         onChange=${(event) => setKind(event.target.checked ? "overlay" : "raw")} /> ${t("editor.overlay")}</label>
+      ${problems.length > 0 && html`<button type="button" class="ed-mend" onClick=${() => goTo(problems[0].id)}>⚠ ${
+        t("editor.mend", { count: problems.length })}</button>`}
       <button type="button" class="primary" data-review disabled=${!isChanged || problems.length > 0}
         onClick=${() => setReviewing(true)}>${t("editor.review")}</button></div>
     <p class="ed-told" role="status">${told}
@@ -174,6 +176,13 @@ function Editor({ camera, address, api }) {
     ${isReviewing && html`<${Review} ask=${review} save=${(token) => api.post(`${address}/save`, { token })}
       onSaved=${onSaved} onClose=${() => setReviewing(false)} onTheirs=${takeTheirs}
       gone=${Object.keys(base.zones).filter((name) => !names.has(name))} />`}</div>`;
+}
+
+/** Show what is wrong with something in the list beside the picture. */
+function goTo(id) {
+  const item = document.querySelector(`[data-item="${id}"]`);
+  item?.scrollIntoView({ block: "nearest" });
+  item?.querySelector("input, select")?.focus();
 }
 
 function useListener(name, listener) {

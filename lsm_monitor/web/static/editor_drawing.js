@@ -124,10 +124,15 @@ function freeName(things, stem) {
   return `${stem}-${number}`;
 }
 
+/** A zone more. Beside a single one a gauge need not say whose depth it tells; from now on it does. */
 export function withZone(drawing, points = NEW_ZONE) {
   const corners = points.map(([x, y]) => [inside(x), inside(y)]);
-  const zone = { name: freeName(drawing.zones, "zone"), points: corners };
-  return { ...drawing, zones: [...drawing.zones, zone] };
+  const zones = [...drawing.zones, { name: freeName(drawing.zones, "zone"), points: corners }];
+  const meant = zones[0].name;
+  const gauges = zones.length === 2
+    ? drawing.gauges.map((gauge) => (gauge.zone === undefined ? { ...gauge, zone: meant } : gauge))
+    : drawing.gauges;
+  return { ...drawing, zones, gauges };
 }
 
 const NEW_MARKS = {
