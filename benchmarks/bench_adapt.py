@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--source", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="'full' among them."
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -230,12 +232,13 @@ def judge(model: LsmAdapter, data: Path, stems: list[str]) -> dict[str, float]:
 def print_table(figures: dict[str, list[dict[str, float]]]) -> None:
     """Print mean and standard deviation over the seeds."""
     names = ("iou", "precision", "recall", *DRY_SETS)
-    before = statistics.mean(run["iou"] for run in figures["before"])
-    gap = statistics.mean(run["iou"] for run in figures["full"]) - before
+    before, best = (
+        statistics.mean(run["iou"] for run in figures[kind]) for kind in ("before", "full")
+    )
     print(f"| labels | {' | '.join(names)} | gap closed |\n|---|{'---|' * (len(names) + 1)}")
     for kind, runs in figures.items():
         cells = [_cell([run[name] for run in runs]) for name in names]
-        closed = _cell([100.0 * (run["iou"] - before) / gap for run in runs])
+        closed = _cell([100.0 * (run["iou"] - before) / (best - before) for run in runs])
         print(f"| {kind} | {' | '.join(cells)} | {closed} % |")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from lsm_monitor.evidence.sidecar import EvidenceKind
+from lsm_monitor.publish.event_archive import EpisodeRecord, EventArchive
 from lsm_monitor.types import EventKind, WaterLevel
 from tests.unit.publish.scenes import event_of, messages_of
 from tests.web_daemon import WebDaemon
@@ -93,6 +97,31 @@ def test_an_alert_is_shown_although_the_history_cannot_be_read(
             assert answer.json["episodes"][0]["event_id"] == str(IDS[0])
         else:
             assert (answer.status, "history" in answer.json["detail"]) == (503, True)
+
+
+def test_readers_whom_the_disk_lets_wait_do_not_hold_up_alerts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, asked = threading.Event(), threading.Semaphore(0)
+
+    def wait(*_: object, **__: object) -> list[EpisodeRecord]:
+        asked.release()
+        assert disk.wait(30.0)
+        return []
+
+    monkeypatch.setattr(EventArchive, "newest_first", wait)
+    with WebDaemon(tmp_path) as daemon, ThreadPoolExecutor(20) as readers:
+        waiting = [readers.submit(daemon.get, "/api/episodes?state=all") for _ in range(20)]
+        assert asked.acquire(timeout=30.0)
+        assert daemon.loop is not None
+        # The publisher takes its messages from the outbox in such a thread.
+        taken = asyncio.run_coroutine_threadsafe(
+            asyncio.to_thread(daemon.outbox.pending, 1), daemon.loop
+        )
+        assert taken.result(10.0) == []
+        assert daemon.get("/healthz").status == 200
+        disk.set()
+        assert {answer.result().status for answer in waiting} == {200}
 
 
 def test_evidence_is_handed_out_in_pieces_too(tmp_path: Path) -> None:

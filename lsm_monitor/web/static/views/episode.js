@@ -23,9 +23,11 @@ export function AcknowledgeButton({ episode }) {
   const [isBusy, setBusy] = useState(false);
   const onClick = async () => {
     setBusy(true);
-    await say(episode, "acknowledge", {}).then(
-      () => show(t("acknowledge.done", { camera: titleOf(episode.camera) })), showError,
-    );
+    await say(episode, "acknowledge", {}).then(() => {
+      show(t("acknowledge.done", { camera: titleOf(episode.camera) }));
+      // This button goes. Not to the next one: who presses twice means the same flood.
+      document.getElementById("main")?.focus({ preventScroll: true });
+    }, showError);
     setBusy(false);
   };
   return html`<button class="primary" data-acknowledge disabled=${isBusy} onClick=${onClick}
