@@ -11,7 +11,7 @@ import { t } from "./i18n.js";
 import { announce } from "./notice.js";
 import { Canvas } from "./editor_canvas.js";
 import { problemsOf } from "./editor_checks.js";
-import { drawingOf, figuresOf, geometryOf, idOf, redo, undo, withZone } from "./editor_drawing.js";
+import { drawingOf, figuresOf, geometryOf, idOf, redo, renamesOf, undo, withZone } from "./editor_drawing.js";
 import { Panel } from "./editor_panel.js";
 import { Review } from "./editor_review.js";
 import { useDrawing, useListener, usePreview } from "./editor_state.js";
@@ -142,7 +142,8 @@ function Sketching({ count, act }) {
 function Saving({ drawn, address, api, onClose }) {
   const ask = (isAnyBase) => {
     const wanted = geometryOf(drawn.now);
-    return api.post(`${address}/diff`, isAnyBase ? wanted : { ...wanted, base: drawn.base });
+    const renamed = renamesOf(drawn.now);
+    return api.post(`${address}/diff`, { ...wanted, renamed, base: isAnyBase ? null : drawn.base });
   };
   const onSaved = ({ changes }) => {
     drawn.saved();

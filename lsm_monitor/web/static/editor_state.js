@@ -58,8 +58,9 @@ export function useDrawing(camera) {
       setHistory(move);
     },
     saved() {
-      setBase(geometryOf(history.now));
-      setHistory(newHistory(history.now));
+      const geometry = geometryOf(history.now);
+      setBase(geometry);
+      setHistory(newHistory(drawingOf(geometry)));
     },
     /** Somebody else's geometry takes the place of the drawing, as one more step of it. */
     yieldTo(geometry) {
