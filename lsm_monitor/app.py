@@ -19,6 +19,7 @@ from lsm_monitor.assembly import (
     Speech,
     Stores,
     Watch,
+    assemble_page,
     assemble_speech,
     assemble_watch,
     open_stores,
@@ -27,18 +28,16 @@ from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.clock import Clock, SystemClock
 from lsm_monitor.config.changes import Changes
 from lsm_monitor.config.loader import LoadedConfig
-from lsm_monitor.config.models import ModelConfig
 from lsm_monitor.config.secrets import revealed
-from lsm_monitor.evidence.hard_frames import HardFrames
-from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.inference.segmenter_in_use import SegmenterInUse
 from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
-from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.runtime import logs, state_dir
-from lsm_monitor.runtime.judging import open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares
 from lsm_monitor.runtime.live_settings import LiveSettings
+from lsm_monitor.runtime.model_exchange import ModelExchange, on_exchange, ready_segmenter
 from lsm_monitor.runtime.obey import Obedience
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.readiness import Readiness
@@ -50,6 +49,7 @@ from lsm_monitor.runtime.supervisor import RestartPolicy, Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.runtime.threads import ThreadService
 from lsm_monitor.types import Frame, WaterMask
+from lsm_monitor.web.page import Page
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ _NEVER_GIVE_UP = RestartPolicy(limit=None)
 _CAPTURE_STOP_S = 5.0
 """The capture processes are given less before they are killed."""
 _WRITER_STOP_S = 5.0
-"""What history and hard frames may still write; a disk that hangs is left behind."""
+"""So long what still waits may be written; a disk that hangs is left behind."""
 
 
 async def run_until_signalled(loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
@@ -123,12 +123,13 @@ class Daemon:
             folder = state_dir.resolve(config.state_dir, self._environ)
             stack.enter_context(state_dir.locked(folder))
             self._notifier.status("loading the model")
-            segmenter = await asyncio.to_thread(
-                _ready_segmenter, config.model, functools.partial(self._report_progress, stop)
-            )
-            stack.callback(segmenter.close)
+            on_progress = functools.partial(self._report_progress, stop)
+            first = await asyncio.to_thread(ready_segmenter, config.model, on_progress)
+            exchange = ModelExchange(first, config.model, on_progress=on_progress)
+            stack.callback(exchange.close)
+            check_road_shares(config.cameras, first)
             stores = open_stores(folder, config, stack, metrics=self.metrics, clock=self._clock)
-            await self._serve(segmenter, stores, stop)
+            await self._serve(exchange, stores, stop)
         self._notifier.status("stopped")
 
     def _report_progress(self, stop: asyncio.Event, text: str) -> None:
@@ -136,7 +137,10 @@ class Daemon:
         if not stop.is_set():
             self._notifier.extend_timeout(text)
 
-    async def _serve(self, segmenter: Segmenter, stores: Stores, stop: asyncio.Event) -> None:
+    async def _serve(
+        self, exchange: ModelExchange, stores: Stores, stop: asyncio.Event
+    ) -> None:
+        segmenter = exchange.in_use
         config, clock, metrics = self._loaded.config, self._clock, self.metrics
         speech = assemble_speech(
             self._loaded,
@@ -166,6 +170,11 @@ class Daemon:
             speech.messages.info, device=segmenter.device, started_at=clock.now()
         )
         speech.publisher.retain(tell_info(reason="start"))
+
+        def tell_reload(problem: str | None = None) -> None:
+            speech.publisher.retain(tell_info(reason="reload", problem=problem))
+
+        segmenter.on_exchange = on_exchange(speech.messages, metrics, tell_reload)
         watch.cameras.start()
         logger.info(
             "watching %d cameras with %s %s",
@@ -183,20 +192,37 @@ class Daemon:
         self._reloader = Reloader(
             self._loaded,
             environ=self._environ,
-            prepare=self._learn_secrets,
-            adopt=functools.partial(self._adopt, settings, speech.messages),
-            on_result=lambda problem: speech.publisher.retain(
-                tell_info(reason="reload", problem=problem)
-            ),
+            prepare=functools.partial(self._prepare, exchange),
+            adopt=functools.partial(self._adopt, settings, speech.messages, exchange),
+            on_result=tell_reload,
             notifier=self._notifier,
             metrics=metrics,
             clock=clock,
         )
+        obedience = Obedience(
+            reloader=self._reloader,
+            settings=settings,
+            outbox=stores.outbox,
+            snapshot=snapshots.take,
+        )
+        page = assemble_page(
+            settings,
+            stores=stores,
+            watch=watch,
+            obey=obedience.obey,
+            files=self._reloader,
+            environ=self._environ,
+            metrics=metrics,
+            clock=clock,
+        )
+        obedience.on_told = page.live.on_said
         status = status_services(
             config,
-            model=segmenter.identity,
+            model=lambda: segmenter.identity,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
+            is_durable=lambda: stores.outbox.is_durable,
+            extend=page.mount,
             metrics=metrics,
             clock=clock,
         )
@@ -207,19 +233,20 @@ class Daemon:
             Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
             self._reloader,
             settings,
-            ThreadService("history", stores.history.run, stop_timeout_s=_WRITER_STOP_S),
-            *self._command_desk(speech, settings, self._reloader, stores.outbox, snapshots),
+            *self._command_desk(speech, settings, obedience),
+            *page.services(),
+            *(
+                ThreadService(name, run, stop_timeout_s=_WRITER_STOP_S)
+                for name, run in watch.writers.items()
+            ),
         ]
-        if stores.hard_frames is not None:
-            run = stores.hard_frames.run
-            asides.append(ThreadService("hard_frames", run, stop_timeout_s=_WRITER_STOP_S))
         capture = ThreadService("capture", watch.fleet.run, stop_timeout_s=_CAPTURE_STOP_S)
         with contextlib.closing(snapshots):
             await run_services(
                 [
                     Stage([speech.publisher]),
                     Stage(asides, _NEVER_GIVE_UP),
-                    Stage([self._inference(segmenter, watch, stores.hard_frames)]),
+                    Stage([self._inference(segmenter, watch, page)]),
                     Stage([capture], _NEVER_GIVE_UP),
                 ],
                 stop=stop,
@@ -230,19 +257,11 @@ class Daemon:
             )
 
     def _command_desk(
-        self,
-        speech: Speech,
-        settings: LiveSettings,
-        reloader: Reloader,
-        outbox: Outbox,
-        snapshots: Snapshots,
+        self, speech: Speech, settings: LiveSettings, obedience: Obedience
     ) -> Iterator[Service]:
         """Yield what obeys commands, if anything is listened to."""
         if speech.inbox is None:
             return
-        obedience = Obedience(
-            reloader=reloader, settings=settings, outbox=outbox, snapshot=snapshots.take
-        )
         yield CommandDesk(
             site=self._loaded.config.site,
             topics=speech.topics,
@@ -256,6 +275,11 @@ class Daemon:
             clock=self._clock,
         )
 
+    def _prepare(self, exchange: ModelExchange, loaded: LoadedConfig) -> None:
+        """Get ready for a new configuration, or refuse it; not in the loop's thread."""
+        self._learn_secrets(loaded)
+        exchange.prepare(loaded.config.model, loaded.config.cameras)
+
     def _learn_secrets(self, loaded: LoadedConfig) -> None:
         """Log as a new configuration says, and none of its passwords."""
         # The secrets of before, too: connections that are closing may still speak of them.
@@ -268,21 +292,24 @@ class Daemon:
         )
 
     def _adopt(
-        self, settings: LiveSettings, messages: Messages, loaded: LoadedConfig
+        self,
+        settings: LiveSettings,
+        messages: Messages,
+        exchange: ModelExchange,
+        loaded: LoadedConfig,
     ) -> Changes:
         """Go over to a new configuration; what needs a restart stays as it is, and is said."""
         messages.use_config(loaded.digest)
+        exchange.adopt()
         return settings.adopt(loaded.config)
 
-    def _inference(
-        self, segmenter: Segmenter, watch: Watch, hard_frames: HardFrames | None
-    ) -> ThreadService:
+    def _inference(self, segmenter: SegmenterInUse, watch: Watch, page: Page) -> ThreadService:
         def on_mask(frame: Frame, mask: WaterMask) -> None:
-            watch.decisions.on_mask(mask)
-            if hard_frames is not None:
-                hard_frames.offer(frame, mask)
+            watch.on_mask(frame, mask)
+            page.show(frame, mask)
 
         def on_tick() -> None:
+            segmenter.exchange()
             watch.decisions.on_tick()
             self._progress.beat("inference")
 
@@ -296,10 +323,3 @@ class Daemon:
             clock=self._clock,
         )
         return ThreadService("inference", worker.run, stop_timeout_s=_INFERENCE_DEADLINE_S)
-
-
-def _ready_segmenter(model: ModelConfig, on_progress: Callable[[str], None]) -> Segmenter:
-    """Open the model and run it once: the first frame should not wait for that."""
-    segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=on_progress)
-    segmenter.warm_up()
-    return segmenter

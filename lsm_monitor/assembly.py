@@ -7,7 +7,8 @@ broker, :func:`assemble_watch` what looks at the streets.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,15 @@ from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.loader import LoadedConfig
 from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.evidence.hard_frames import HardFrames
+from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.history.history import HISTORY_FILE, History
 from lsm_monitor.history.tiers import HistoryLimits
 from lsm_monitor.inference.scheduler import FrameScheduler
-from lsm_monitor.inference.segmenter import Segmenter
+from lsm_monitor.inference.segmenter_in_use import SegmenterInUse
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.announced import AnnouncedTopics
+from lsm_monitor.publish.commands import Command
+from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.publish.homeassistant import HomeAssistant
 from lsm_monitor.publish.inbox import Inbox
 from lsm_monitor.publish.messages import Messages
@@ -39,15 +43,22 @@ from lsm_monitor.runtime.announcer import Announcer
 from lsm_monitor.runtime.camera_memories import CameraMemories
 from lsm_monitor.runtime.cameras import Cameras
 from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.evidence_desk import EvidenceDesk
 from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
-from lsm_monitor.runtime.live_settings import effective
+from lsm_monitor.runtime.live_settings import LiveSettings, effective
+from lsm_monitor.runtime.main_stream import MainStreams
 from lsm_monitor.runtime.overrides import RuntimeOverrides
 from lsm_monitor.runtime.overview import Overview
-from lsm_monitor.types import CameraId, ModelIdentity, WaterState
+from lsm_monitor.runtime.snapshots import EventSnapshots
+from lsm_monitor.types import CameraId, Frame, ModelIdentity, WaterMask, WaterState
+from lsm_monitor.web.editor import ConfigFiles
+from lsm_monitor.web.gallery import Gallery
+from lsm_monitor.web.page import Page, PageSources
 
 OUTBOX_FILE = "outbox.sqlite3"
 OVERRIDES_FILE = "runtime.json"
 ANNOUNCED_FILE = "announced.json"
+_LEFT_TO_THE_OUTBOX_BYTES = 64 * 2**20
 STATE_HEARTBEATS = 3.0
 """A state that was not repeated so often is no longer one."""
 
@@ -56,11 +67,13 @@ STATE_HEARTBEATS = 3.0
 class Stores:
     """What survives a restart."""
 
+    folder: Path
     outbox: Outbox
     overrides: RuntimeOverrides
     announced: AnnouncedTopics
     memories: CameraMemories
     history: History
+    evidence: EvidenceStore
     hard_frames: HardFrames | None
 
 
@@ -84,6 +97,7 @@ def open_stores(
     memories = CameraMemories(folder)
     memories.keep_only([CameraId(name) for name in config.cameras])
     return Stores(
+        folder=folder,
         outbox=outbox,
         overrides=RuntimeOverrides.open(folder / OVERRIDES_FILE, now=now),
         announced=AnnouncedTopics.open(folder / ANNOUNCED_FILE, now=now),
@@ -94,6 +108,7 @@ def open_stores(
             metrics=metrics,
             clock=clock,
         ),
+        evidence=EvidenceStore(folder, reserve_bytes=_LEFT_TO_THE_OUTBOX_BYTES),
         hard_frames=_hard_frames(folder, config.evidence, metrics),
     )
 
@@ -186,19 +201,26 @@ def assemble_speech(
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What looks at the streets and judges what it sees."""
+    """What looks at the streets and judges what it sees.
+
+    Attributes:
+        on_mask: Takes each judged frame and its mask.
+        writers: What keeps things for people, each in a thread of its own: name and body.
+    """
 
     fleet: CaptureFleet
     scheduler: FrameScheduler
     decisions: Decisions
     cameras: Cameras
     overview: Overview
+    on_mask: Callable[[Frame, WaterMask], None]
+    writers: Mapping[str, Callable[[threading.Event], None]]
 
 
 def assemble_watch(
     config: MonitorConfig,
     *,
-    segmenter: Segmenter,
+    segmenter: SegmenterInUse,
     stores: Stores,
     speech: Speech,
     on_capture_step: Callable[[], None],
@@ -212,6 +234,17 @@ def assemble_watch(
         overview.on_states(states)
         stores.history.record(states)
 
+    evidence = EvidenceDesk(
+        stores.evidence,
+        config=config.evidence,
+        open_ids=[episode.event_id for episode in stores.outbox.episodes()],
+        on_snapshot=EventSnapshots(
+            speech.topics, speech.publisher.tell, STATE_HEARTBEATS * config.mqtt.heartbeat_s
+        ),
+        main_streams=MainStreams(clock),
+        metrics=metrics,
+        clock=clock,
+    )
     decisions = Decisions(
         episodes=stores.outbox.episodes(),
         outbox=stores.outbox,
@@ -224,6 +257,7 @@ def assemble_watch(
         on_states=on_states,
         on_health=overview.on_health,
         corroboration=corroboration_of(config.places),
+        evidence=evidence,
     )
     scheduler = FrameScheduler(
         max_batch=config.model.max_batch,
@@ -239,6 +273,7 @@ def assemble_watch(
         on_health=decisions.on_health,
         on_unusable=decisions.on_unusable,
         memories=stores.memories,
+        on_clip=evidence.on_clip,
         on_step=on_capture_step,
         metrics=metrics,
         clock=clock,
@@ -253,7 +288,56 @@ def assemble_watch(
         clock=clock,
     )
     decisions.on_attention = cameras.on_attention
-    return Watch(fleet, scheduler, decisions, cameras, overview)
+    evidence.order_clip, evidence.camera_of = fleet.order_clip, cameras.camera
+    writers = {"history": stores.history.run, "evidence": evidence.run}
+    hard_frames = stores.hard_frames
+    if hard_frames is not None:
+        writers["hard_frames"] = hard_frames.run
+
+    def on_mask(frame: Frame, mask: WaterMask) -> None:
+        decisions.on_mask(mask, frame)
+        if hard_frames is not None:
+            hard_frames.offer(frame, mask)
+
+    return Watch(fleet, scheduler, decisions, cameras, overview, on_mask, writers)
+
+
+def assemble_page(
+    settings: LiveSettings,
+    *,
+    stores: Stores,
+    watch: Watch,
+    obey: Callable[[Command], Awaitable[str]],
+    files: ConfigFiles,
+    environ: Mapping[str, str],
+    metrics: Metrics,
+    clock: Clock,
+) -> Page:
+    """Return the page, with what it shows and may change.
+
+    Raises:
+        ConfigError: The users file cannot be used.
+    """
+    config = settings.config
+    return Page(
+        config.http,
+        gallery=Gallery(metrics=metrics, clock=clock),
+        sources=PageSources(
+            site=config.site,
+            started_at=clock.now(),
+            config=lambda: settings.config,
+            overview=watch.overview,
+            outbox=stores.outbox,
+            archive=EventArchive(stores.folder / OUTBOX_FILE),
+            obey=obey,
+            history=stores.history,
+            evidence=stores.evidence,
+            files=files,
+            environ=environ,
+        ),
+        metrics=metrics,
+        clock=clock,
+    )
 
 
 def client_id_of(config: MonitorConfig) -> str:

@@ -22,7 +22,7 @@ import typer
 
 import lsm_monitor
 from lsm_engines.plans import default_plans_folder
-from lsm_monitor import hard_cli, history_cli, outbox_cli, service_cli
+from lsm_monitor import hard_cli, history_cli, outbox_cli, replay_cli, service_cli, users_cli
 from lsm_monitor.cameras_cli import (
     PARALLEL,
     WATCH_S,
@@ -73,6 +73,8 @@ app.command()(service_cli.status)
 app.add_typer(cameras_app, name="cameras")
 outbox_cli.add_to(app)
 app.add_typer(history_cli.history_app, name="history")
+replay_cli.add_to(app)
+app.add_typer(users_cli.users_app, name="users")
 app.command("export-hard")(hard_cli.export_hard)
 
 BundleOption = Annotated[str, typer.Option(help="Shipped bundle, or the path of one.")]
@@ -99,12 +101,20 @@ def demo(
         ),
     ] = None,
     as_json: JsonOption = False,
+    stay: Annotated[
+        bool | None,
+        typer.Option(
+            help="Go on after the flood, until Ctrl-C, for the page. Default: in a terminal."
+        ),
+    ] = None,
 ) -> None:
-    """Run everything on this machine: rendered camera, RTSP, daemon, broker, subscriber."""
+    """Run everything: rendered camera, RTSP, daemon, broker, subscriber, and the page."""
     from lsm_monitor.demo.command import run_demo  # noqa: PLC0415
 
     _configure_logs(level="warning", fmt="logfmt", secrets=[])
-    run_demo(seconds=seconds, video=video, as_json=as_json)
+    if stay is None:
+        stay = sys.stdin.isatty() and not as_json
+    run_demo(seconds=seconds, video=video, as_json=as_json, stay=stay)
 
 
 @app.command()
@@ -120,13 +130,15 @@ def check(
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
+        check_http,
         check_load,
         check_model,
     )
 
     loaded = _load(file)
     check_authority(loaded.config.mqtt)
-    model = check_model(loaded.config.model, progress=lambda line: typer.echo(line, err=True))
+    check_http(loaded.config.http)
+    model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras
     typer.echo(
         f"{file}: ok: {len(cameras)} cameras, model {model.name} {model.version} on "
@@ -179,32 +191,6 @@ def snapshot(
 
     size_wh = take_snapshot(_load(config).config, camera, out, draw_zones=not plain)
     typer.echo(f"{out}: {size_wh[0]}x{size_wh[1]}")
-
-
-@app.command()
-def replay(
-    videos: Annotated[
-        list[Path], typer.Argument(exists=True, metavar="VIDEO...", help="Files or folders.")
-    ],
-    config: ConfigOption,
-    camera: Annotated[
-        str | None,
-        typer.Option(help="Judge by this camera's settings; default: those of 'defaults'."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run the same pipeline on recorded video, on the video's own clock, as fast as it goes."""
-    from lsm_monitor.commands.replay import replay_videos  # noqa: PLC0415
-
-    loaded = _load(config)
-    replay_videos(
-        loaded,
-        videos,
-        camera=camera,
-        as_json=as_json,
-        out=typer.echo,
-        progress=lambda line: typer.echo(line, err=True),
-    )
 
 
 @app.command()

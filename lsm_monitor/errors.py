@@ -2,6 +2,8 @@
 
 LsmMonitorError
 ├── ConfigError               the operator must change the configuration; never retried
+│   ├── ConfigChangedError        a file is not what it was when the edit was prepared
+│   └── ConfigNotWritableError    a file is not ours to write
 ├── BundleError               a model bundle is missing, damaged or of another version
 ├── WeightsError              an official checkpoint is missing, or not what it must be
 │   └── WeightsUnavailableError   it cannot be fetched now; trying again may help
@@ -9,6 +11,7 @@ LsmMonitorError
 │   ├── SourceOpenError
 │   ├── SourceStalledError
 │   └── SourceEndedError
+├── ClipError                 a clip cannot be cut; the event goes without
 ├── InferenceError            one batch: counted and skipped
 ├── StoreError                the state folder cannot be read or written
 ├── CameraMemoryError         what a camera had learnt is refused; it learns anew
@@ -31,6 +34,14 @@ class LsmMonitorError(Exception):
 
 class ConfigError(LsmMonitorError):
     """The configuration cannot be used as it is; the text has one line per problem."""
+
+
+class ConfigChangedError(ConfigError):
+    """A file says something else than when the edit was prepared; nothing was changed."""
+
+
+class ConfigNotWritableError(ConfigError):
+    """A file of the configuration cannot be written by this process; nothing was changed."""
 
 
 class BundleError(LsmMonitorError):
@@ -69,6 +80,10 @@ class SourceStalledError(SourceError):
 
 class SourceEndedError(SourceError):
     """The source closed the connection, or the file is over."""
+
+
+class ClipError(LsmMonitorError):
+    """A clip cannot be made of a camera's packets; the text stands in the sidecar."""
 
 
 class InferenceError(LsmMonitorError):

@@ -154,23 +154,6 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
-        self.history_writable = Gauge(
-            "lsm_history_writable",
-            "1 while readings reach the history's file.",
-            registry=self.registry,
-        )
-        self.history_dropped = Counter(
-            "lsm_history_dropped",
-            "Readings given up because the queue 'history' was full: the disk refuses them.",
-            registry=self.registry,
-        )
-        self.hard_frames = Counter(
-            "lsm_hard_frames",
-            "Doubtful pictures, by what became of them: stored, dropped (queue full), failed "
-            "(the disk refuses).",
-            ["outcome"],
-            registry=self.registry,
-        )
         self.restarts = Counter(
             "lsm_service_restarts",
             "Services that failed unexpectedly and were started again.",
@@ -225,8 +208,8 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "lsm_queue_depth",
-            "What waits: frames (for the model), states and notices (for the broker), history "
-            "(readings, for the disk), hard_frames (pictures, for the disk).",
+            "What waits: frames (for the model), states and notices (for the broker), "
+            "evidence, history and hard_frames (for the disk).",
             ["queue"],
             registry=self.registry,
         )
@@ -239,6 +222,86 @@ class Metrics:
             "lsm_resident_memory_bytes",
             "Memory in use: daemon (this process), children (all that it started, together).",
             ["process"],
+            registry=self.registry,
+        )
+        self._count_what_is_kept()
+        self._count_the_page()
+
+    def _count_what_is_kept(self) -> None:
+        """Define the metrics of what the daemon keeps for people."""
+        self.history_writable = Gauge(
+            "lsm_history_writable",
+            "1 while readings reach the history's file.",
+            registry=self.registry,
+        )
+        self.history_dropped = Counter(
+            "lsm_history_dropped",
+            "Readings given up because the queue 'history' was full: the disk refuses them.",
+            registry=self.registry,
+        )
+        self.evidence = Counter(
+            "lsm_evidence",
+            "Evidence by kind (pictures, main, clip) and what became of it: stored, failed "
+            "(the disk refused), dropped (queue full), missing (could not be had).",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self.evidence_bytes = Gauge(
+            "lsm_evidence_bytes", "What all evidence takes on disk.", registry=self.registry
+        )
+        self.evidence_removed = Counter(
+            "lsm_evidence_removed",
+            "Episodes whose evidence was removed: age, size.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.evidence_storable = Gauge(
+            "lsm_evidence_storable",
+            "1 while the disk takes evidence, 0 while it refuses; alerts go out in any case.",
+            registry=self.registry,
+        )
+        self.evidence_storable.set(1)
+        self.hard_frames = Counter(
+            "lsm_hard_frames",
+            "Doubtful pictures, by what became of them: stored, dropped (queue full), failed "
+            "(the disk refuses).",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def _count_the_page(self) -> None:
+        """Define the metrics of the operators' page."""
+        self.pictures = Counter(
+            "lsm_gallery_pictures",
+            "Judged pictures offered to the page, by what became of them: kept, skipped "
+            "(nobody looks), dropped (a newer one took the place, or too many waited).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.stream_clients = Gauge(
+            "lsm_http_streams",
+            "Pages that are told every change.",
+            registry=self.registry,
+        )
+        self.stream_dropped = Counter(
+            "lsm_http_stream_dropped",
+            "News that a page did not get, by reason: coalesced (a newer one about the same "
+            "thing took the place), full, refused (too many pages).",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.logins = Counter(
+            "lsm_http_logins",
+            "Attempts to log in on the page: ok, refused (name or password), limited (too "
+            "many).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.config_edits = Counter(
+            "lsm_config_edits",
+            "What became of geometries to be saved from the page: saved, changed (by somebody "
+            "else meanwhile), read_only, refused, expired.",
+            ["outcome"],
             registry=self.registry,
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lsm_monitor.cli_shared import JsonOption
+from lsm_monitor.cli_shared import JsonOption, read_password
 
 service_app = typer.Typer(no_args_is_help=True, help="The daemon as a systemd service.")
 
@@ -19,6 +19,14 @@ def status(
         str, typer.Option(help="As 'http.host' in the daemon's file.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="As 'http.port'.")] = 9109,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="As 'http.tls_cert_file', if it is set."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With 'http.metrics_token'; - reads stdin."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the running daemon how it and its cameras are."""
@@ -28,7 +36,8 @@ def status(
         fetch_status,
     )
 
-    stats, body = fetch_status(host, port)
+    token = None if token_file is None else read_password(token_file)
+    stats, body = fetch_status(host, port, certificate=certificate, token=token)
     if as_json:
         typer.echo(as_json_line(body))
         return

@@ -130,12 +130,15 @@ class WaterMask:
             model resolves, at a fraction of a 1080p frame's memory per camera.
         threshold: Probability from which a pixel counts as water; the bundle's calibration.
         inference_ms: Time from frame to mask, in milliseconds, for the batch it was part of.
+        road: (h, w) bool, where the picture shows road, or would without the water; ``None``
+            from a model that knows water alone.
     """
 
     stamp: FrameStamp
     probability: npt.NDArray[np.float32]
     threshold: float
     inference_ms: float
+    road: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,8 @@ class ZoneReading:
     Attributes:
         stamp: Stamp of the frame.
         zone_id: Zone of the camera.
-        instant_fraction: Share of the zone's pixels that are water in this frame, [0, 1].
+        instant_fraction: Share of the zone's pixels, or of those that are road, that are water
+            in this frame, [0, 1].
         water_fraction: The same after smoothing over time, [0, 1].
         confidence: How much to believe it, [0.5, 1]: the model's mean certainty about the
             zone's pixels, less where this frame contradicts those before it, or one mark of
@@ -360,6 +364,21 @@ class WaterEvent:
     suppressed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PromisedEvidence:
+    """Files that will show what an event rests on, if the disk takes them.
+
+    An event does not wait for them: the names are known before, the rest stands in the sidecar.
+
+    Attributes:
+        snapshot: The annotated picture, below the evidence folder; ``None``: none will be.
+        clip: The video around it, likewise.
+    """
+
+    snapshot: str | None = None
+    clip: str | None = None
+
+
 class Verdict(StrEnum):
     """What an operator says an event was. Values are part of the MQTT contract."""
 
@@ -385,6 +404,21 @@ class Feedback:
     event_id: UUID
     verdict: Verdict
     note: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """An operator has seen an episode and takes care of it.
+
+    Attributes:
+        event_id: The episode's.
+        by: Who says it; may be empty.
+        at: When it arrived, timezone-aware UTC.
+    """
+
+    event_id: UUID
     by: str
     at: datetime
 

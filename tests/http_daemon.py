@@ -25,7 +25,8 @@ BRIDGE = CameraId("bridge")
 class HttpDaemon:
     """One watched camera, ``bridge``, behind a real server; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: HttpConfig | None = None) -> None:
+        self._config = config or HttpConfig(port=0)
         self.metrics = Metrics()
         self.overview = Overview(self.metrics)
         self.overview.watch({BRIDGE: 10.0}, STARTED_AT)
@@ -33,12 +34,13 @@ class HttpDaemon:
         clock = SystemClock()
         status = Status(
             site="west",
-            model="compact 1.0 on torch-fp32",
+            model=lambda: "compact 1.0 on torch-fp32",
             started_at=STARTED_AT,
             overview=self.overview,
             metrics=self.metrics,
             standing_still=lambda: self.standing_still,
             connection=Connections(metrics=self.metrics, clock=clock).connection,
+            is_durable=lambda: True,
             clock=clock,
         )
         self.app = http_app(status)
@@ -90,7 +92,7 @@ class HttpDaemon:
         self.overview.on_states([state])
 
     async def _run(self) -> None:
-        service = HttpService(self.app, HttpConfig(port=0), on_listening=self._listens)
+        service = HttpService(self.app, self._config, on_listening=self._listens)
         serving = asyncio.create_task(service.run())
         await asyncio.to_thread(self._stop.wait)
         serving.cancel()

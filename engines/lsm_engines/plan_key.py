@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-IDENTITY = frozenset({"fingerprint", "precision", "max_batch", "device"})
+IDENTITY = frozenset({"fingerprint", "precision", "max_batch", "device", "threads"})
 """Fields of a key that tell which plan is meant; all others tell where it runs."""
 
 

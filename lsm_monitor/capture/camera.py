@@ -19,6 +19,7 @@ from lsm_monitor.capture.camera_memory import CameraMemory
 from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.health import HealthReporter
 from lsm_monitor.capture.open_source import open_source
+from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.quality import QualityCheck, QualityRules
 from lsm_monitor.capture.source import Picture, Source, SourceSpec
 from lsm_monitor.clock import Clock
@@ -50,6 +51,7 @@ class CameraCapture:
         on_health: Told when the camera's health changes.
         on_unusable: Told about each picture that cannot be judged, and why.
         on_memory: Told every few minutes what the camera has learnt about its view.
+        ring: Gets the packets of a camera that stays connected; ``None``: nobody keeps them.
 
     The callbacks run on the camera's thread and must not block.
     """
@@ -69,7 +71,9 @@ class CameraCapture:
         on_health: Callable[[CameraHealth], None],
         on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
         on_memory: Callable[[CameraMemory], None] = lambda _: None,
+        ring: PacketRing | None = None,
     ) -> None:
+        self._ring = ring
         self._spec = spec
         self._metrics = metrics
         self._clock = clock
@@ -163,7 +167,9 @@ class CameraCapture:
         self._delivering_since_s = None
         try:
             spec = replace(self._spec, interval_s=self._interval_s)
-            self._source = open_source(spec, metrics=self._metrics, clock=self._clock)
+            self._source = open_source(
+                spec, metrics=self._metrics, clock=self._clock, ring=self._ring
+            )
             self._source.retime(self._interval_s)  # it may have changed while we opened
             with contextlib.closing(self._source):
                 for picture in self._source.pictures(stop):

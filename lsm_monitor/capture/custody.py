@@ -236,6 +236,7 @@ class Custody:
                 on_visits=camera.wanted.on_patrol,
                 stream_epoch=camera.stream_epoch,
                 health=camera.health,
+                ring=camera.wanted.ring,
             ).sealed(),
             self._memory_of(camera_id),
         )

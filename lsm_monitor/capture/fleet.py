@@ -75,6 +75,7 @@ class CaptureFleet:
         on_health: Told when a camera's health changes.
         on_unusable: Told about each picture that cannot be judged, and why.
         memories: Where it is kept what cameras have learnt about their views.
+        on_clip: Receives each clip that was ordered as bytes, or why there is none.
         on_step: Called several times per second while the fleet moves.
         metrics: Counts what the processes count, and their ends.
         clock: Monotonic time.
@@ -92,6 +93,7 @@ class CaptureFleet:
         on_health: Callable[[CameraHealth], None],
         on_unusable: Callable[[FrameStamp, tuple[HealthCode, ...]], None],
         memories: Memories,
+        on_clip: Callable[[wire.Clip, bytes | None], None] = lambda _clip, _data: None,
         on_step: Callable[[], None] = lambda: None,
         metrics: Metrics,
         clock: Clock,
@@ -100,6 +102,7 @@ class CaptureFleet:
         self._on_health = on_health
         self._on_unusable = on_unusable
         self._memories = memories
+        self._on_clip = on_clip
         self._on_step = on_step
         self._metrics = metrics
         self._clock = clock
@@ -108,6 +111,7 @@ class CaptureFleet:
         self._changed: set[CameraId] = set()
         self._dropped: set[CameraId] = set()
         self._aimed_anew: set[CameraId] = set()
+        self._clip_orders: list[wire.CutClip] = []
         self._selector = selectors.DefaultSelector()
         self._plan = PatrolPlan(patrol_parallel)
         self._custody = Custody(
@@ -139,6 +143,11 @@ class CaptureFleet:
         with self._lock:
             self._aimed_anew.add(camera_id)
 
+    def order_clip(self, order: wire.CutClip) -> None:
+        """Order a clip of a camera that is connected; what comes of it is told."""
+        with self._lock:
+            self._clip_orders.append(order)
+
     def run(self, stop: threading.Event) -> None:
         """Hold the cameras until ``stop`` is set."""
         try:
@@ -148,6 +157,7 @@ class CaptureFleet:
                 self._custody.place_homeless()
                 self._custody.mend()
                 self._order_visits()
+                self._order_clips()
                 self._hear(min(_TICK_S, self._plan.wait_s(self._clock.monotonic_s())))
         finally:
             self._custody.end_all()
@@ -219,6 +229,16 @@ class CaptureFleet:
             if worker is not None:
                 worker.link.order(wire.Visit(camera_id))
 
+    def _order_clips(self) -> None:
+        with self._lock:
+            orders, self._clip_orders = self._clip_orders, []
+        for order in orders:
+            held = self._custody.cameras.get(order.camera_id)
+            if held is None or held.worker is None:
+                self._on_clip(wire.Clip(order.clip_id, problem="nobody holds the camera"), None)
+            else:
+                held.worker.link.order(order)
+
     # What comes of it.
 
     def _hear(self, wait_s: float) -> None:
@@ -240,12 +260,13 @@ class CaptureFleet:
             case wire.Health(assignment, health):
                 if self._holder(assignment, health.camera_id):
                     self._tell(health)
+            case wire.Clip():
+                self._on_clip(news, None if memory is None else memory[:])
             case wire.Learnt(assignment, camera_id):
-                if memory is not None and self._holder(assignment, camera_id):
-                    self._keep_memory(camera_id, memory[:])
-            case wire.Finished(assignment, camera_id):
-                if held := self._holder(assignment, camera_id):
-                    self._on_finished(news, held)
+                if self._holder(assignment, camera_id):
+                    self._keep_memory(camera_id, memory)
+            case wire.Finished():
+                self._on_finished(news, self._holder(news.assignment, news.camera_id))
 
     def _on_picture(self, news: wire.Taken | wire.Unusable, memory: mmap.mmap | None) -> None:
         if isinstance(news, wire.Unusable):
@@ -261,9 +282,10 @@ class CaptureFleet:
             logger.warning("camera '%s' learns its view anew: %s", camera_id, exc)
             return None
 
-    def _keep_memory(self, camera_id: CameraId, memory: bytes) -> None:
+    def _keep_memory(self, camera_id: CameraId, memory: mmap.mmap | None) -> None:
         try:
-            self._memories.save(camera_id, memory)
+            if memory is not None:
+                self._memories.save(camera_id, memory[:])
         except StoreError as exc:
             logger.warning("a restart will have cameras learn their views anew: %s", exc)
 
@@ -298,7 +320,9 @@ class CaptureFleet:
         spec = self._custody.cameras[camera_id].wanted.spec
         return spec.open_timeout_s + spec.read_timeout_s + _HUNG_MARGIN_S
 
-    def _on_finished(self, news: wire.Finished, held: HeldCamera) -> None:
+    def _on_finished(self, news: wire.Finished, held: HeldCamera | None) -> None:
+        if held is None:
+            return
         if news.crashed:
             self._custody.give_up(news.camera_id, HealthCode.INTERNAL)
         elif held.wanted.on_patrol:

@@ -56,7 +56,7 @@ class MjpegSource:
         self._received = metrics.frames.labels(spec.camera_id, "received")
         self._clock = clock
         self._interval_s = spec.interval_s
-        self._sampler = Sampler(spec.interval_s)
+        self._sampler = Sampler(spec.interval_s, spec.phase)
         self._patience = Patience(spec, clock.monotonic_s())
         self._rate = ArrivalRate()
         self._sequence = -1

@@ -9,6 +9,7 @@ from lsm_monitor.capture.folder_source import FolderSource
 from lsm_monitor.capture.hls import is_ended, open_hls
 from lsm_monitor.capture.http_client import Answer, HttpClient
 from lsm_monitor.capture.mjpeg_source import MjpegSource
+from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.pyav_open import open_container
 from lsm_monitor.capture.pyav_source import PyavSource
 from lsm_monitor.capture.snapshot_source import SnapshotSource
@@ -21,7 +22,12 @@ _PLAYLISTS = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/m
 
 
 def open_source(
-    spec: SourceSpec, *, metrics: Metrics, clock: Clock, replay: bool = False
+    spec: SourceSpec,
+    *,
+    metrics: Metrics,
+    clock: Clock,
+    replay: bool = False,
+    ring: PacketRing | None = None,
 ) -> Source:
     """Return the opened source.
 
@@ -33,33 +39,43 @@ def open_source(
             instead of as if they were happening now. Every picture that is kept is due on the
             *video's* clock in both cases.
 
+        ring: Gets the packets of a live video; not those of pictures over HTTP.
+
     Raises:
         SourceOpenError: With the reason code of the cause.
     """
     if spec.is_http:
-        return _open_http(spec, metrics=metrics, clock=clock)
+        return _open_http(spec, metrics=metrics, clock=clock, ring=ring)
     if not spec.is_live and Path(spec.url).is_dir():
         return FolderSource(spec, metrics=metrics, clock=clock, replay=replay)
     paced = not spec.is_live and not replay
     # The container's repr holds the password: it must not become a local variable here.
     return PyavSource(
-        spec, open_container(spec, clock), metrics=metrics, clock=clock, paced=paced
+        spec, open_container(spec, clock), metrics=metrics, clock=clock, paced=paced, ring=ring
     )
 
 
-def _open_http(spec: SourceSpec, *, metrics: Metrics, clock: Clock) -> Source:
+def _open_http(
+    spec: SourceSpec, *, metrics: Metrics, clock: Clock, ring: PacketRing | None
+) -> Source:
     with contextlib.ExitStack() as on_failure:
         client = HttpClient(spec, clock)
         on_failure.callback(client.close)
         answer = client.get(spec.url)
         on_failure.callback(answer.close)
-        source = _source_of(spec, client, answer, metrics=metrics, clock=clock)
+        source = _source_of(spec, client, answer, metrics=metrics, clock=clock, ring=ring)
         on_failure.pop_all()
         return source
 
 
 def _source_of(
-    spec: SourceSpec, client: HttpClient, answer: Answer, *, metrics: Metrics, clock: Clock
+    spec: SourceSpec,
+    client: HttpClient,
+    answer: Answer,
+    *,
+    metrics: Metrics,
+    clock: Clock,
+    ring: PacketRing | None,
 ) -> Source:
     match _kind(spec, answer):
         case "snapshot":
@@ -75,6 +91,7 @@ def _source_of(
                 clock=clock,
                 paced=is_ended(container),
                 on_close=client.close,
+                ring=ring,
             )
     what = f"its content type is {answer.headers.get_content_type()}"
     raise client.failure(HealthCode.PROTOCOL_ERROR, what)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from lsm_monitor.capture.arrival_rate import ArrivalRate
 from lsm_monitor.capture.decoder import SOFTWARE, choose_decoder, software_instead
 from lsm_monitor.capture.gulps import REST_S, Gulps
 from lsm_monitor.capture.open_failure import stalled
+from lsm_monitor.capture.packet_ring import CodedStream, PacketRing
 from lsm_monitor.capture.patience import Patience
 from lsm_monitor.capture.sampler import Sampler
 from lsm_monitor.capture.source import Picture, SourceFacts, SourceSpec
@@ -52,6 +54,7 @@ class PyavSource:
         paced: Recorded video only: yield pictures at the speed they were filmed, not as fast
             as possible.
         on_close: Called after the container was closed.
+        ring: Gets every packet of the video; ``None``: nobody keeps them.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class PyavSource:
         clock: Clock,
         paced: bool,
         on_close: Callable[[], None] | None = None,
+        ring: PacketRing | None = None,
     ) -> None:
         self._spec = spec
         self._who = f"camera '{spec.camera_id}': {spec.display_url}"
@@ -87,11 +91,17 @@ class PyavSource:
         # A float of 1/90,000 s is exact to a microsecond for a century.
         self._tick_s = float(self._stream.time_base or 0)
         self._video_s: float | None = None
+        self._decoded_s: float | None = None
         self._decoder = choose_decoder(self._stream, spec.hwaccel)
         self._packets = self._container.demux()
+        self._ring = ring if self._tick_s else None
+        if self._ring is not None:
+            codec = self._stream.codec_context
+            time_base = self._stream.time_base or Fraction(1)
+            self._ring.begin(CodedStream(codec.name, time_base, codec.extradata or b""))
         # PyAV 18 builds a scaler per frame unless one is shared.
         self._reformatter = VideoReformatter()
-        self._sampler = Sampler(spec.interval_s)
+        self._sampler = Sampler(spec.interval_s, spec.phase)
         self._guard = TimestampGuard()
         self._timeline = Timeline()
         self._rate = ArrivalRate()
@@ -147,6 +157,8 @@ class PyavSource:
             has_timestamps=self._has_timestamps,
             decoder=self._decoder.device,
             decoder_reason=self._decoder.reason,
+            stated_s=self._stated_s(),
+            decoded_s=self._decoded_s,
         )
 
     def close(self) -> None:
@@ -203,6 +215,7 @@ class PyavSource:
         is_key = packet.is_keyframe
         if packet.size:
             self._received.inc()
+            self._keep_packet(packet, now_s)
             arrived_s = self._arrived_s(now_s)
             self._rate.add(self._timeline.time_s(pts_s, arrived_s), is_keyframe=is_key)
             if is_key:
@@ -278,6 +291,7 @@ class PyavSource:
             case Verdict.NOT_RISING:
                 self._skip("not_rising")
                 return None
+        self._decoded_s = pts_s
         time_s = self._timeline.time_s(pts_s, arrived_s)
         if not self._sampler.is_due(time_s):
             self._skip("not_due")
@@ -291,11 +305,24 @@ class PyavSource:
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         return Picture(pts_s, self._sequence, np.ascontiguousarray(rgb.to_ndarray(), np.uint8))
 
+    def _keep_packet(self, packet: Packet[Stream], now_s: float) -> None:
+        if self._ring is not None:
+            is_key = packet.is_keyframe
+            self._ring.add(bytes(packet), pts=packet.pts, is_key=is_key, arrived_s=now_s)
+
     def _pts_s(self, pts: int | None) -> float | None:
         if pts is None or not self._tick_s:
             return None
         self._has_timestamps = True
         return (pts - self._start) * self._tick_s
+
+    def _stated_s(self) -> float | None:
+        if self._spec.is_live:
+            return None
+        if self._stream.duration:
+            return self._stream.duration * self._tick_s
+        stated = self._container.duration
+        return stated / av.time_base if stated else None
 
     def _arrived_s(self, now_s: float) -> float:
         """Return the time for pictures without one: the clock, or a file's nominal rate."""

@@ -52,7 +52,9 @@ class SnapshotSource:
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`."""
-        last_new_s = due_s = self._clock.monotonic_s()
+        last_new_s = self._clock.monotonic_s()
+        # Cameras that start together are from then on asked each at its own time.
+        due_s = last_new_s + (self._spec.phase - round(self._spec.phase)) * self._interval_s
         while not stop.is_set():
             stall_s = max(self._spec.read_timeout_s, 3 * self._interval_s)
             picture = self._next_picture()

@@ -8,6 +8,7 @@ all depends on whether its picture is due.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,14 @@ class SourceSpec:
         return self.is_network or self.device is not None
 
     @property
+    def phase(self) -> float:
+        """Where in each interval its pictures lie, [0, 1): cameras share the time between them.
+
+        What was recorded has no others to wait for.
+        """
+        return zlib.crc32(self.camera_id.encode()) / 2**32 if self.is_live else 0.0
+
+    @property
     def display_url(self) -> str:
         """``url`` as it may stand in a log."""
         return redact_url(self.url)
@@ -139,6 +148,8 @@ class SourceFacts:
         has_timestamps: Whether any picture carried a presentation time.
         decoder: ``software``, or the device that decodes, such as ``cuda``.
         decoder_reason: Why it is software although a device was asked for; else empty.
+        stated_s: Length that a recording says it has; ``None`` when it does not say.
+        decoded_s: Time of the newest decoded picture, kept or not; ``None`` without one.
     """
 
     codec: str
@@ -147,6 +158,8 @@ class SourceFacts:
     has_timestamps: bool
     decoder: str = "software"
     decoder_reason: str = ""
+    stated_s: float | None = None
+    decoded_s: float | None = None
 
 
 class Source(Protocol):

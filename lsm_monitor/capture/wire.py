@@ -20,6 +20,7 @@ from typing import Literal, Self
 
 from pydantic import SecretStr, TypeAdapter
 
+from lsm_monitor.capture.packet_ring import RingLimits
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.types import CameraHealth, CameraId, FrameStamp, HealthCode
 
@@ -44,6 +45,7 @@ class Watch:
         stream_epoch: Number of the first connection.
         health: What was told about the camera last; ``None`` when nothing was.
         password: Password at the camera.
+        ring: How much of its packets is kept for clips; ``None``: nothing.
     """
 
     assignment: int
@@ -53,6 +55,7 @@ class Watch:
     stream_epoch: int
     health: CameraHealth | None
     password: str | None = field(default=None, repr=False)
+    ring: RingLimits | None = None
     kind: Literal["watch"] = "watch"
 
     def sealed(self) -> Self:
@@ -98,6 +101,17 @@ class LearnAnew:
 
     camera_id: CameraId
     kind: Literal["learn_anew"] = "learn_anew"
+
+
+@dataclass(frozen=True, slots=True)
+class CutClip:
+    """Order: cut a clip out of what this camera sends; times are on the monotonic clock."""
+
+    camera_id: CameraId
+    clip_id: int
+    from_mono_s: float
+    until_mono_s: float
+    kind: Literal["cut_clip"] = "cut_clip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +164,26 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """News: a clip lies in the memory beside it, as MP4; or the ``problem`` why there is none.
+
+    Attributes:
+        clip_id: As in the order.
+        problem: For a person; empty when there is a clip.
+        codec: FFmpeg's name of the codec.
+        begins_mono_s: When its first packet arrived, on the monotonic clock.
+        duration_s: From its first picture to its last.
+    """
+
+    clip_id: int
+    problem: str = ""
+    codec: str = ""
+    begins_mono_s: float = 0.0
+    duration_s: float = 0.0
+    kind: Literal["clip"] = "clip"
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """News, every second: the process lives.
 
@@ -164,8 +198,8 @@ class Beat:
     kind: Literal["beat"] = "beat"
 
 
-Order = Watch | Forget | Retime | Visit | LearnAnew
-News = Taken | Unusable | Health | Learnt | Finished | Beat
+Order = Watch | Forget | Retime | Visit | LearnAnew | CutClip
+News = Taken | Unusable | Health | Learnt | Finished | Clip | Beat
 _MESSAGES: TypeAdapter[Order | News] = TypeAdapter(Order | News)
 
 

@@ -20,7 +20,9 @@ from prometheus_client import Counter, Gauge
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.camera import CameraCapture
 from lsm_monitor.capture.camera_memory import CameraMemory
+from lsm_monitor.capture.clip_cutter import ClipCutter
 from lsm_monitor.capture.greed import Greed
+from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.pulse import Pulse
 from lsm_monitor.capture.quality import QualityRules
 from lsm_monitor.clock import Clock
@@ -44,6 +46,7 @@ class _Held:
     order: wire.Watch
     capture: CameraCapture
     pulse: Pulse
+    ring: PacketRing | None = None
     is_busy: bool = False
     thread: threading.Thread | None = None
     greed: Greed | None = None
@@ -69,6 +72,7 @@ class CaptureWorker:
         self._told: dict[tuple[str, tuple[str, ...]], float] = {}
         self._cameras: dict[CameraId, _Held] = {}
         self._sending = threading.Lock()
+        self._clips = ClipCutter(self._tell, clock)
 
     def run(self) -> None:
         """Obey until the daemon closes its end."""
@@ -105,6 +109,9 @@ class CaptureWorker:
             case wire.Retime() | wire.Visit() | wire.LearnAnew():
                 if held := self._cameras.get(order.camera_id):
                     self._pass_on(order, held)
+            case wire.CutClip(camera_id):
+                held = self._cameras.get(camera_id)
+                self._clips.cut(order, held.ring if held else None)
             case _:
                 logger.error("not an order: %s", type(order).__name__)
         return True
@@ -122,6 +129,7 @@ class CaptureWorker:
         if spec.password is not None:
             self._on_secret(spec.password.get_secret_value())
         self._forget(spec.camera_id)
+        ring = None if order.ring is None or order.on_visits else PacketRing(order.ring)
         capture = CameraCapture(
             spec=spec,
             backoff_max_s=order.backoff_max_s,
@@ -135,8 +143,9 @@ class CaptureWorker:
             on_health=lambda health: self._on_health(order.assignment, health),
             on_unusable=lambda stamp, codes: self._on_unusable(order.assignment, stamp, codes),
             on_memory=lambda learnt: self._on_memory(order.assignment, spec.camera_id, learnt),
+            ring=ring,
         )
-        held = _Held(order, capture, Pulse(self._clock))
+        held = _Held(order, capture, Pulse(self._clock), ring)
         self._cameras[spec.camera_id] = held
         if not order.on_visits:
             self._start(held, "camera")

@@ -45,7 +45,7 @@ def add_camera(
     if password is not None:
         settings = {**settings, "password": f"${{file:{_SECRETS_FOLDER}/{camera_id}}}"}
     before, after = edit.with_camera(path, camera_id, settings)
-    result = load(path, environ, needs_secrets=False, text=after)
+    result = load(path, environ, needs_secrets=False, texts={path.resolve(): after})
     difference = _difference(path, before, after, result)
     if dry_run:
         return difference
@@ -77,7 +77,7 @@ def remove_camera(
         msg = f"{place}: camera {camera_id!r} stands in the inventory; remove it there"
         raise ConfigError(msg)
     before, after = edit.without_camera(path, camera_id)
-    load(path, environ, needs_secrets=False, text=after)
+    load(path, environ, needs_secrets=False, texts={path.resolve(): after})
     difference = _difference(path, before, after, loaded)
     if not dry_run:
         edit.replace_text(path, before, after)

@@ -8,27 +8,46 @@ from pathlib import Path
 
 from lsm_engines.machine import this_machine, usable_cores
 from lsm_monitor.config.intervals import interval_s
-from lsm_monitor.config.models import ModelConfig, MonitorConfig, MqttConfig
+from lsm_monitor.config.models import HttpConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
-from lsm_monitor.runtime.judging import open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
+from lsm_monitor.runtime.tls import Certificate
 from lsm_monitor.types import ModelIdentity
+from lsm_monitor.web.users import read_users
 
 
-def check_model(model: ModelConfig, progress: Callable[[str], None]) -> ModelIdentity:
+def check_model(config: MonitorConfig, progress: Callable[[str], None]) -> ModelIdentity:
     """Open the configured model exactly as the daemon would; return what it is.
 
     Args:
-        model: Its configuration.
+        config: Whose model, for whose cameras.
         progress: Told in a line what is being waited for, if plans must be built.
 
     Raises:
         BundleError: The bundle is missing, damaged or of another version.
-        ConfigError: The backend or the device is not there.
+        ConfigError: The backend or the device is not there, or the model cannot do what a
+            camera asks for.
     """
+    model = config.model
     segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=progress)
-    segmenter.close()
+    try:
+        check_road_shares(config.cameras, segmenter)
+    finally:
+        segmenter.close()
     return segmenter.identity
+
+
+def check_http(http: HttpConfig) -> None:
+    """Read the users file and the certificate, if the page has any.
+
+    Raises:
+        ConfigError: One of them cannot be used.
+    """
+    if http.enabled:
+        Certificate.of(http)
+        if http.users_file is not None:
+            read_users(http.users_file)
 
 
 def check_load(config: MonitorConfig, model: ModelIdentity, folder: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``lsm-monitor replay``: the daemon's own pipeline on recorded video, on the video's clock.
+"""``lsm-monitor replay``: the daemon's own pipeline on one recorded video, on its clock.
 
 Source, sampler, quality check, model, judge and payloads are the daemon's. What differs is
 time: stamps carry the video's clock, so dwell and smoothing behave as they would have
@@ -7,27 +7,24 @@ behaved live, however fast the machine is; and a frame never waits in a mailbox 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import lsm_monitor
-from lsm_monitor.capture.open_source import open_source
-from lsm_monitor.capture.quality import QualityCheck, QualityRules
-from lsm_monitor.capture.source import Picture, SourceSpec
-from lsm_monitor.clock import SystemClock
+from lsm_monitor.commands.recording import (
+    RecordedPicture,
+    Recording,
+    camera_id_of,
+    camera_of,
+)
+from lsm_monitor.config.intervals import interval_s
 from lsm_monitor.config.loader import LoadedConfig
-from lsm_monitor.config.models import CameraConfig
-from lsm_monitor.errors import SourceEndedError, SourceError
-from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.payloads import Provenance, event_payload
 from lsm_monitor.publish.words import details_of
-from lsm_monitor.runtime.judging import judge_of, open_segmenter
+from lsm_monitor.runtime.judging import check_road_shares, judge_of, open_segmenter
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
@@ -39,7 +36,24 @@ from lsm_monitor.types import (
 )
 from lsm_monitor.water.judge import CameraJudge, Judgement
 
-_CLEAN_NAME = re.compile(r"[^a-z0-9]+")
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One picture of the video, and what came of it.
+
+    Attributes:
+        stamp: Both its times are the video's.
+        codes: Why it could not be judged; empty when it was.
+        judgement: What is believed after it.
+        payloads: The MQTT payload of each of its events.
+        stated_s: How long the file says it is, in seconds; ``None`` when it does not say.
+    """
+
+    stamp: FrameStamp
+    codes: tuple[HealthCode, ...]
+    judgement: Judgement
+    payloads: tuple[bytes, ...]
+    stated_s: float | None
 
 
 @dataclass(slots=True)
@@ -50,15 +64,38 @@ class ReplayResult:
         frames: Pictures that were looked at.
         frames_usable: Those of them that could be judged.
         duration_s: Video time of the last picture.
+        took_s: How long the replay took.
         peak_fraction: Largest smoothed water fraction of any zone, [0, 1].
         level: Level of the worst zone at the end.
+        problem: What was wrong with the video; what is here came of the rest of it.
+        is_complete: Whether nobody stopped the replay before its end.
     """
 
     frames: int = 0
     frames_usable: int = 0
     duration_s: float = 0.0
+    took_s: float = 0.0
     peak_fraction: float = 0.0
-    level: WaterLevel = field(default=WaterLevel.UNKNOWN)
+    level: WaterLevel = WaterLevel.UNKNOWN
+    problem: str | None = None
+    is_complete: bool = True
+
+    def take(self, moment: Moment) -> None:
+        """Add one picture."""
+        order = list(WaterLevel)
+        self.frames += 1
+        self.frames_usable += not moment.codes
+        self.duration_s = moment.stamp.decoded_mono_s
+        self.level = max((s.level for s in moment.judgement.states), key=order.index)
+        fractions = [reading.water_fraction for reading in moment.judgement.readings]
+        self.peak_fraction = max([self.peak_fraction, *fractions])
+
+    def line(self, video: Path) -> str:
+        """Return it as a line of text."""
+        return (
+            f"{video.name}: {self.duration_s:.1f} s, {self.frames_usable} of {self.frames} "
+            f"pictures judged, at most {self.peak_fraction:.1%} water, {self.level} at the end"
+        )
 
 
 class Replay:
@@ -67,7 +104,7 @@ class Replay:
     Args:
         loaded: Configuration; its ``mqtt`` section is not used, and nothing is published.
         camera: Judge by this camera's settings; ``None`` for those of ``defaults``.
-        on_event: Receives the MQTT payload of each event.
+        threads: CPU threads of the model; ``None`` for what the configuration says.
 
     Raises:
         ConfigError: There is no such camera.
@@ -75,16 +112,15 @@ class Replay:
     """
 
     def __init__(
-        self,
-        loaded: LoadedConfig,
-        *,
-        camera: str | None,
-        on_event: Callable[[bytes], None],
+        self, loaded: LoadedConfig, *, camera: str | None, threads: int | None = None
     ) -> None:
-        self._camera = _settings(loaded, camera)
+        self._camera = camera_of(loaded, camera)
         self._camera_name = camera
-        self._on_event = on_event
-        self._segmenter = open_segmenter(loaded.config.model, max_batch=1)
+        model = loaded.config.model
+        if threads is not None:
+            model = model.model_copy(update={"threads": threads})
+        self._segmenter = open_segmenter(model, max_batch=1)
+        check_road_shares({camera or "replay": self._camera}, self._segmenter)
         self._provenance = Provenance(
             site=loaded.config.site,
             software=lsm_monitor.__version__,
@@ -92,135 +128,82 @@ class Replay:
             model=self._segmenter.identity,
         )
 
-    def run(self, video: Path) -> ReplayResult:
+    def run(
+        self,
+        video: Path,
+        on_moment: Callable[[Moment], None],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> ReplayResult:
         """Replay one video file, or a folder of pictures one interval apart.
+
+        Args:
+            video: What to replay.
+            on_moment: Receives each picture's outcome, in order.
+            should_stop: Asked after each picture.
 
         Raises:
             SourceError: The video cannot be opened, or holds no picture that can be decoded.
         """
-        camera_id = CameraId(self._camera_name or _camera_id_of(video))
-        camera = self._camera.model_copy(update={"url": str(video)})
-        judge = judge_of(camera_id, camera)
-        check = QualityCheck(QualityRules())
+        camera_id = CameraId(self._camera_name) if self._camera_name else camera_id_of(video)
+        judge = judge_of(camera_id, self._camera)
         result = ReplayResult()
-        health = CameraHealth(
-            camera_id, HealthState.USABLE, (), "", _began_at(video), reconnects=0
-        )
-        for stamp, picture in self._pictures(camera_id, camera, _began_at(video)):
-            result.frames += 1
-            result.duration_s = stamp.decoded_mono_s
-            codes = check.assess(picture.image, stamp.decoded_mono_s).codes
-            health = _health(health, codes, stamp)
-            judgement = self._judge(judge, stamp, picture, codes)
-            result.frames_usable += not codes
-            self._note(judgement, result, health)
-        if result.frames == 0:
-            msg = f"{video}: no picture in it could be decoded; nothing was judged"
-            raise SourceEndedError(msg, HealthCode.INVALID_DATA)
+        began_s = time.perf_counter()
+        with Recording(video, camera_id, self._camera) as recording:
+            health = CameraHealth(
+                camera_id, HealthState.USABLE, (), "", recording.began_at, reconnects=0
+            )
+            stated_s = recording.stated_s
+            for picture in recording.pictures():
+                health = _health(health, picture)
+                judgement = self._judge(judge, picture)
+                moment = Moment(
+                    picture.stamp,
+                    picture.codes,
+                    judgement,
+                    self._payloads(judgement, health),
+                    stated_s,
+                )
+                result.take(moment)
+                on_moment(moment)
+                recording.retime(self._interval_s(judgement))
+                if should_stop():
+                    result.is_complete = False
+                    break
+            result.problem = recording.problem()
+        result.took_s = time.perf_counter() - began_s
         return result
 
     def close(self) -> None:
         """Free the model."""
         self._segmenter.close()
 
-    def _pictures(
-        self, camera_id: CameraId, camera: CameraConfig, began_at: datetime
-    ) -> Iterator[tuple[FrameStamp, Picture]]:
-        spec = SourceSpec.from_config(camera_id, camera)
-        source = open_source(spec, metrics=Metrics(), clock=SystemClock(), replay=True)
-        index = 0
-        with contextlib.closing(source), contextlib.suppress(SourceEndedError):
-            for picture in source.pictures(threading.Event()):
-                # A recording without presentation times is taken as one picture per interval.
-                time_s = picture.pts_s
-                time_s = index * camera.interval_s if time_s is None else time_s
-                index += 1
-                yield (
-                    FrameStamp(
-                        camera_id=camera_id,
-                        stream_epoch=0,
-                        sequence=picture.sequence,
-                        pts_s=picture.pts_s,
-                        decoded_at=began_at + timedelta(seconds=time_s),
-                        decoded_mono_s=time_s,
-                    ),
-                    picture,
-                )
-
-    def _judge(
-        self,
-        judge: CameraJudge,
-        stamp: FrameStamp,
-        picture: Picture,
-        codes: tuple[HealthCode, ...],
-    ) -> Judgement:
-        if codes:
+    def _judge(self, judge: CameraJudge, picture: RecordedPicture) -> Judgement:
+        stamp = picture.stamp
+        if picture.codes:
             judge.unusable(stamp)
             return judge.tick(stamp.decoded_mono_s, stamp.decoded_at)
         (mask,) = self._segmenter.segment([Frame(stamp, picture.image)])
         return judge.observe(mask)
 
-    def _note(self, judgement: Judgement, result: ReplayResult, health: CameraHealth) -> None:
-        for event in judgement.events:
-            # Written at the moment it was observed: the same video makes the same bytes,
-            # but for the id of the episode.
-            payload = event_payload(
+    def _payloads(self, judgement: Judgement, health: CameraHealth) -> tuple[bytes, ...]:
+        # Written at the moment it was observed: the same video makes the same bytes, but for
+        # the id of the episode.
+        return tuple(
+            event_payload(
                 event, health=health, provenance=self._provenance, sent_at=event.observed_at
             )
-            self._on_event(payload)
-        order = list(WaterLevel)
-        result.level = max((s.level for s in judgement.states), key=order.index)
-        fractions = [reading.water_fraction for reading in judgement.readings]
-        result.peak_fraction = max([result.peak_fraction, *fractions])
+            for event in judgement.events
+        )
+
+    def _interval_s(self, judgement: Judgement) -> float:
+        """Return when the daemon would look next; nobody knows the triggers of that day."""
+        return interval_s(
+            self._camera, pending=judgement.is_pending, triggered=False, episode_open=True
+        )
 
 
-def replay_videos(
-    loaded: LoadedConfig,
-    videos: Sequence[Path],
-    *,
-    camera: str | None,
-    as_json: bool,
-    out: Callable[[str], None],
-    progress: Callable[[str], None],
-) -> None:
-    """Replay ``videos`` in turn; one that cannot be used does not stop the others.
-
-    Args:
-        loaded: Configuration.
-        videos: Files or folders.
-        camera: See :class:`Replay`.
-        as_json: Give ``out`` the MQTT payloads and nothing else; else lines for people.
-        out: Receives results.
-        progress: Receives one line per video.
-
-    Raises:
-        LsmMonitorError: See :class:`Replay`.
-    """
-    replay = Replay(
-        loaded,
-        camera=camera,
-        on_event=lambda payload: out(payload.decode() if as_json else _line(payload)),
-    )
-    failure: SourceError | None = None
-    with contextlib.closing(replay):
-        for video in videos:
-            try:
-                result = replay.run(video)
-            except SourceError as exc:
-                if failure is not None:
-                    progress(str(failure))
-                failure = exc
-                continue
-            progress(
-                f"{video.name}: {result.duration_s:.1f} s, {result.frames_usable} of "
-                f"{result.frames} pictures judged, at most {result.peak_fraction:.1%} water, "
-                f"{result.level} at the end"
-            )
-    if failure is not None:
-        raise failure
-
-
-def _line(payload: bytes) -> str:
+def event_line(payload: bytes) -> str:
+    """Return one line for a person."""
     event = json.loads(payload)
     fraction = event["water"]["fraction"]
     seen = "not visible" if fraction is None else f"{fraction:.1%} water"
@@ -232,26 +215,7 @@ def _line(payload: bytes) -> str:
     )
 
 
-def _settings(loaded: LoadedConfig, camera: str | None) -> CameraConfig:
-    config = loaded.config
-    if camera is None:
-        return CameraConfig.model_validate({**config.defaults.model_dump(), "url": "replay"})
-    return config.camera(camera)
-
-
-def _camera_id_of(video: Path) -> str:
-    """Return the file's name as a camera id, which may hold a-z, 0-9 and inner hyphens."""
-    return _CLEAN_NAME.sub("-", video.stem.lower()).strip("-") or "video"
-
-
-def _began_at(video: Path) -> datetime:
-    """Return when the recording began, as far as the file tells: its last change."""
-    return datetime.fromtimestamp(video.stat().st_mtime, UTC)
-
-
-def _health(
-    before: CameraHealth, codes: tuple[HealthCode, ...], stamp: FrameStamp
-) -> CameraHealth:
-    state = HealthState.UNUSABLE if codes else HealthState.USABLE
-    since = before.since if state is before.state else stamp.decoded_at
-    return CameraHealth(before.camera_id, state, codes, "", since, reconnects=0)
+def _health(before: CameraHealth, picture: RecordedPicture) -> CameraHealth:
+    state = HealthState.UNUSABLE if picture.codes else HealthState.USABLE
+    since = before.since if state is before.state else picture.stamp.decoded_at
+    return CameraHealth(before.camera_id, state, picture.codes, "", since, reconnects=0)

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from lsm_monitor.errors import DaemonUnreachableError
 from lsm_monitor.runtime.http_models import CameraStats, Stats
 
 _TIMEOUT_S = 10.0
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_OK = 200
+_OK, _UNAUTHORIZED = 200, 401
 _HEADER = ("CAMERA", "STATE", "LEVEL", "WATER", "QUALITY", "PICTURE", "WHY")
 
 
-def fetch_status(host: str, port: int) -> tuple[Stats, bytes]:
+def fetch_status(
+    host: str, port: int, *, certificate: Path | None = None, token: SecretStr | None = None
+) -> tuple[Stats, bytes]:
     """Return what the daemon answers, as types and as it was sent.
+
+    Args:
+        host: Where it listens.
+        port: Where it listens.
+        certificate: Its ``http.tls_cert_file``, if it speaks TLS: the only one that is
+            trusted, whatever name it is for.
+        token: Its ``http.metrics_token``; on its own machine it needs none.
 
     Raises:
         DaemonUnreachableError: Nobody answers there, or somebody else does.
     """
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    connection = _connection(host, port, certificate)
     try:
-        connection.request("GET", "/api/stats")
+        connection.request("GET", "/api/stats", headers=headers)
         response = connection.getresponse()
         body = response.read(_MAX_ANSWER_BYTES)
+        if response.status == _UNAUTHORIZED:
+            msg = (
+                f"the daemon on {host} port {port} wants to know who asks; give --token-file "
+                "with its 'http.metrics_token', or ask on its own machine"
+            )
+            raise DaemonUnreachableError(msg)
         if response.status != _OK:
             raise _not_ours(host, port, f"status {response.status}")
         return Stats.model_validate_json(body), body
@@ -44,6 +62,20 @@ def fetch_status(host: str, port: int) -> tuple[Stats, bytes]:
         raise _not_ours(host, port, f"{exc.error_count()} unexpected values") from None
     finally:
         connection.close()
+
+
+def _connection(host: str, port: int, certificate: Path | None) -> http.client.HTTPConnection:
+    if certificate is None:
+        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # it is that very certificate, for whatever name
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(certificate)
+    except OSError as exc:
+        msg = f"{certificate}: is no certificate that can be read ({exc.strerror or 'not PEM'})"
+        raise DaemonUnreachableError(msg) from None
+    return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=context)
 
 
 def describe(stats: Stats, now: datetime) -> Iterator[str]:

@@ -29,6 +29,7 @@ JUDGING_KEYS = frozenset(
     {
         "zones",
         "levels",
+        "water_share_of",
         "smoothing_s",
         "open_for_s",
         "level_up_for_s",
@@ -45,8 +46,8 @@ JUDGING_KEYS = frozenset(
 TIMING_KEYS = frozenset(
     {"mode", "interval_s", "fast_interval_s", "idle_interval_s", "priority"}
 )
-_NEITHER = frozenset({"enabled", "group", "evidence_url"})
-"""The first two are compared by what they do, the last is read when evidence is taken."""
+_NEITHER = frozenset({"enabled", "group", "evidence_url", "title", "location"})
+"""The first two are compared by what they do, the others are read when they are needed."""
 _APPLIED_LIVE = frozenset(
     {
         "version",
@@ -58,6 +59,7 @@ _APPLIED_LIVE = frozenset(
         "reload_on_change",
     }
 )
+_MODEL = "model.bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Changes:
         reopened: Its source must be opened anew.
         rejudged: Its zones, levels or dwell times are others.
         retimed: Its mode, intervals, priority or trigger are others.
+        new_model: The model is another bundle.
         restart_needed: Keys that only a restart applies, with dots, in the file's order.
     """
 
@@ -81,6 +84,7 @@ class Changes:
     reopened: frozenset[CameraId]
     rejudged: frozenset[CameraId]
     retimed: frozenset[CameraId]
+    new_model: bool
     restart_needed: tuple[str, ...]
 
     def __bool__(self) -> bool:
@@ -94,6 +98,8 @@ class Changes:
             for name in ("added", "removed", "reopened", "rejudged", "retimed")
             if getattr(self, name)
         ]
+        if self.new_model:
+            counts.append("another model")
         if self.restart_needed:
             counts.append(f"a restart is needed for {', '.join(self.restart_needed)}")
         return ", ".join(counts) or "no changes"
@@ -120,7 +126,10 @@ def changes(old: MonitorConfig, new: MonitorConfig) -> Changes:
         reopened=touched(SOURCE_KEYS),
         rejudged=touched(JUDGING_KEYS),
         retimed=touched(TIMING_KEYS) | triggers_moved,
-        restart_needed=tuple(_needing_restart(old, new, sections)),
+        new_model=old.model.bundle != new.model.bundle,
+        restart_needed=tuple(
+            key for key in _needing_restart(old, new, sections) if key != _MODEL
+        ),
     )
 
 

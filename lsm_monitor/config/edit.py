@@ -1,13 +1,12 @@
 """Adds a camera to a YAML file, or takes one out, and touches nothing else of it.
 
-The text is changed where the node tree says that the camera stands. A round trip through a
-YAML library would be shorter, but it writes the whole file anew: indentation, spaces and line
-breaks of an operator's file would change with the first camera. What was changed is then read
-back; a result that says anything but the intended is refused.
+The text is changed where the node tree says that the camera stands, and what was changed is
+read back: a result that says anything but the intended is refused.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import tempfile
@@ -19,21 +18,15 @@ import yaml
 
 from lsm_monitor.config.compose import compose
 from lsm_monitor.config.document import Document, parse, read_text
-from lsm_monitor.errors import ConfigError
-
-_INDENT = 2
-
-
-class _Dumper(yaml.SafeDumper):
-    """Keys below each other, lists (of corners) in one line."""
-
-
-_Dumper.add_representer(
-    list,
-    lambda dumper, items: dumper.represent_sequence(
-        "tag:yaml.org,2002:seq", items, flow_style=True
-    ),
+from lsm_monitor.config.edit_text import (
+    INDENT,
+    block,
+    end_of_entry,
+    line_start,
+    newline,
+    next_line,
 )
+from lsm_monitor.errors import ConfigChangedError, ConfigError, ConfigNotWritableError
 
 
 def with_camera(path: Path, camera_id: str, settings: Mapping[str, Any]) -> tuple[str, str]:
@@ -49,7 +42,7 @@ def with_camera(path: Path, camera_id: str, settings: Mapping[str, Any]) -> tupl
         raise ConfigError(msg)
     after = _insert(before, camera_id, settings)
     if not _says(after, path, before, {**cameras, camera_id: dict(settings)}):
-        lines = _block({camera_id: settings}, _INDENT, before)
+        lines = block({camera_id: dict(settings)}, INDENT, before)
         msg = (
             f"{path.name}: cannot be edited safely; add this under 'cameras' by hand:\n{lines}"
         )
@@ -80,13 +73,16 @@ def replace_text(path: Path, before: str, after: str) -> None:
     """Replace ``before`` by ``after`` in ``path``: completely or not at all, also in a crash.
 
     Raises:
-        ConfigError: It cannot be written, or holds something else than ``before`` by now.
+        ConfigChangedError: It holds something else than ``before`` by now.
+        ConfigNotWritableError: It cannot be written.
+        ConfigError: It cannot be read.
     """
     path = path.resolve()  # the file behind a link, not the link
     if read_text(path) != before:
         msg = f"{path.name}: was changed by somebody else in this moment; try again"
-        raise ConfigError(msg)
+        raise ConfigChangedError(msg)
     try:
+        mark = _byte_order_mark(path)
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
@@ -96,7 +92,7 @@ def replace_text(path: Path, before: str, after: str) -> None:
                 os.fchmod(file.fileno(), status.st_mode)
                 with contextlib.suppress(PermissionError):  # somebody else's file in our group
                     os.fchown(file.fileno(), status.st_uid, status.st_gid)
-                file.write(after.encode())
+                file.write(mark + after.encode())
                 file.flush()
                 os.fsync(file.fileno())
                 fresh.replace(path)
@@ -105,7 +101,13 @@ def replace_text(path: Path, before: str, after: str) -> None:
                 raise
     except OSError as exc:
         msg = f"{path}: cannot be written ({exc.strerror}); nothing was changed"
-        raise ConfigError(msg) from None
+        raise ConfigNotWritableError(msg) from None
+
+
+def _byte_order_mark(path: Path) -> bytes:
+    with path.open("rb") as file:
+        mark = file.read(len(codecs.BOM_UTF8))
+    return mark if mark == codecs.BOM_UTF8 else b""
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -135,19 +137,19 @@ def _insert(text: str, camera_id: str, settings: Mapping[str, Any]) -> str:
     found = [pair for pair in root.value if pair[0].value == "cameras"]
     if not found:
         text += "" if text.endswith("\n") else "\n"
-        block = _block({camera_id: settings}, _INDENT, text)
-        return f"{text}{_newline(text)}cameras:{_newline(text)}{block}"
+        lines = block({camera_id: dict(settings)}, INDENT, text)
+        return f"{text}{newline(text)}cameras:{newline(text)}{lines}"
     key, cameras = found[0]
     if isinstance(cameras, yaml.MappingNode) and cameras.value:
         first_key = cameras.value[0][0]
         column = first_key.start_mark.column
-        at = _end_of_entry(text, cameras.value[-1][1], column)
+        at = end_of_entry(text, cameras.value[-1][1], column)
     else:
-        column = key.start_mark.column + _INDENT
-        at = _next_line(text, key.end_mark.index)
+        column = key.start_mark.column + INDENT
+        at = next_line(text, key.end_mark.index)
     head = text[:at]
-    head += "" if head.endswith("\n") else _newline(text)
-    return head + _block({camera_id: settings}, column, text) + text[at:]
+    head += "" if head.endswith("\n") else newline(text)
+    return head + block({camera_id: dict(settings)}, column, text) + text[at:]
 
 
 def _cut(text: str, camera_id: str) -> str:
@@ -155,44 +157,5 @@ def _cut(text: str, camera_id: str) -> str:
     assert isinstance(root, yaml.MappingNode)  # noqa: S101 - _read() has seen it
     cameras = next(value for key, value in root.value if key.value == "cameras")
     key, value = next(pair for pair in cameras.value if pair[0].value == camera_id)
-    start = text.rfind("\n", 0, key.start_mark.index) + 1
-    return text[:start] + text[_end_of_entry(text, value, key.start_mark.column) :]
-
-
-def _end_of_entry(text: str, value: yaml.Node, column: int) -> int:
-    """Return where the line after ``value`` begins, its own indented comments passed over."""
-    while isinstance(value, yaml.CollectionNode) and not value.flow_style and value.value:
-        last = value.value[-1]
-        value = last[1] if isinstance(value, yaml.MappingNode) else last
-    at = value.end_mark.index
-    if value.end_mark.column > 0:
-        at = _next_line(text, at)
-    while True:
-        end = _next_line(text, at)
-        line = text[at:end]
-        content = line.lstrip(" ")
-        if not (content.startswith("#") and len(line) - len(content) > column):
-            return at
-        at = end
-
-
-def _next_line(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end + 1
-
-
-def _block(cameras: Mapping[str, Any], column: int, text: str) -> str:
-    """Return ``cameras`` as YAML lines that begin at ``column``."""
-    block: str = yaml.dump(
-        {name: dict(settings) for name, settings in cameras.items()},
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=10_000,
-    )
-    lines = (" " * column + line for line in block.splitlines())
-    return "".join(line + _newline(text) for line in lines)
-
-
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
+    start = line_start(text, key.start_mark.index)
+    return text[:start] + text[end_of_entry(text, value, key.start_mark.column) :]

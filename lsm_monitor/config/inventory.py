@@ -7,7 +7,7 @@ but cameras, and one level is all there is: an inventory cannot name another.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,15 @@ class Gathered:
     homes: dict[str, Document]
 
 
-def read(main: Document, base_dir: Path) -> tuple[list[Document], list[Path]]:
+def read(
+    main: Document, base_dir: Path, texts: Mapping[Path, str]
+) -> tuple[list[Document], list[Path]]:
     """Read what ``main`` names under ``inventory``.
 
     Args:
         main: The main file; entries that name nothing readable become its problems.
         base_dir: Its folder; relative entries start there.
+        texts: Read these, as if they stood in the YAML files whose resolved paths they have.
 
     Returns:
         One document per file, in order, and the paths that a change could come from: the
@@ -62,7 +65,12 @@ def read(main: Document, base_dir: Path) -> tuple[list[Document], list[Path]]:
                 main.add(("inventory", index), text)
                 continue
             seen[_identity(path)] = name
-            document = _PARSERS[path.suffix.lower()](path, name)
+            instead = texts.get(path.resolve())
+            document = (
+                _PARSERS[path.suffix.lower()](path, name)
+                if instead is None
+                else parse(path, name, text=instead)
+            )
             _expect_only_cameras(document, main.name)
             documents.append(document)
     return documents, list(dict.fromkeys(watched))

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,13 +54,21 @@ class LoadedConfig:
     files: tuple[Path, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
 
+    def file_of(self, camera_id: str) -> Path:
+        """Return the file in which a camera stands."""
+        return self.path.parent / self.name_of(camera_id)
+
+    def name_of(self, camera_id: str) -> str:
+        """Return how messages call the file in which a camera stands."""
+        return self.places[camera_id].rpartition(":")[0]
+
 
 def load(
     path: Path,
     environ: Mapping[str, str],
     *,
     needs_secrets: bool = True,
-    text: str | None = None,
+    texts: Mapping[Path, str] = MappingProxyType({}),
 ) -> LoadedConfig:
     """Read ``path`` and its inventory, resolve their secrets and check everything.
 
@@ -69,13 +78,13 @@ def load(
         needs_secrets: Whether a secret that is not there is a problem. A command that opens
             nothing runs where the service's credentials are not; the reference then stands
             in place of its value.
-        text: Check this, as if it stood in ``path``.
+        texts: Check these, as if they stood in the YAML files whose resolved paths they have.
 
     Raises:
         ConfigError: With one line for each problem; all problems are reported at once.
     """
-    main = parse(path, path.name, text=text)
-    others, watched = inventory.read(main, path.parent)
+    main = parse(path, path.name, text=texts.get(path.resolve()))
+    others, watched = inventory.read(main, path.parent, texts)
     documents = [main, *others]
     resolver = _Secrets(path.parent, environ, needed=needs_secrets)
     for document in documents:
@@ -180,7 +189,7 @@ def _explain(
     }
     for error in exc.errors(include_url=False, include_input=False):
         location = tuple(part for part in error["loc"] if part != "[key]")
-        text = _text(error)
+        text = text_of(error)
         origin = layers.origin(location)
         # Layers come in their order: what a group has wrong, its cameras only repeat.
         if not told.isdisjoint((place, text) for place in layers.inherited_from(location)):
@@ -194,7 +203,8 @@ def _explain(
             home.add(origin, text)
 
 
-def _text(error: ErrorDetails) -> str:
+def text_of(error: ErrorDetails) -> str:
+    """Return what pydantic found, in words that say what to type."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(str(error["loc"][-1]))

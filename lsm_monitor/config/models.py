@@ -32,7 +32,7 @@ from lsm_monitor.config.levels import LevelConfig, LevelsConfig
 from lsm_monitor.config.mqtt import DiscoveryConfig, MqttConfig
 from lsm_monitor.config.service import HttpConfig, LoggingConfig, ModelConfig
 from lsm_monitor.config.watching import CaptureConfig, WatchSettings
-from lsm_monitor.config.zones import ZoneConfig
+from lsm_monitor.config.zones import ShareOf, ZoneConfig
 from lsm_monitor.errors import ConfigError
 
 __all__ = [  # the whole configuration can be had from here
@@ -58,6 +58,13 @@ _CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
 DEVICE_PREFIX = "v4l2:"
 HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
+
+
+class LocationConfig(Section):
+    """A place on the map, WGS 84."""
+
+    lat: float = Field(ge=-90.0, le=90.0, description="Latitude in degrees, north positive.")
+    lon: float = Field(ge=-180.0, le=180.0, description="Longitude, east positive.")
 
 
 class CameraDefaults(WatchSettings):
@@ -113,6 +120,11 @@ class CameraDefaults(WatchSettings):
         default=3, ge=1, description="m: so many of the last 'of_frames' must show the water."
     )
     of_frames: int = Field(default=5, ge=1, le=1000, description="n: see 'min_frames'.")
+    water_share_of: ShareOf = Field(
+        default="zone",
+        description="What is 1 in 'water_fraction' and in 'levels': the zone, or the road in "
+        "it, which needs a model of several classes.",
+    )
     levels: LevelsConfig = LevelsConfig()
     trend: TrendConfig = TrendConfig()
 
@@ -177,6 +189,16 @@ class CameraConfig(CameraDefaults):
         default=None, description="Password at the camera: ${env:..}, ${file:..}, ${cred:..}."
     )
     enabled: bool = True
+    title: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Its name for people, on the page.",
+    )
+    location: LocationConfig | None = Field(
+        default=None, description="Where it hangs, for the page's map."
+    )
     group: Annotated[str, Field(pattern=_NAME)] | None = Field(
         default=None, description="Takes what it does not say itself from this group."
     )
@@ -261,6 +283,16 @@ class CameraConfig(CameraDefaults):
         what = "names no zone" if gauge.zone is None else f"names the zone {gauge.zone!r}"
         msg = f"gauge {name!r} {what}; write zone: one of {', '.join(zones)}"
         raise ValueError(msg)
+
+    @property
+    def zones_of_road(self) -> frozenset[str]:
+        """The zones whose water is counted as a share of their road."""
+        zones: dict[str, ZoneConfig | None] = {**self.zones} or {"full": None}
+        return frozenset(
+            name
+            for name, zone in zones.items()
+            if ((zone and zone.water_share_of) or self.water_share_of) == "road"
+        )
 
     @property
     def is_network(self) -> bool:

@@ -8,8 +8,10 @@ minute. Nothing after the camera is simulated.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -20,9 +22,11 @@ import typer
 
 from lsm_monitor.app import Daemon
 from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.config.service import HttpConfig
 from lsm_monitor.demo.lines import line_of
 from lsm_monitor.demo.session import DemoSession, demo_session
 from lsm_monitor.demo.subscriber import Subscriber
+from lsm_monitor.errors import HttpPortError
 
 _QUIET_S = 5.0
 """After so long without news the newest state is repeated: the demo never looks stuck."""
@@ -32,17 +36,20 @@ version: 1
 site: demo
 state_dir: {state_dir}
 mqtt: {{host: 127.0.0.1, port: {port}, protocol: 3.1.1, heartbeat_s: 60}}
+http: {{port: {page_port}}}
 # Short, so that a flood fits into a minute. A city leaves them out.
 defaults:
   {{interval_s: 1, smoothing_s: 1.5, open_for_s: 3, level_up_for_s: 3, close_for_s: 4,
    update_every_s: 3, trend: {{short_s: 9, long_s: 18, rapid_pp_per_min: 1000}}}}
 cameras:
   street:
+    title: Rendered street
+    location: {{lat: 30.2741, lon: 120.1551}}
     url: {url}
 """
 
 
-def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> None:
+def run_demo(*, seconds: float | None, video: Path | None, as_json: bool, stay: bool) -> None:
     """Run until the flood is over, ``seconds`` have passed, or Ctrl-C.
 
     Args:
@@ -51,6 +58,7 @@ def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> Non
         video: The operator's own clip, looped; ``None`` renders the flooding street.
         as_json: Print the events as JSON, exactly as they came over MQTT, and nothing else on
             stdout.
+        stay: Go on after the flood: the scene begins anew, and the page can be looked at.
 
     Raises:
         LsmMonitorError: The video, the broker or the model cannot be used.
@@ -69,16 +77,31 @@ def run_demo(*, seconds: float | None, video: Path | None, as_json: bool) -> Non
         ),
     ):
         config = Path(folder) / "demo.yaml"
-        config.write_text(_config_text(session, folder))
+        page_port = _free_port()
+        config.write_text(_config_text(session, folder, page_port))
         say(f"camera {session.camera_url}, broker 127.0.0.1:{session.broker_port}")
         say("starting the daemon: lsm-monitor run, with short dwell times")
         loaded = load(config, os.environ)
-        asyncio.run(_watch(loaded, view, seconds=seconds, until_closed=video is None))
+
+        def on_ready() -> None:
+            say(f"look at it: http://127.0.0.1:{page_port}/")
+            if stay:
+                say("it floods once a minute; Ctrl-C ends the demo")
+
+        until_closed = video is None and not stay
+        asyncio.run(
+            _watch(loaded, view, seconds=seconds, until_closed=until_closed, tell=on_ready)
+        )
     say(f"{view.events} events arrived" + (", in order" if view.in_order else ", OUT OF ORDER"))
 
 
 async def _watch(
-    loaded: LoadedConfig, view: _View, *, seconds: float | None, until_closed: bool
+    loaded: LoadedConfig,
+    view: _View,
+    *,
+    seconds: float | None,
+    until_closed: bool,
+    tell: Callable[[], None],
 ) -> None:
     """Run the daemon until it is time to stop; SIGINT cancels."""
     stop = asyncio.Event()
@@ -87,6 +110,7 @@ async def _watch(
         view.on_close = partial(loop.call_soon_threadsafe, stop.set)
 
     def on_ready() -> None:
+        tell()
         if seconds is not None:
             loop.call_later(seconds, stop.set)
 
@@ -164,10 +188,25 @@ class _Say:
             self(f"rendering the street: {tenths * 10} %")
 
 
-def _config_text(session: DemoSession, folder: str) -> str:
+def _free_port() -> int:
+    """Return the page's usual port, or another one while somebody has that."""
+    for port in (HttpConfig().port, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as found:
+            free: int = found.getsockname()[1]
+            return free
+    msg = "no TCP port is free on 127.0.0.1"
+    raise HttpPortError(msg)
+
+
+def _config_text(session: DemoSession, folder: str, page_port: int) -> str:
     # JSON's quoting is YAML's: the folder's name may hold anything.
     state_dir = json.dumps(f"{folder}/state")
-    text = _CONFIG.format(state_dir=state_dir, port=session.broker_port, url=session.camera_url)
+    text = _CONFIG.format(
+        state_dir=state_dir,
+        port=session.broker_port,
+        page_port=page_port,
+        url=session.camera_url,
+    )
     if session.zone is None:
         return text
     text += f"    zones: {{road: {{points: {_pairs(session.zone)}}}}}\n"

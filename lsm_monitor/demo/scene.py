@@ -9,6 +9,8 @@ painted once; a picture then takes about 20 ms of one core.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from shapely.geometry import Polygon, box
@@ -68,6 +70,23 @@ def road_zone(style: SceneStyle, *, far_m: float = 45.0) -> tuple[tuple[float, f
     return tuple((round(x, 4), round(y, 4)) for x, y in seen.exterior.coords[:-1])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneLayout:
+    """What a picture of the street shows when no water stands; each (H, W) bool, disjoint.
+
+    Attributes:
+        road: Between the kerbs.
+        pavement: All other ground.
+        cars: Those that move.
+        walkers: People.
+    """
+
+    road: Mask
+    pavement: Mask
+    cars: Mask
+    walkers: Mask
+
+
 class StreetScene:
     """One street, ready to be rendered. Not thread-safe."""
 
@@ -82,12 +101,36 @@ class StreetScene:
         self._weather = Weather(style, rng)
         self._mirror = around.mirror
         self._cover = around.cover
+        self._is_road = ground.is_road
+        self._horizon_px = view_of(style).horizon_px
         street = around.image
         top_px = self._water.top_px
         share = around.cover[top_px:, :, None]
         self._ground = self._weather.wet(ground, around.mirror)[top_px:]
         street[top_px:] = street[top_px:] * share + self._ground * (1 - share)
         self._street = street
+
+    @property
+    def is_wet(self) -> bool:
+        """Whether it has rained: the road shines also where no water stands."""
+        return self._style.rain > 0
+
+    def layout(self, t_s: float) -> SceneLayout:
+        """Return what :meth:`render` shows at this time, with houses and trees left over."""
+        owner = np.zeros(self._cover.shape, np.uint8)
+        for actor in self._actors(t_s):
+            seen = np.zeros(owner.shape, np.float32)
+            scratch = np.zeros_like(self._street)
+            paint_mesh(scratch, seen, self._view, self._faces(actor))
+            owner[seen >= 0.5] = 1 if actor.is_car else 2  # noqa: PLR2004 - half a pixel
+        rows = np.indices(owner.shape)[0]
+        ground = (owner == 0) & (self._cover < 0.5) & (rows > self._horizon_px)  # noqa: PLR2004
+        return SceneLayout(
+            road=ground & self._is_road,
+            pavement=ground & ~self._is_road,
+            cars=owner == 1,
+            walkers=owner == 2,  # noqa: PLR2004
+        )
 
     def depth_cm(self, water_level: float) -> float:
         """Return how deep the water is over the lowest point of the road; 0 when dry."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_WATER_RGB = np.array([0, 140, 255], np.float32)
+_WATER_RGB = (0, 140, 255)
 _OUTLINE_RGB = (255, 255, 255)
 _ZONE_RGB = (255, 220, 0)
 _TINT = 0.45
@@ -37,8 +37,8 @@ def draw_overlay(
         mask = cv2.resize(
             water.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
         )
-        tinted = (1 - _TINT) * result[mask > 0].astype(np.float32) + _TINT * _WATER_RGB
-        result[mask > 0] = tinted.astype(np.uint8)
+        blue = np.full_like(result, _WATER_RGB)
+        cv2.copyTo(cv2.addWeighted(result, 1 - _TINT, blue, _TINT, 0.0), mask, result)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(result, outlines, -1, _OUTLINE_RGB, thickness_px)
     for zone in zones:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 SCHEMA: Final = "lsm.evidence/1"
+NOT_YET: Final = "not there yet"
+"""Why something is missing that may still come; after a crash it never will."""
 Json = dict[str, Any]  # parsed JSON of our own
 
 

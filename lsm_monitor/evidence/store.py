@@ -105,16 +105,18 @@ class EvidenceStore:
 
     def add(
         self, event_id: UUID, seq: int, kind: EvidenceKind, data: bytes, about: Json
-    ) -> None:
-        """Add a file that came later to an event that is stored.
+    ) -> bool:
+        """Add a file that came later; return whether its event is stored.
 
         Raises:
-            StoreError: The disk refuses, or the event is not there any more.
+            StoreError: The disk refuses, or has no room.
         """
-        self._check_room(len(data))
         folder = self._folder / str(event_id)
         path, sidecar_path = folder / file_name(seq, kind), self._sidecar_path(event_id, seq)
         with _translated(folder):
+            if not sidecar_path.exists():
+                return False
+            self._check_room(len(data))
             entry = sidecars.described(seq, kind, data) | about
             sidecar = sidecars.with_file(sidecars.read(sidecar_path), entry)
             try:
@@ -126,17 +128,21 @@ class EvidenceStore:
                 raise
             finally:
                 self._count(event_id)
+        return True
 
     def note_missing(self, event_id: UUID, seq: int, kind: EvidenceKind, reason: str) -> None:
-        """Say in the sidecar why something that was awaited will not come.
+        """Say in the sidecar, if it is there, why something that was awaited will not come.
 
         Raises:
-            StoreError: The disk refuses, or the event is not there any more.
+            StoreError: The disk refuses.
         """
         path = self._sidecar_path(event_id, seq)
         with _translated(path):
+            if not path.exists():
+                return
             sidecar = sidecars.without_file(sidecars.read(path), kind, reason)
             _write(path, sidecars.encoded(sidecar))
+            self._count(event_id)
 
     def listing(self, event_id: UUID) -> list[EvidenceFile]:
         """Return the files of an episode that are whole, by ``seq``; none when it has none.
@@ -170,9 +176,13 @@ class EvidenceStore:
         folder = self._folder / str(event_id)
         gone = self._folder / f"{_GONE}{event_id}"
         with _translated(folder):
-            folder.rename(gone)
-            del self._kept[event_id]
-            shutil.rmtree(gone)
+            if gone.exists():  # a removal that failed half-way
+                shutil.rmtree(gone)
+            if folder.exists():  # else somebody else has removed it
+                folder.rename(gone)
+            self._kept.pop(event_id, None)
+            if gone.exists():
+                shutil.rmtree(gone)
 
     def _sidecar_path(self, event_id: UUID, seq: int) -> Path:
         return self._folder / str(event_id) / file_name(seq, EvidenceKind.SIDECAR)
@@ -252,6 +262,6 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as exc:
         msg = f"{path}: cannot be used ({exc.strerror}); make room, or make it writable"
         raise StoreError(msg) from None
-    except ValueError:
+    except (ValueError, KeyError, TypeError):
         msg = f"{path}: damaged; it was not written by this daemon"
         raise StoreError(msg) from None

@@ -5,8 +5,8 @@ decoded for nothing. Instead every camera's interval is stretched by the same fa
 nothing is lost; it comes back as soon as there is room. Who is looked at every 10 s and who
 every minute stay as far apart as the operator wanted them.
 
-The factor follows two measurements of the last window: the share of pictures that were lost in
-front of the model, and the share of the time that the model was busy.
+The factor follows measurements of the last window: the share of pictures that were lost in
+front of the model, or pile up there, and the share of the time that it was busy.
 """
 
 from __future__ import annotations
@@ -24,19 +24,24 @@ class LoadGovernor:
 
     def __init__(self) -> None:
         self.stretch = 1.0
+        self._backlog_before = 0
 
-    def update(self, *, judged: int, lost: int, busy_fraction: float) -> float:
+    def update(self, *, judged: int, lost: int, waiting: int, busy_fraction: float) -> float:
         """Return the factor for the next window, in [1, :data:`MAX_STRETCH`].
 
         Args:
             judged: Pictures that the model judged in the last window.
             lost: Pictures that were replaced or became too old before it could.
+            waiting: Pictures that wait now.
             busy_fraction: Share of the window in which the model worked, [0, 1].
         """
-        came = judged + lost
+        backlog = max(0, waiting - judged)  # what one more window cannot work off
+        piles_up = 0 < self._backlog_before <= backlog  # that of a burst grows less at once
+        came = judged + lost + piles_up * self._backlog_before
+        self._backlog_before = backlog
         # A few that were lost while the model had nothing to do were a burst, no overload.
         is_loaded = busy_fraction > _LOADED
-        if came and lost / came > _WORTH_STRETCHING and is_loaded:
+        if came and (came - judged) / came > _WORTH_STRETCHING and is_loaded:
             step = min(_MOST_PER_STEP, came / max(judged, 1))
             self.stretch = min(MAX_STRETCH, self.stretch * step)
         elif busy_fraction < _ROOM:

@@ -4,7 +4,7 @@ Of each camera only the newest frame waits: a live monitor must show the present
 queue would be worse than a lost frame. With more cameras than the machine can carry every
 camera is looked at less often, but none is starved: whoever was served goes to the end of the
 line. Frames that waited too long are thrown away and counted, because an old picture of a
-rising flood is worse than none.
+rising flood is worse than none; so is the oldest one when all of them need too much memory.
 
 A batch fills by itself while the model is busy. Waiting for more pays only where a full batch
 costs hardly more than one frame: on a GPU, and on no CPU that was measured.
@@ -17,6 +17,9 @@ import threading
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId, Frame
+
+MAX_WAITING_BYTES = 1 << 30
+"""170 pictures at 1080p: a thousand cameras must not fill the memory of a slow machine."""
 
 
 class FrameScheduler:
@@ -31,6 +34,7 @@ class FrameScheduler:
         metrics: Counts drops.
         clock: Monotonic time of the stamps.
         arrived: Set when there is a frame; for tests.
+        max_waiting_bytes: Most memory of frames that wait; one always may.
     """
 
     def __init__(
@@ -41,8 +45,10 @@ class FrameScheduler:
         metrics: Metrics,
         clock: Clock,
         arrived: threading.Event | None = None,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self._max_batch = max_batch
+        self._max_waiting_bytes = max_waiting_bytes
         self._batch_deadline_s = batch_deadline_s
         self._metrics = metrics
         self._clock = clock
@@ -51,8 +57,14 @@ class FrameScheduler:
         self.lost = 0
         # In the order of their turn: the longest unserved first.
         self._max_age_s: dict[CameraId, float] = {}
-        self._waiting: dict[CameraId, Frame] = {}
+        self._waiting: dict[CameraId, Frame] = {}  # in the order of their arrival
+        self._waiting_bytes = 0
         metrics.queue_depth.labels("frames").set_function(lambda: len(self._waiting))
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait."""
+        return len(self._waiting)
 
     def watch(self, camera_id: CameraId, *, max_age_s: float) -> None:
         """Expect frames of a camera, and drop those older than ``max_age_s``."""
@@ -63,7 +75,7 @@ class FrameScheduler:
         """Expect no more frames of a camera; one that waits is dropped."""
         with self._lock:
             self._max_age_s.pop(camera_id, None)
-            self._waiting.pop(camera_id, None)
+            self._remove(camera_id)
 
     def put(self, frame: Frame) -> None:
         """Offer a frame; never blocks. Replacing one that nobody took is counted."""
@@ -71,11 +83,13 @@ class FrameScheduler:
         with self._lock:
             if camera_id not in self._max_age_s:
                 return
-            replaced = camera_id in self._waiting
-            self._waiting[camera_id] = frame
-        if replaced:
-            self.lost += 1
-            self._metrics.frames.labels(camera_id, "dropped").inc()
+            if self._remove(camera_id) is not None:
+                self._count_lost(camera_id, "dropped")
+            self._add(frame)
+            while self._waiting_bytes > self._max_waiting_bytes and len(self._waiting) > 1:
+                oldest = next(iter(self._waiting))
+                self._remove(oldest)
+                self._count_lost(oldest, "dropped")
         self._arrived.set()
 
     def take_batch(self, timeout_s: float) -> list[Frame]:
@@ -101,21 +115,32 @@ class FrameScheduler:
         self._arrived.clear()
         with self._lock:
             turn = [camera_id for camera_id in self._max_age_s if camera_id in self._waiting]
-            taken = [self._waiting.pop(camera_id) for camera_id in turn]
-            fresh = [frame for frame in taken if self._is_fresh(frame)]
-            for frame in fresh[:limit]:  # to the end of the line
-                camera_id = frame.stamp.camera_id
+            for camera_id in turn:
+                if not self._is_fresh(self._waiting[camera_id]):
+                    self._remove(camera_id)
+                    self._count_lost(camera_id, "stale")
+            fresh = [camera_id for camera_id in turn if camera_id in self._waiting]
+            taken = [self._remove(camera_id) for camera_id in fresh[:limit]]
+            for camera_id in fresh[:limit]:  # to the end of the line
                 self._max_age_s[camera_id] = self._max_age_s.pop(camera_id)
-            for frame in fresh[limit:]:
-                self._waiting[frame.stamp.camera_id] = frame
         if len(fresh) > limit:
             self._arrived.set()
-        return fresh[:limit]
+        return [frame for frame in taken if frame is not None]
+
+    def _add(self, frame: Frame) -> None:
+        self._waiting[frame.stamp.camera_id] = frame
+        self._waiting_bytes += frame.image.nbytes
+
+    def _remove(self, camera_id: CameraId) -> Frame | None:
+        frame = self._waiting.pop(camera_id, None)
+        if frame is not None:
+            self._waiting_bytes -= frame.image.nbytes
+        return frame
 
     def _is_fresh(self, frame: Frame) -> bool:
         age_s = self._clock.monotonic_s() - frame.stamp.decoded_mono_s
-        if age_s <= self._max_age_s[frame.stamp.camera_id]:
-            return True
+        return age_s <= self._max_age_s[frame.stamp.camera_id]
+
+    def _count_lost(self, camera_id: CameraId, stage: str) -> None:
         self.lost += 1
-        self._metrics.frames.labels(frame.stamp.camera_id, "stale").inc()
-        return False
+        self._metrics.frames.labels(camera_id, stage).inc()

@@ -16,7 +16,7 @@ import torch
 from lsm_engines import Engine, EngineError, EngineRequest
 from lsm_engines.choose import prefer_engine
 from lsm_engines.plans import PlanStore
-from lsm_monitor.errors import BundleError, ConfigError, InferenceError
+from lsm_monitor.errors import ConfigError, InferenceError
 from lsm_monitor.inference.engines import ModelGraphs, build_engines
 from lsm_monitor.inference.inputs import GraphInputs
 from lsm_monitor.model.bundle import load_bundle
@@ -26,6 +26,8 @@ from lsm_monitor.model.postprocess import (
     WaterRule,
     capped_hw,
     logits_to_frame,
+    road_logits,
+    to_frame,
 )
 from lsm_monitor.model.preprocess import Resized
 from lsm_monitor.types import Frame, ModelIdentity, WaterMask
@@ -90,9 +92,6 @@ class Segmenter:
         """
         loaded = load_bundle(bundle)
         manifest = loaded.manifest
-        if manifest.classes != ("water",):
-            msg = f"bundle {bundle!r} has the classes {manifest.classes}; only water is known"
-            raise BundleError(msg)
         if threads > 0:  # what runs in PyTorch beside the engines counts too
             torch.set_num_threads(threads)
         try:
@@ -119,6 +118,12 @@ class Segmenter:
                 backend=f"{spec.backend}-{spec.precision}",
             ),
         )
+
+    @property
+    def knows_roads(self) -> bool:
+        """Whether masks tell where the road is."""
+        classes = self._model.head.classwise
+        return classes is not None and bool(classes.road)
 
     @property
     def device(self) -> str:
@@ -148,15 +153,15 @@ class Segmenter:
         """
         started_s = time.perf_counter()
         max_batch = self._encoder.spec.max_batch
-        probabilities = [
-            probability
+        seen = [
+            each
             for start in range(0, len(frames), max_batch)
-            for probability in self._segment_batch(frames[start : start + max_batch])
+            for each in self._segment_batch(frames[start : start + max_batch])
         ]
         inference_ms = (time.perf_counter() - started_s) * 1000.0
         return [
-            WaterMask(frame.stamp, probability, self._water_rule.threshold, inference_ms)
-            for frame, probability in zip(frames, probabilities, strict=True)
+            WaterMask(frame.stamp, probability, self._water_rule.threshold, inference_ms, road)
+            for frame, (probability, road) in zip(frames, seen, strict=True)
         ]
 
     def close(self) -> None:
@@ -165,7 +170,10 @@ class Segmenter:
         if self._head is not None:
             self._head.close()
 
-    def _segment_batch(self, frames: Sequence[Frame]) -> Iterator[np.ndarray]:
+    def _segment_batch(
+        self, frames: Sequence[Frame]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield each frame's water probability, and where its road is, if the model knows."""
         try:
             pictures = [self._model.preprocessor.resize(frame.image) for frame in frames]
         except ValueError as exc:
@@ -173,12 +181,19 @@ class Segmenter:
             raise InferenceError(msg) from exc
         logits = self._low_res_logits(pictures)
         for low_res, picture in zip(logits, pictures, strict=True):
-            size_hw = capped_hw(picture.letterbox.frame_hw, MASK_MAX_SIDE_PX)
-            probability = logits_to_frame(low_res[None], picture.letterbox, size_hw)[0, 0]
-            yield self._water_rule.apply(probability.cpu().numpy())
+            letterbox, classes = picture.letterbox, self._model.head.classwise
+            size_hw = capped_hw(letterbox.frame_hw, MASK_MAX_SIDE_PX)
+            water = 0 if classes is None else classes.water_index
+            logits = low_res[None, water : water + 1]
+            probability = logits_to_frame(logits, letterbox, size_hw)[0, 0].cpu().numpy()
+            road = None
+            if classes is not None and classes.road:
+                of_road = road_logits(low_res[None], classes)
+                road = (to_frame(of_road, letterbox, size_hw)[0, 0] > 0.0).cpu().numpy()
+            yield self._water_rule.apply(probability), road
 
     def _low_res_logits(self, pictures: Sequence[Resized]) -> torch.Tensor:
-        """Return (B, 1, h, w) float32, finite."""
+        """Return (B, C, h, w) float32, finite: of water alone, or of each class."""
         try:
             with torch.inference_mode():
                 logits = self._run(pictures)
@@ -195,8 +210,9 @@ class Segmenter:
         maps = _call(self._encoder, tensors)
         if self._head is None:
             head = self._model.head
-            logits: torch.Tensor = head(tensors["images"], tensors["amplitude"], maps).logits
-            return logits
+            answer = head(tensors["images"], tensors["amplitude"], maps)
+            logits: torch.Tensor = answer.logits
+            return logits if answer.class_logits is None else answer.class_logits
         (logits,) = _call(
             self._head, tensors | dict(zip(self._encoder.spec.outputs, maps, strict=True))
         )

@@ -92,6 +92,7 @@ class InferenceWorker:
         after = self._governor.update(
             judged=self._judged,
             lost=self._scheduler.lost - self._lost_before,
+            waiting=self._scheduler.waiting,
             busy_fraction=self._busy_s / (self._clock.monotonic_s() - self._window_began_s),
         )
         if after != before:

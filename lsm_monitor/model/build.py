@@ -9,13 +9,15 @@ from typing import TypeVar
 
 from torch import nn
 
+from lsm_monitor.model.block_adapters import cnn_stage_adapters, vit_block_adapters
+from lsm_monitor.model.classwise_decoder import ClassWiseDecoder
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
 from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt
 from lsm_monitor.model.lsm_adapter import AdaptedEncoder, CoAdapter, LsmAdapter
 from lsm_monitor.model.mask_decoder import MaskDecoder
 from lsm_monitor.model.mask_rcnn import MaskRCNN
 from lsm_monitor.model.neck import PyramidNeck
-from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.parts import ClassWiseParts, ModelParts
 from lsm_monitor.model.preprocess import (
     IMAGENET_NORMALISATION,
     LITE_NORMALISATION,
@@ -44,6 +46,7 @@ class LargeModel:
     Attributes:
         encoder: Returns the encoder for an input size in pixels.
         adapter: Returns HE-Adapt for that encoder.
+        block_adapters: Returns the adapters inside its blocks.
         normalisation: What the encoder was trained with.
         checkpoint: Name of the official checkpoint that a bundle leaves out; ``None`` when
             the bundle holds all weights.
@@ -51,6 +54,7 @@ class LargeModel:
 
     encoder: Callable[[int], nn.Module]
     adapter: Callable[[nn.Module], nn.Module]
+    block_adapters: Callable[[nn.Module], nn.ModuleList]
     normalisation: Normalisation
     checkpoint: str | None
 
@@ -59,6 +63,7 @@ def _sam(size: str) -> LargeModel:
     return LargeModel(
         encoder=lambda input_size_px: SamVit(VIT_SIZES[size], input_size_px=input_size_px),
         adapter=_vit_adapter,
+        block_adapters=_vit_block_adapters,
         normalisation=IMAGENET_NORMALISATION,
         checkpoint=f"sam_vit_{size}",
     )
@@ -74,11 +79,23 @@ def _cnn_adapter(encoder: nn.Module) -> nn.Module:
     return CnnHeAdapt(encoder.embedded_channels, encoder.stage_inputs)
 
 
+def _vit_block_adapters(encoder: nn.Module) -> nn.ModuleList:
+    assert isinstance(encoder, SamVit)  # noqa: S101 - the table below
+    return vit_block_adapters(encoder.width, encoder.depth)
+
+
+def _cnn_stage_adapters(encoder: nn.Module) -> nn.ModuleList:
+    assert isinstance(encoder, EfficientNetLite0)  # noqa: S101 - the table below
+    last = (encoder.channels[-1], encoder.strides[-1])
+    return cnn_stage_adapters([*encoder.stage_inputs, last])
+
+
 IMAGE_ENCODERS: Mapping[str, LargeModel] = MappingProxyType(
     {
         "efficientnet_lite0": LargeModel(
             encoder=lambda _input_size_px: EfficientNetLite0(),
             adapter=_cnn_adapter,
+            block_adapters=_cnn_stage_adapters,
             normalisation=LITE_NORMALISATION,
             checkpoint=None,
         ),
@@ -107,15 +124,13 @@ def build_model(parts: ModelParts) -> LsmAdapter:
     large = look_up("image_encoder", parts.image_encoder, IMAGE_ENCODERS)
     encoder = large.encoder(parts.input_size_px)
     adapter = None if parts.encoder_adapter is None else large.adapter(encoder)
-    removed_share = (
-        0.0 if parts.encoder_adapter is None else parts.encoder_adapter.removed_share
-    )
+    block_adapters = large.block_adapters(encoder) if parts.block_adapters else None
     preprocessor = Preprocessor(parts.input_size_px, large.normalisation, parts.equalisation)
     return LsmAdapter(
-        AdaptedEncoder(encoder, adapter),
+        AdaptedEncoder(encoder, adapter, block_adapters),
         _build_head(parts, encoder),
         preprocessor=preprocessor,
-        removed_share=removed_share,
+        adapter_parts=parts.encoder_adapter,
     )
 
 
@@ -146,10 +161,17 @@ def _build_head(parts: ModelParts, encoder: nn.Module) -> CoAdapter:
         style_prompter=StylePrompter(TOKEN_CHANNELS) if parts.style_prompt else None,
         combiner=PromptCombiner(present, TOKEN_CHANNELS) if parts.prompt_combiner else None,
         prompt_encoder=PromptEncoder(),
-        mask_decoder=MaskDecoder(
-            high_res_channels=None if pyramid is None else (pyramid[0], pyramid[1])
-        ),
+        mask_decoder=_build_decoder(parts.decoder, pyramid),
     )
+
+
+def _build_decoder(
+    classwise: ClassWiseParts | None, pyramid: tuple[int, ...] | None
+) -> MaskDecoder:
+    high_res_channels = None if pyramid is None else (pyramid[0], pyramid[1])
+    if classwise is None:
+        return MaskDecoder(high_res_channels)
+    return ClassWiseDecoder(classwise, high_res_channels, separable=pyramid is not None)
 
 
 def look_up(role: str, name: str, known: Mapping[str, Choice]) -> Choice:

@@ -12,20 +12,20 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
 from lsm_monitor.model.build import IMAGE_ENCODERS, build_model
+from lsm_monitor.model.bundle_files import REINSTALL, read_file, write_files
+from lsm_monitor.model.low_rank import factors, fresh_factors, load_factors
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts
 from lsm_monitor.model.postprocess import WaterRule
@@ -36,13 +36,13 @@ from lsm_monitor.model.weights import load_official_encoder
 FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
+FILES = (MANIFEST_FILE, WEIGHTS_FILE)
 SHIPPED = Path(__file__).resolve().parent.parent / "bundles"
 
 _IMAGE_ENCODER = "encoder.image_encoder."
 _NUMBERS = frozenset(
     {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32}
 )
-_REINSTALL = "the bundle is damaged; copy or export it again, or reinstall lsm-monitor"
 
 
 class _Section(BaseModel):
@@ -74,6 +74,16 @@ class WeightsSection(_Section):
     bytes: int = Field(ge=1)
 
 
+class LineageSection(_Section):
+    """The bundle that this one was fitted from, by ``lsm-train adapt``."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="Of its weights.")
+    rank: int = Field(ge=1, description="Of the low-rank updates.")
+    pictures: Mapping[str, int] = Field(description="Pictures by what was said about them.")
+
+
 class Manifest(_Section):
     """``manifest.json``."""
 
@@ -87,7 +97,15 @@ class Manifest(_Section):
     trained_on: tuple[DataSetSection, ...]
     metrics: Mapping[str, float | None] = Field(description="Figures on the val split.")
     software: Mapping[str, str]
+    lineage: LineageSection | None = None
     weights: WeightsSection
+
+    @model_validator(mode="after")
+    def _classes_are_the_decoders(self) -> Self:
+        if self.classes != self.parts.classes:
+            msg = f"'classes' are not the decoder's: {', '.join(self.parts.classes)}"
+            raise ValueError(msg)
+        return self
 
     @property
     def water_rule(self) -> WaterRule:
@@ -134,24 +152,34 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
             f"lsm-monitor does {name!r}; export the bundle again, or use the matching one"
         )
         raise BundleError(msg)
-    _check_tensors(weights_path, tensors, stored_state(manifest.parts, model))
-    model.load_state_dict(tensors, strict=False)  # copies into float32 parameters
     checkpoint = IMAGE_ENCODERS[manifest.parts.image_encoder].checkpoint
     encoder = model.encoder.image_encoder
+    # What an official encoder has learned since is stored beside it, not in it.
+    rank = 0 if checkpoint is None or manifest.lineage is None else manifest.lineage.rank
+    updates = fresh_factors(encoder, rank, _IMAGE_ENCODER) if rank else {}
+    _check_tensors(weights_path, tensors, stored_state(manifest.parts, model) | updates)
+    model.load_state_dict(tensors, strict=False)  # copies into float32 parameters
     if checkpoint is not None:
         assert isinstance(encoder, SamVit)  # noqa: S101 - only these have a checkpoint
         load_official_encoder(checkpoint, encoder)
+    if rank:
+        load_factors(encoder, rank, tensors, _IMAGE_ENCODER)
     return Bundle(manifest, model.eval())
 
 
 def stored_state(parts: ModelParts, model: LsmAdapter) -> dict[str, torch.Tensor]:
-    """Return the tensors that a bundle holds: all but those of an official checkpoint."""
-    has_official_encoder = IMAGE_ENCODERS[parts.image_encoder].checkpoint is not None
-    return {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not (has_official_encoder and name.startswith(_IMAGE_ENCODER))
+    """Return the tensors that a bundle holds: all but those of an official checkpoint.
+
+    Of an official encoder with low-rank updates not yet merged, it holds the updates.
+    """
+    state = model.state_dict()
+    if IMAGE_ENCODERS[parts.image_encoder].checkpoint is None:
+        return state
+    updates = factors(model.encoder.image_encoder, _IMAGE_ENCODER)
+    stored = {
+        name: value for name, value in state.items() if not name.startswith(_IMAGE_ENCODER)
     }
+    return stored | updates
 
 
 def save_bundle(
@@ -175,37 +203,18 @@ def save_bundle(
     weights = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     fields = {"format_version": FORMAT_VERSION, **manifest, "weights": weights}
     complete = _validate(folder / MANIFEST_FILE, fields)
-    try:
-        _replace_folder(
-            folder,
-            {
-                MANIFEST_FILE: (complete.model_dump_json(indent=2) + "\n").encode(),
-                WEIGHTS_FILE: data,
-            },
-        )
-    except OSError as exc:
-        msg = f"{folder}: cannot write the bundle ({exc.strerror}); choose another folder"
-        raise BundleError(msg) from exc
+    text = (complete.model_dump_json(indent=2) + "\n").encode()
+    write_files(folder, {MANIFEST_FILE: text, WEIGHTS_FILE: data})
     return complete
 
 
-def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    strangers = sorted({path.name for path in folder.glob("*")} - files.keys())
-    if strangers:
-        msg = f"{folder}: holds other files ({', '.join(strangers[:3])}); choose another folder"
-        raise BundleError(msg)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as temporary:
-        fresh = Path(temporary, "fresh")
-        fresh.mkdir()
-        for name, content in files.items():
-            with (fresh / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.exists():
-            folder.rename(Path(temporary, "old"))
-        fresh.rename(folder)
+def publish_bundle(candidate: Path, folder: Path) -> None:
+    """Replace ``folder`` by the bundle in ``candidate``, as it is.
+
+    Raises:
+        BundleError: ``candidate`` cannot be read, or ``folder`` not be written.
+    """
+    write_files(folder, {name: read_file(candidate / name) for name in FILES})
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -225,9 +234,9 @@ def _find(name_or_path: str | Path) -> Path:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        content = json.loads(_read_file(path))
+        content = json.loads(read_file(path))
     except (ValueError, RecursionError) as exc:  # broken, not UTF-8, or nested without end
-        msg = f"{path}: is not JSON ({exc}); {_REINSTALL}"
+        msg = f"{path}: is not JSON ({exc}); {REINSTALL}"
         raise BundleError(msg) from exc
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
@@ -246,33 +255,25 @@ def _validate(path: Path, content: Mapping[str, object]) -> Manifest:
         problems = "; ".join(
             f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()
         )
-        msg = f"{path}: {problems}; {_REINSTALL}"
+        msg = f"{path}: {problems}; {REINSTALL}"
         raise BundleError(msg) from exc
 
 
 def _read_weights(path: Path, expected: WeightsSection) -> dict[str, torch.Tensor]:
-    data = _read_file(path)
+    data = read_file(path)
     if len(data) != expected.bytes:
-        msg = f"{path}: has {len(data)} bytes instead of {expected.bytes}; {_REINSTALL}"
+        msg = f"{path}: has {len(data)} bytes instead of {expected.bytes}; {REINSTALL}"
         raise BundleError(msg)
     if hashlib.sha256(data).hexdigest() != expected.sha256:
-        msg = f"{path}: its SHA-256 is not the one in {MANIFEST_FILE}; {_REINSTALL}"
+        msg = f"{path}: its SHA-256 is not the one in {MANIFEST_FILE}; {REINSTALL}"
         raise BundleError(msg)
     try:
         return unpack(safetensors.torch.load(data))
     except ValueError as exc:
-        msg = f"{path}: {exc}; {_REINSTALL}"
+        msg = f"{path}: {exc}; {REINSTALL}"
         raise BundleError(msg) from exc
     except SafetensorError as exc:
-        msg = f"{path}: is not a safetensors file ({exc}); {_REINSTALL}"
-        raise BundleError(msg) from exc
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        msg = f"{path}: cannot be read ({exc.strerror}); {_REINSTALL}"
+        msg = f"{path}: is not a safetensors file ({exc}); {REINSTALL}"
         raise BundleError(msg) from exc
 
 
@@ -293,5 +294,5 @@ def _check_tensors(
     if problems:
         shown = sorted(problems)[:3]
         more = f" and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
-        msg = f"{path}: {'; '.join(shown)}{more}; {_REINSTALL}"
+        msg = f"{path}: {'; '.join(shown)}{more}; {REINSTALL}"
         raise BundleError(msg)

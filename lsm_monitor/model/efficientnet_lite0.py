@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
 
+from lsm_monitor.model.block_adapters import CnnStageAdapter
+
 _BN_EPSILON = 1e-3  # TensorFlow's, which the ImageNet weights were trained with
 _STEM_CHANNELS = 32
 
@@ -143,14 +145,28 @@ class EfficientNetLite0(nn.Module):
         return F.relu6(self.stem(images))
 
     def run_blocks(
-        self, embedded: torch.Tensor, prompts: Sequence[torch.Tensor | None] = ()
+        self,
+        embedded: torch.Tensor,
+        prompts: Sequence[torch.Tensor | None] = (),
+        adapters: nn.ModuleList | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Return the image embeddings, with ``prompts[i]`` added to the input of stage i."""
+        """Return the image embeddings.
+
+        Args:
+            embedded: From :meth:`embed_patches`.
+            prompts: ``prompts[i]`` is added to the input of stage i.
+            adapters: :class:`~lsm_monitor.model.block_adapters.CnnStageAdapter` of each stage,
+                anything else where there is none.
+        """
         features = embedded
         maps = []
         for index, (stage, blocks) in enumerate(zip(_STAGES, self.stages, strict=True)):
             prompt = prompts[index] if prompts else None
-            features = blocks(features if prompt is None else prompt + features)
+            before = features if prompt is None else prompt + features
+            features = blocks(before)
+            adapter = adapters[index] if adapters is not None else None
+            if isinstance(adapter, CnnStageAdapter):
+                features = adapter(before, features)
             if stage.is_output:
                 maps.append(features)
         return tuple(maps)

@@ -8,7 +8,7 @@ of the frozen image encoder: it serves every adapter trained for it, and a batch
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -26,7 +26,8 @@ def encoder_graph(model: LsmAdapter) -> Graph:
 
     ``images`` and ``frequencies`` are (3, S, S), ``adapter`` is (P,), from
     :func:`~lsm_monitor.model.he_adapt.flat_weights`; the maps are (C, h, w), finest first.
-    Without an adapter ``images`` is the only input.
+    Without an adapter ``images`` is the only input. Adapters inside the blocks are no input:
+    they are part of the graph.
 
     Args:
         model: Put into evaluation mode, not changed otherwise. The fingerprint does not depend
@@ -36,8 +37,9 @@ def encoder_graph(model: LsmAdapter) -> Graph:
     picture = (3, model.preprocessor.input_size_px, model.preprocessor.input_size_px)
     inputs: dict[str, tuple[int, ...]] = {"images": picture}
     module = encoder
-    if adapter is not None:
+    if adapter is not None or model.encoder.block_adapters is not None:
         module = _PicturewiseEncoder(model.encoder)
+    if adapter is not None:
         assert isinstance(adapter, VitHeAdapt | CnnHeAdapt)  # noqa: S101 - there are no others
         inputs |= {"frequencies": picture, "adapter": tuple(flat_weights(adapter).shape)}
     return Graph(
@@ -45,7 +47,7 @@ def encoder_graph(model: LsmAdapter) -> Graph:
         module=module.eval(),
         inputs=inputs,
         outputs=tuple(_map_shapes(model)),
-        fingerprint=_digest(module, inputs, encoder.state_dict()),
+        fingerprint=_digest(module, inputs, _frozen_state(model.encoder)),
     )
 
 
@@ -53,8 +55,8 @@ def head_graph(model: LsmAdapter) -> Graph | None:
     """Return everything after the image encoder: images, amplitude, map_0 ... -> logits.
 
     ``images`` is (3, S, S), ``amplitude`` the amplitude image, the maps are those of
-    :func:`encoder_graph`; ``logits`` is (1, h, w). ``images`` is there with a spatial prompt,
-    ``amplitude`` with a style prompter.
+    :func:`encoder_graph`; ``logits`` is (1, h, w), or (C, h, w) of each class. ``images`` is
+    there with a spatial prompt, ``amplitude`` with a style prompter.
 
     Args:
         model: Put into evaluation mode, not changed otherwise.
@@ -87,20 +89,24 @@ def head_graph(model: LsmAdapter) -> Graph | None:
 
 
 class _PicturewiseEncoder(nn.Module):
-    """The adapted encoder with the adapter's weights as its third input."""
+    """The adapted encoder; after the picture, frequencies and the adapter's weights."""
 
     def __init__(self, encoder: AdaptedEncoder) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(
-        self, images: torch.Tensor, frequencies: torch.Tensor, weights: torch.Tensor
+        self, images: torch.Tensor, *of_adapter: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         encoder: ImageEncoder = self.encoder.image_encoder  # type: ignore[assignment]  # it is one
         adapter = self.encoder.adapter
-        assert isinstance(adapter, VitHeAdapt | CnnHeAdapt)  # noqa: S101 - there are no others
         embedded = encoder.embed_patches(images)
-        return encoder.run_blocks(embedded, adapter.prompts(embedded, frequencies, weights))
+        prompts: Sequence[torch.Tensor | None] = ()
+        if adapter is not None:
+            assert isinstance(adapter, VitHeAdapt | CnnHeAdapt)  # noqa: S101 - no others
+            frequencies, weights = of_adapter
+            prompts = adapter.prompts(embedded, frequencies, weights)
+        return encoder.run_blocks(embedded, prompts, self.encoder.block_adapters)
 
 
 class _Head(nn.Module):
@@ -117,7 +123,17 @@ class _Head(nn.Module):
         nobody_looks = maps[0]
         images = named.get("images", nobody_looks)
         amplitude = named.get("amplitude", nobody_looks)
-        return (self.head(images, amplitude, maps).logits,)
+        answer = self.head(images, amplitude, maps)
+        return (answer.logits if answer.class_logits is None else answer.class_logits,)
+
+
+def _frozen_state(encoder: AdaptedEncoder) -> dict[str, torch.Tensor]:
+    """Return the weights that are part of the graph."""
+    state = dict(encoder.image_encoder.state_dict())
+    if encoder.block_adapters is not None:
+        inside = encoder.block_adapters.state_dict()
+        state |= {f"block_adapters.{name}": tensor for name, tensor in inside.items()}
+    return state
 
 
 def _map_shapes(model: LsmAdapter) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""High-frequency filter: what is left of a picture without its smooth parts."""
+"""Filters of a picture's spectrum: what is left without its smooth parts, or of them alone."""
 
 from __future__ import annotations
 
@@ -23,9 +23,29 @@ def high_frequency(images: torch.Tensor, removed_share: float) -> torch.Tensor:
         (B, C, S, S) float32, not negative.
     """
     height, width = images.shape[-2:]
+    return _filtered(images, _kept(height, width, removed_share, images.device))
+
+
+def low_frequency(images: torch.Tensor, kept_share: float) -> torch.Tensor:
+    """Return the magnitude of the pictures' low frequencies: light and shade without texture.
+
+    What :func:`high_frequency` removes is all that is kept (ClassWise-SAM-Adapter's input).
+
+    Args:
+        images: (B, C, S, S) floating point.
+        kept_share: Kept part of the spectrum's area, [0, 1).
+
+    Returns:
+        (B, C, S, S) float32, not negative.
+    """
+    height, width = images.shape[-2:]
+    return _filtered(images, 1.0 - _kept(height, width, kept_share, images.device))
+
+
+def _filtered(images: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    height, width = images.shape[-2:]
     with torch.autocast(images.device.type, enabled=False):  # FFTs know no bfloat16
-        spectrum = torch.fft.rfft2(images.float(), norm="forward")
-        spectrum = spectrum * _kept(height, width, removed_share, images.device)
+        spectrum = torch.fft.rfft2(images.float(), norm="forward") * kept
         found: torch.Tensor = torch.fft.irfft2(
             spectrum, s=(height, width), norm="forward"
         ).abs()

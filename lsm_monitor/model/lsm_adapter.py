@@ -10,20 +10,21 @@ make the second input of each stay outside: few runtimes know one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
 
-from lsm_monitor.model.high_frequency import high_frequency
+from lsm_monitor.model.classwise_decoder import ClassWiseDecoder, split_water
+from lsm_monitor.model.high_frequency import high_frequency, low_frequency
 from lsm_monitor.model.mask_decoder import MaskDecoder
 from lsm_monitor.model.neck import PyramidNeck
-from lsm_monitor.model.parts import SpatialPromptParts
+from lsm_monitor.model.parts import ClassWiseParts, EncoderAdapterParts, SpatialPromptParts
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_monitor.model.prompt_combiner import PromptCombiner
 from lsm_monitor.model.prompt_encoder import PromptEncoder
+from lsm_monitor.model.segmentation import Segmentation
 from lsm_monitor.model.semantic_prompt import SemanticPrompt, SemanticPrompter
 from lsm_monitor.model.small_model import SmallModel
 from lsm_monitor.model.spatial_prompt import box_prompt, mask_prompt, point_prompt
@@ -50,9 +51,12 @@ class ImageEncoder(Protocol):
         ...
 
     def run_blocks(
-        self, embedded: torch.Tensor, prompts: Sequence[torch.Tensor | None] = ()
+        self,
+        embedded: torch.Tensor,
+        prompts: Sequence[torch.Tensor | None] = (),
+        adapters: nn.ModuleList | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Return the image embeddings, with prompts added to the blocks' inputs."""
+        """Return the image embeddings; prompts are added to the adapted blocks' inputs."""
         ...
 
 
@@ -62,13 +66,20 @@ class AdaptedEncoder(nn.Module):
     Args:
         image_encoder: Frozen; see :class:`ImageEncoder`.
         adapter: Makes a prompt for each block from the patch embedding and the high
-            frequencies; ``None`` runs the encoder as it is.
+            frequencies; ``None`` adds nothing to the blocks' inputs.
+        block_adapters: Adapters inside the blocks; ``None`` runs the blocks as they are.
     """
 
-    def __init__(self, image_encoder: nn.Module, adapter: nn.Module | None) -> None:
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        adapter: nn.Module | None,
+        block_adapters: nn.ModuleList | None = None,
+    ) -> None:
         super().__init__()
         self.image_encoder = image_encoder.requires_grad_(requires_grad=False)
         self.adapter = adapter
+        self.block_adapters = block_adapters
 
     def forward(
         self, images: torch.Tensor, frequencies: torch.Tensor
@@ -77,34 +88,16 @@ class AdaptedEncoder(nn.Module):
 
         Args:
             images: (B, 3, S, S) float32, normalised.
-            frequencies: (B, 3, S, S) float32, high frequencies of the equalised pictures;
-                not looked at without an adapter.
+            frequencies: (B, 3, S, S) float32, high or low frequencies of the equalised
+                pictures; not looked at without an adapter.
 
         Returns:
             (B, C, h, w) float32 each, finest first.
         """
         encoder: ImageEncoder = self.image_encoder  # type: ignore[assignment]  # it is one
-        if self.adapter is None:
-            return encoder(images)
         embedded = encoder.embed_patches(images)
-        return encoder.run_blocks(embedded, self.adapter(embedded, frequencies))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Segmentation:
-    """What the model says about a batch.
-
-    Attributes:
-        logits: (B, 1, h, w) float32, water logits: the answer.
-        decoder_logits: The same of the mask decoder alone, which is what is trained.
-        small_logits: (B, 1, h', w') float32 of the small model, if it gave a prompt.
-        semantic: The semantic prompt, which the prototype loss needs.
-    """
-
-    logits: torch.Tensor
-    decoder_logits: torch.Tensor
-    small_logits: torch.Tensor | None = None
-    semantic: SemanticPrompt | None = None
+        prompts = () if self.adapter is None else self.adapter(embedded, frequencies)
+        return encoder.run_blocks(embedded, prompts, self.block_adapters)
 
 
 class CoAdapter(nn.Module):
@@ -120,7 +113,7 @@ class CoAdapter(nn.Module):
         style_prompter: A token from the amplitude spectrum.
         combiner: Weighs the prompts.
         prompt_encoder: SAM's.
-        mask_decoder: SAM's.
+        mask_decoder: SAM's, or the class-wise one.
     """
 
     def __init__(
@@ -146,6 +139,12 @@ class CoAdapter(nn.Module):
         self.mask_decoder = mask_decoder
         self.spatial = spatial
         self._small_model_say = small_model_say
+
+    @property
+    def classwise(self) -> ClassWiseParts | None:
+        """The classes of a class-wise decoder; ``None`` where it knows water alone."""
+        decoder = self.mask_decoder
+        return decoder.parts if isinstance(decoder, ClassWiseDecoder) else None
 
     def extra_repr(self) -> str:
         """Return what the weights do not tell; a plan of the head is known by it."""
@@ -198,9 +197,22 @@ class CoAdapter(nn.Module):
             dense = self.prompt_encoder.no_mask(batch, size)
         positions = self.prompt_encoder.dense_positions(size)
         decoded, _ = self.mask_decoder(embedding, positions, sparse, dense, finer_maps)
-        return Segmentation(
-            self._answer(decoded, small_logits), decoded, small_logits, semantic
-        )
+        return self._segmentation(decoded, small_logits, semantic)
+
+    def _segmentation(
+        self,
+        decoded: torch.Tensor,
+        small_logits: torch.Tensor | None,
+        semantic: SemanticPrompt | None,
+    ) -> Segmentation:
+        if self.classwise is None:
+            answer = self._answer(decoded, small_logits)
+            return Segmentation(answer, decoded, small_logits, semantic)
+        water = self.classwise.water_index
+        log_odds, others = split_water(decoded, water)
+        answer = self._answer(log_odds, small_logits)
+        class_logits = torch.cat([others[:, :water], answer, others[:, water:]], dim=1)
+        return Segmentation(answer, decoded, small_logits, semantic, class_logits)
 
     def _answer(self, decoded: torch.Tensor, small_logits: torch.Tensor | None) -> torch.Tensor:
         """Weigh the decoder's logits with the small model's."""
@@ -238,7 +250,7 @@ class LsmAdapter(nn.Module):
 
     Attributes:
         preprocessor: What must be done to pictures first.
-        removed_share: Share of low frequencies that HE-Adapt does not see.
+        adapter_parts: Which frequencies HE-Adapt sees; ``None`` without one.
     """
 
     def __init__(
@@ -247,13 +259,13 @@ class LsmAdapter(nn.Module):
         head: CoAdapter,
         *,
         preprocessor: Preprocessor,
-        removed_share: float,
+        adapter_parts: EncoderAdapterParts | None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.preprocessor = preprocessor
-        self.removed_share = removed_share
+        self.adapter_parts = adapter_parts
 
     def forward(
         self,
@@ -273,9 +285,11 @@ class LsmAdapter(nn.Module):
 
     def frequencies(self, equalised: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) equalised pictures -> what the adapter sees of them, the same shape."""
-        if self.encoder.adapter is None:
+        parts = self.adapter_parts
+        if parts is None:
             return equalised
-        return high_frequency(equalised, self.removed_share)
+        filter_of = high_frequency if parts.band == "high" else low_frequency
+        return filter_of(equalised, parts.removed_share)
 
     def amplitude(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) pictures -> their amplitude images, (B, 3, side, side) float32.

@@ -67,6 +67,21 @@ class MaskDecoder(sam_source.MaskDecoder):
         Raises:
             ValueError: There are more or fewer high-resolution maps than projections.
         """
+        tokens, pixels = self._transform(embeddings, positions, sparse, dense, high_resolution)
+        upscaled = self._upscale(pixels, high_resolution)
+        weights = self.output_hypernetworks_mlps[0](tokens[:, 1])
+        logits = torch.einsum("bc,bchw->bhw", weights, upscaled)[:, None]
+        return logits, self.iou_prediction_head(tokens[:, 0])[:, :1]
+
+    def _transform(
+        self,
+        embeddings: torch.Tensor,
+        positions: torch.Tensor,
+        sparse: torch.Tensor,
+        dense: torch.Tensor,
+        high_resolution: Sequence[torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Let tokens and pixels see each other: (B, 5 + N, 256) and (B, 256, h, w)."""
         if len(high_resolution) != len(self.high_res_projections):
             must, found = len(self.high_res_projections), len(high_resolution)
             msg = f"{must} high-resolution maps are needed, got {found}"
@@ -74,11 +89,7 @@ class MaskDecoder(sam_source.MaskDecoder):
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output_tokens.expand(embeddings.shape[0], -1, -1), sparse], dim=1)
         tokens, pixels = self.transformer(embeddings + dense, positions, tokens)
-        pixels = pixels.transpose(1, 2).view(embeddings.shape)
-        upscaled = self._upscale(pixels, high_resolution)
-        weights = self.output_hypernetworks_mlps[0](tokens[:, 1])
-        logits = torch.einsum("bc,bchw->bhw", weights, upscaled)[:, None]
-        return logits, self.iou_prediction_head(tokens[:, 0])[:, :1]
+        return tokens, pixels.transpose(1, 2).view(embeddings.shape)
 
     def _upscale(
         self, pixels: torch.Tensor, high_resolution: Sequence[torch.Tensor]

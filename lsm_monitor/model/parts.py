@@ -7,9 +7,9 @@ SAM-Adapter, everything is LSM-Adapter. Names are resolved by :mod:`lsm_monitor.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Equalisation = Literal["rgb", "luma", "clahe", "off"]
 
@@ -31,6 +31,17 @@ class EncoderAdapterParts(_Parts):
     removed_share: float = Field(
         default=0.25, ge=0.0, lt=1.0, description="Low frequencies removed, as a share of all."
     )
+    band: Literal["high", "low"] = Field(
+        default="high",
+        description="'low': the adapter sees only what 'high' removes (ClassWise-SAM-Adapter).",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.band == "low" and not self.removed_share:
+            msg = "'band: low' needs a 'removed_share' above 0: it is what is kept"
+            raise ValueError(msg)
+        return self
 
 
 class SpatialPromptParts(_Parts):
@@ -61,6 +72,44 @@ class SemanticPromptParts(_Parts):
     )
 
 
+class ClassWiseParts(_Parts):
+    """A decoder of several classes, one of which is water."""
+
+    kind: Literal["classwise"]
+    classes: tuple[str, ...] = Field(
+        default=("other", "dry_road", "wet_road", "water", "vehicle"), min_length=2
+    )
+    water: str = Field(default="water", description="The class that is water.")
+    road: tuple[str, ...] = Field(
+        default=("dry_road", "wet_road"),
+        description="The classes that are road without standing water; may be empty.",
+    )
+
+    @model_validator(mode="after")
+    def _roles_are_classes(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            msg = f"a class is named twice: {', '.join(self.classes)}"
+            raise ValueError(msg)
+        strangers = [name for name in (self.water, *self.road) if name not in self.classes]
+        if strangers:
+            msg = f"'water' and 'road' name {', '.join(strangers)}, which is not in 'classes'"
+            raise ValueError(msg)
+        if self.water in self.road or len({self.water, *self.road}) == len(self.classes):
+            msg = "one class at least must be neither 'water' nor 'road', and none both"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def water_index(self) -> int:
+        """Which of the classes is water."""
+        return self.classes.index(self.water)
+
+
+def _full_decoder(value: object) -> object:
+    """``classwise`` alone means that decoder with its default classes."""
+    return {"kind": "classwise"} if value == "classwise" else value
+
+
 class ModelParts(_Parts):
     """One model.
 
@@ -81,6 +130,13 @@ class ModelParts(_Parts):
         ge=0.0,
         lt=1.0,
         description="Weight of the small model's logits in the answer, next to the decoder's.",
+    )
+
+    block_adapters: bool = Field(
+        default=False, description="Adapters inside the encoder's blocks, too."
+    )
+    decoder: Annotated[ClassWiseParts | None, BeforeValidator(_full_decoder)] = Field(
+        default=None, description="'null': SAM's mask decoder, which knows water alone."
     )
 
     @model_validator(mode="after")
@@ -104,6 +160,11 @@ class ModelParts(_Parts):
     def has_prompts(self) -> bool:
         """Whether there is anything for a second training stage to learn."""
         return bool(self.spatial_prompt or self.semantic_prompt or self.style_prompt)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the model tells apart; a model of one class tells it from everything else."""
+        return ("water",) if self.decoder is None else self.decoder.classes
 
     @property
     def equalisation(self) -> Equalisation:

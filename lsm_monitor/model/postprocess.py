@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
+from lsm_monitor.model.parts import ClassWiseParts
+
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
@@ -42,7 +44,7 @@ def logits_to_frame(
     """Turn decoder output into water probabilities in the frame's aspect ratio.
 
     Interpolates logits and not probabilities: the sigmoid is applied last, so edges stay
-    sharp. The padding is cut away before the second resize; it must not bleed into the frame.
+    sharp.
 
     Args:
         low_res_logits: (B, 1, h, w) float, raw decoder output.
@@ -59,13 +61,35 @@ def logits_to_frame(
     if low_res_logits.ndim != 4 or low_res_logits.shape[1] != 1:  # noqa: PLR2004
         msg = f"low_res_logits must be (B, 1, h, w), got {tuple(low_res_logits.shape)}"
         raise ValueError(msg)
+    return to_frame(low_res_logits, letterbox, size_hw).sigmoid()
+
+
+def to_frame(
+    low_res: torch.Tensor, letterbox: Letterbox, size_hw: tuple[int, int]
+) -> torch.Tensor:
+    """Bring decoder output to the frame's aspect ratio: (B, C, h, w) -> (B, C, *size_hw).
+
+    The padding is cut away before the second resize; it must not bleed into the frame.
+    """
     size = (letterbox.input_size, letterbox.input_size)
     height, width = letterbox.resized_hw
-    # (B, 1, h, w) -> (B, 1, S, S) -> cut padding -> (B, 1, *size_hw)
-    logits = F.interpolate(low_res_logits.float(), size, mode="bilinear", align_corners=False)
+    # (B, C, h, w) -> (B, C, S, S) -> cut padding -> (B, C, *size_hw)
+    logits = F.interpolate(low_res.float(), size, mode="bilinear", align_corners=False)
     logits = logits[..., :height, :width]
-    logits = F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
-    return logits.sigmoid()
+    return F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+
+
+def road_logits(class_logits: torch.Tensor, parts: ClassWiseParts) -> torch.Tensor:
+    """Return the log-odds that a pixel without water is road: (B, C, h, w) -> (B, 1, h, w).
+
+    Args:
+        class_logits: Of a class-wise decoder, or log-probabilities.
+        parts: Its classes; some of them are road.
+    """
+    road = [parts.classes.index(name) for name in parts.road]
+    rest = [i for i in range(len(parts.classes)) if i not in {parts.water_index, *road}]
+    of_road, of_rest = (class_logits[:, which].logsumexp(1) for which in (road, rest))
+    return (of_road - of_rest)[:, None]
 
 
 _DOUBT_MARGIN = 0.2

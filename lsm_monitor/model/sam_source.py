@@ -68,6 +68,11 @@ if TYPE_CHECKING:
         blocks: Sequence[Block]
         neck: nn.Sequential
 
+    class LayerNorm2d(nn.Module):
+        """Layer norm over the channels of each pixel."""
+
+        def __init__(self, num_channels: int) -> None: ...
+
     class PositionEmbeddingRandom(nn.Module):
         """Fourier features of coordinates."""
 
@@ -100,6 +105,7 @@ else:
     Attention = _modeling.image_encoder.Attention
     Block = _modeling.image_encoder.Block
     ImageEncoderViT = _modeling.ImageEncoderViT
+    LayerNorm2d = _modeling.common.LayerNorm2d
     PromptEncoder = _modeling.PromptEncoder
     TwoWayTransformer = _modeling.TwoWayTransformer
     MaskDecoder = _modeling.MaskDecoder

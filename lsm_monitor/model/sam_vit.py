@@ -23,6 +23,7 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from lsm_monitor.model.block_adapters import VitBlockAdapter
 from lsm_monitor.model.sam_source import EMBEDDING_CHANNELS, Attention, Block, ImageEncoderViT
 
 _PATCH_PX = 16
@@ -120,7 +121,10 @@ class SamVit(ImageEncoderViT):
         return embedded.contiguous()
 
     def run_blocks(
-        self, embedded: torch.Tensor, prompts: Sequence[torch.Tensor | None] = ()
+        self,
+        embedded: torch.Tensor,
+        prompts: Sequence[torch.Tensor | None] = (),
+        adapters: nn.ModuleList | None = None,
     ) -> tuple[torch.Tensor, ...]:
         """Return the image embedding.
 
@@ -128,6 +132,7 @@ class SamVit(ImageEncoderViT):
             embedded: (B, S/16, S/16, D) float32, from :meth:`embed_patches`.
             prompts: N times (B, S/16, S/16, D) float32, each added before its block, or
                 ``None`` where there is nothing to add; empty for no prompts at all.
+            adapters: :class:`~lsm_monitor.model.block_adapters.VitBlockAdapter` of each block.
 
         Returns:
             (B, 256, S/16, S/16) float32, as the only item.
@@ -145,13 +150,17 @@ class SamVit(ImageEncoderViT):
             raise ValueError(msg)
         keep = not (self.checkpoint_blocks and torch.is_grad_enabled())
         tokens = embedded + self.pos_embed
-        for block, prompt in zip(self.blocks, prompts or [None] * self.depth, strict=True):
+        nothing = [None] * self.depth
+        for block, prompt, adapter in zip(
+            self.blocks, prompts or nothing, adapters or nothing, strict=True
+        ):
             if prompt is not None:
                 tokens = prompt + tokens
+            assert adapter is None or isinstance(adapter, VitBlockAdapter)  # noqa: S101 - built so
             if keep:
-                tokens = _run_block(block, tokens)
+                tokens = _run_block(block, tokens, adapter)
             else:
-                tokens = checkpoint(_run_block, block, tokens, use_reentrant=False)
+                tokens = checkpoint(_run_block, block, tokens, adapter, use_reentrant=False)
         embedding: torch.Tensor = self.neck(tokens.permute(0, 3, 1, 2))
         return (embedding,)
 
@@ -176,7 +185,9 @@ class SamVit(ImageEncoderViT):
         return _resize_line(table, length) if is_global and len(table) != length else table
 
 
-def _run_block(block: Block, tokens: torch.Tensor) -> torch.Tensor:
+def _run_block(
+    block: Block, tokens: torch.Tensor, adapter: VitBlockAdapter | None
+) -> torch.Tensor:
     """Run one of the package's blocks: (B, h, w, D) -> (B, h, w, D)."""
     normalised = block.norm1(tokens)
     if block.window_size > 0:
@@ -184,9 +195,12 @@ def _run_block(block: Block, tokens: torch.Tensor) -> torch.Tensor:
         attended = _join(_attend(block.attn, windows), tokens.shape)
     else:
         attended = _attend(block.attn, normalised)
+    if adapter is not None:  # token by token, so it may as well follow the windows' joining
+        attended = adapter.attended(attended)
     tokens = tokens + attended
-    result: torch.Tensor = tokens + block.mlp(block.norm2(tokens))
-    return result
+    normalised = block.norm2(tokens)
+    result: torch.Tensor = tokens + block.mlp(normalised)
+    return result if adapter is None else result + adapter.beside_mlp(normalised)
 
 
 def _attend(attention: Attention, tokens: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ _IMAGE_ENCODER, _PROMPT_ENCODER, _MASK_DECODER = (
     "mask_decoder.",
 )
 # What our mask decoder has and SAM's has not.
-_OURS = f"{_MASK_DECODER}high_res_projections."
+_OURS = (f"{_MASK_DECODER}high_res_projections.", f"{_MASK_DECODER}class_head.")
 _ARCHIVE = b"PK\x03\x04"  # torch reads older formats too; no official checkpoint has one
 # What torch.load raises on damaged files: seen with 16,000 files of a few changed bytes.
 _DAMAGE = (
@@ -172,7 +172,8 @@ def load_sam_checkpoint(
         path: File with SAM's names, such as the official ones.
         image_encoder: ``None`` for a model with another encoder: the file's is left out.
         prompt_encoder: Gets all its tensors.
-        mask_decoder: Gets all its tensors but ``high_res_projections``, which SAM has not.
+        mask_decoder: Gets all its tensors but ``high_res_projections`` and the class head,
+            which SAM has not.
 
     Raises:
         WeightsError: The file cannot be read, has a tensor without a place, lacks one, or has

@@ -29,7 +29,7 @@ from lsm_monitor.publish.commands import (
 )
 from lsm_monitor.publish.inbox import MAX_PAYLOAD_BYTES, InboundMessage
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.types import CameraId, Feedback, Verdict
+from lsm_monitor.types import Acknowledgement, CameraId, Feedback, Verdict
 
 _MAX_CORRELATION_CHARACTERS = 128
 _MAX_WORD_CHARACTERS = 200
@@ -68,8 +68,8 @@ def _kind_of(levels: list[str]) -> str:
             return kind
         case ["context", _, "set"]:
             return "context"
-        case ["event", _, "feedback"]:
-            return "feedback"
+        case ["event", _, "feedback" | "acknowledge" as kind]:
+            return kind
         case _:
             return "unknown"
 
@@ -114,19 +114,29 @@ def _context(asked: _Asked) -> SetContext:
 
 
 def _feedback(asked: _Asked) -> Feedback:
-    try:
-        event_id = UUID(asked.name)
-    except ValueError:
-        event_id = None
-    if event_id is None or str(event_id) != asked.name:
-        _refuse("the topic names no event; write event/<event_id>/feedback")
-    body = asked.body
+    event_id, body = _event_id(asked, "feedback"), asked.body
     verdict = body.text("verdict", longest=_MAX_WORD_CHARACTERS)
     if verdict not in set(Verdict):
         _refuse(f"'verdict' must be one of {', '.join(Verdict)}")
     note = body.text("note", longest=_MAX_NOTE_CHARACTERS, default="")
     by = body.text("by", longest=_MAX_BY_CHARACTERS, default="")
     return Feedback(event_id, Verdict(verdict), note, by, asked.now)
+
+
+def _acknowledge(asked: _Asked) -> Acknowledgement:
+    event_id = _event_id(asked, "acknowledge")
+    by = asked.body.text("by", longest=_MAX_BY_CHARACTERS, default="")
+    return Acknowledgement(event_id, by, asked.now)
+
+
+def _event_id(asked: _Asked, verb: str) -> UUID:
+    try:
+        event_id = UUID(asked.name)
+    except ValueError:
+        event_id = None
+    if event_id is None or str(event_id) != asked.name:
+        _refuse(f"the topic names no event; write event/<event_id>/{verb}")
+    return event_id
 
 
 def _unknown(_: _Asked) -> NoReturn:
@@ -141,6 +151,7 @@ _MAKERS: Mapping[str, Callable[[_Asked], Command]] = {
     "profile": _profile,
     "context": _context,
     "feedback": _feedback,
+    "acknowledge": _acknowledge,
     "unknown": _unknown,
 }
 
@@ -174,7 +185,7 @@ class _Body:
             _refuse(f"'{name}' must be a text" if name in self._fields else f"no '{name}'")
         if len(value) > longest:
             _refuse(f"'{name}' is longer than {longest} characters")
-        if not _is_clean(value):
+        if not is_clean(value):
             _refuse(f"'{name}' has characters that are no text")
         return value
 
@@ -213,7 +224,7 @@ def _refuse_constant(name: str) -> NoReturn:
     _refuse(f"{name} is not JSON")
 
 
-def _is_clean(text: str) -> bool:
+def is_clean(text: str) -> bool:
     """Return whether ``text`` can be stored and shown: no controls, no half characters."""
     return all(
         character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cs", "Cf"}
@@ -229,7 +240,7 @@ def _correlation_of(message: InboundMessage) -> str | None:
         text = message.correlation.decode("utf-8")
     except UnicodeDecodeError:
         text = message.correlation.hex()
-    text = text if _is_clean(text) else message.correlation.hex()
+    text = text if is_clean(text) else message.correlation.hex()
     return text[:_MAX_CORRELATION_CHARACTERS]
 
 

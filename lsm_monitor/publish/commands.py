@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lsm_monitor.config.watching import Mode
-from lsm_monitor.types import CameraId, Feedback
+from lsm_monitor.types import Acknowledgement, CameraId, Feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,16 @@ class SetContext:
     for_s: float | None
 
 
-Command = Reload | TakeSnapshot | SetEnabled | SetMode | SetProfile | SetContext | Feedback
+Command = (
+    Reload
+    | TakeSnapshot
+    | SetEnabled
+    | SetMode
+    | SetProfile
+    | SetContext
+    | Feedback
+    | Acknowledgement
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ that somebody may act on, QoS 0 for statistics.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +28,9 @@ from lsm_monitor.types import (
     CameraHealth,
     EventKind,
     HealthState,
+    ModelIdentity,
     OutboundMessage,
+    PromisedEvidence,
     WaterEvent,
     WaterLevel,
     WaterState,
@@ -57,6 +60,7 @@ class Messages:
         self._topics = topics
         self._cap = cap
         self._provenance = provenance
+        self._renaming = threading.Lock()
         self._site = provenance.site
         self._state_expires_s = state_expires_s
 
@@ -66,7 +70,13 @@ class Messages:
 
     def use_config(self, digest: str) -> None:
         """Name this configuration in every message from now on; thread-safe."""
-        self._provenance = replace(self._provenance, config=digest)
+        with self._renaming:
+            self._provenance = replace(self._provenance, config=digest)
+
+    def use_model(self, model: ModelIdentity) -> None:
+        """Name this model in every message from now on; thread-safe."""
+        with self._renaming:
+            self._provenance = replace(self._provenance, model=model)
 
     def info(
         self, *, device: str, started_at: datetime, reason: str, problem: str | None = None
@@ -135,6 +145,7 @@ class Messages:
         health: CameraHealth,
         sent_at: datetime,
         previous: bytes | None = None,
+        evidence: PromisedEvidence | None = None,
     ) -> tuple[OutboundMessage, ...]:
         """Return the event, its copy that stays while the episode is open, and its CAP alert.
 
@@ -146,9 +157,14 @@ class Messages:
             health: The camera's health at that time.
             sent_at: When it is written to the outbox.
             previous: The event before it in the episode, as it was sent.
+            evidence: Files that will show it.
         """
         payload = event_payload(
-            event, health=health, provenance=self._provenance, sent_at=sent_at
+            event,
+            health=health,
+            provenance=self._provenance,
+            sent_at=sent_at,
+            evidence=evidence or PromisedEvidence(),
         )
         kept = b"" if event.kind is EventKind.CLOSE else payload
         messages = (

@@ -30,7 +30,7 @@ from lsm_monitor.publish.outbox_file import OutboxFile
 from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
 from lsm_monitor.publish.outbox_shelf import Shelf
 from lsm_monitor.publish.unsaved import Unsaved
-from lsm_monitor.types import Episode, Feedback, OutboundMessage, WaterEvent
+from lsm_monitor.types import Acknowledgement, Episode, Feedback, OutboundMessage, WaterEvent
 
 logger = logging.getLogger(__name__)
 
@@ -184,10 +184,16 @@ class Outbox:
             StoreError: The disk refuses; unlike an alert, a verdict can be given again.
         """
         with self._held():
-            if self._shelf.file is None:
-                msg = f"outbox {self._path}: not available; give the verdict again later"
-                raise StoreError(msg)
-            return self._shelf.file.add_feedback(feedback)
+            return self._file("give the verdict again later").add_feedback(feedback)
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> bool:
+        """Store who has seen an episode first; return whether its event is known.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        with self._held():
+            return self._file("acknowledge it again later").acknowledge(acknowledgement)
 
     def count(self) -> int:
         """Return the number of waiting messages."""
@@ -222,6 +228,12 @@ class Outbox:
             yield
 
     # Everything below is called with the lock held.
+
+    def _file(self, remedy: str) -> OutboxFile:
+        if self._shelf.file is None:
+            msg = f"outbox {self._path}: not available; {remedy}"
+            raise StoreError(msg)
+        return self._shelf.file
 
     def _unsaved_rows(self) -> list[OutboxRow]:
         return [row for row in self._unsaved.rows() if row.row_id not in self._done]

@@ -25,7 +25,7 @@ from lsm_monitor.publish.outbox_open import (
 from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
 from lsm_monitor.publish.outbox_schema import EPISODE
 from lsm_monitor.sqlite_file import is_damage
-from lsm_monitor.types import Episode, EventKind, Feedback, OutboundMessage
+from lsm_monitor.types import Acknowledgement, Episode, EventKind, Feedback, OutboundMessage
 
 FEEDBACK_PER_EVENT = 100
 """Verdicts kept of one event; the oldest give way."""
@@ -182,6 +182,19 @@ class OutboxFile:
                 "DELETE FROM feedback WHERE event_id = ? AND id NOT IN (SELECT id FROM "
                 "feedback WHERE event_id = ? ORDER BY id DESC LIMIT ?)",
                 (event_id, event_id, FEEDBACK_PER_EVENT),
+            )
+        return True
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> bool:
+        """Store who has seen an episode first; return whether its event is known."""
+        event_id = str(acknowledgement.event_id)
+        with self._transaction() as connection:
+            known = connection.execute("SELECT 1 FROM event WHERE event_id = ?", (event_id,))
+            if known.fetchone() is None:
+                return False
+            connection.execute(
+                "INSERT OR IGNORE INTO acknowledgement (event_id, author, at) VALUES (?, ?, ?)",
+                (event_id, acknowledgement.by, acknowledgement.at.isoformat()),
             )
         return True
 

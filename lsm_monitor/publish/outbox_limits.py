@@ -19,7 +19,12 @@ def forget_old(connection: sqlite3.Connection, limits: StoreLimits, *, now: date
         expired = _expire(connection, before, now)
     oldest = (now - timedelta(days=limits.history_days)).isoformat()
     # The oldest stand first: looking at a few of them is enough, and quick.
-    for table, time in (("event", "recorded_at"), ("dead", "dead_at"), ("feedback", "at")):
+    for table, time in (
+        ("event", "recorded_at"),
+        ("dead", "dead_at"),
+        ("feedback", "at"),
+        ("acknowledgement", "at"),
+    ):
         connection.execute(
             f"DELETE FROM {table} WHERE {time} < ? AND id IN "  # noqa: S608 - our own names
             f"(SELECT id FROM {table} ORDER BY id LIMIT {_FORGET_ROWS})",

@@ -26,6 +26,7 @@ _COLUMNS: Mapping[str, str] = {
     "dead": f"{_MESSAGE}, is_sample, reason, dead_at",
     "event": "id, event_id, seq, event_type, camera, zone, level, recorded_at, payload",
     "feedback": "id, event_id, verdict, note, author, at",
+    "acknowledgement": "id, event_id, author, at",
 }
 _TIMES = ("created_at", "dead_at", "recorded_at", "at")
 

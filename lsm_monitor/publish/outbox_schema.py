@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from lsm_monitor.types import CameraId, Episode, WaterLevel, ZoneId
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 EPISODE = TypeAdapter(Episode)
 
 # A row's id is never used again: the order of ids is the order of events.
@@ -82,7 +82,16 @@ CREATE TABLE feedback (
 );
 CREATE INDEX feedback_of_event ON feedback (event_id);
 """
-SCHEMA = _OUTBOX + _KEPT + _NEW_IN_2
+_NEW_IN_3 = """
+-- Who has seen an episode: the first who says so.
+CREATE TABLE acknowledgement (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL UNIQUE,
+    author TEXT NOT NULL,
+    at TEXT NOT NULL
+);
+"""
+SCHEMA = _OUTBOX + _KEPT + _NEW_IN_2 + _NEW_IN_3
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -101,23 +110,30 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     Raises:
         sqlite3.NotSupportedError: The file is of a later version, or of none of ours.
     """
-    require_version(version, 1)
+    if version != 1:
+        require_version(version, 2)
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        episodes = [
-            _episode_of_1(row)
-            for row in connection.execute(
-                "SELECT event_id, camera_id, zone_id, seq, level, is_stale, opened_at, "
-                "peak_fraction FROM episode"
-            )
-        ]
-        connection.execute("ALTER TABLE outbox ADD COLUMN is_sample INTEGER NOT NULL DEFAULT 0")
-        connection.execute("DROP TABLE episode")
-        _run(connection, _NEW_IN_2)
-        connection.executemany(
-            "INSERT INTO episode VALUES (?, ?)",
-            [(str(e.event_id), EPISODE.dump_json(e).decode()) for e in episodes],
+        if version == 1:
+            _to_2(connection)
+        _run(connection, _NEW_IN_3)
+
+
+def _to_2(connection: sqlite3.Connection) -> None:
+    episodes = [
+        _episode_of_1(row)
+        for row in connection.execute(
+            "SELECT event_id, camera_id, zone_id, seq, level, is_stale, opened_at, "
+            "peak_fraction FROM episode"
         )
+    ]
+    connection.execute("ALTER TABLE outbox ADD COLUMN is_sample INTEGER NOT NULL DEFAULT 0")
+    connection.execute("DROP TABLE episode")
+    _run(connection, _NEW_IN_2)
+    connection.executemany(
+        "INSERT INTO episode VALUES (?, ?)",
+        [(str(e.event_id), EPISODE.dump_json(e).decode()) for e in episodes],
+    )
 
 
 def require_version(version: int, wanted: int) -> None:

@@ -8,7 +8,7 @@ milliseconds. Nothing here can carry an address or a credential.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +18,7 @@ from lsm_monitor.types import (
     EventKind,
     ModelIdentity,
     NextLevel,
+    PromisedEvidence,
     WaterEvent,
     WaterLevel,
     WaterState,
@@ -43,6 +44,7 @@ _WORST_LAST = (
     WaterLevel.FLOODED,
     WaterLevel.SEVERE,
 )
+_NO_EVIDENCE = PromisedEvidence()
 _DETAIL_MAX_CHARACTERS = 300
 _PROBLEM_MAX_CHARACTERS = 1000
 
@@ -78,7 +80,12 @@ def rfc3339(moment: datetime) -> str:
 
 
 def event_payload(
-    event: WaterEvent, *, health: CameraHealth, provenance: Provenance, sent_at: datetime
+    event: WaterEvent,
+    *,
+    health: CameraHealth,
+    provenance: Provenance,
+    sent_at: datetime,
+    evidence: PromisedEvidence = _NO_EVIDENCE,
 ) -> bytes:
     """Return an event; see ``event.schema.json``.
 
@@ -87,6 +94,7 @@ def event_payload(
         health: The camera's health at that time.
         provenance: Who says it.
         sent_at: When it is written to the outbox: sent again, it is the same bytes.
+        evidence: Files that will show it.
     """
     episode, state = event.episode, event.state
     is_closed = event.kind is EventKind.CLOSE
@@ -125,12 +133,18 @@ def event_payload(
                 "state": health.state.value,
                 "codes": [code.value for code in health.codes],
             },
-            "evidence": {"snapshot": None, "sha256": None, "clip": None},
+            # Hashes stand in the sidecar: an event does not wait for a disk.
+            "evidence": {"snapshot": evidence.snapshot, "sha256": None, "clip": evidence.clip},
             "model": _model(provenance.model),
             "software": provenance.software,
             "config": provenance.config,
         }
     )
+
+
+def severity_of(level: WaterLevel) -> int | None:
+    """Return a level as a number, larger is worse; ``None`` while it is unknown."""
+    return _SEVERITY.get(level)
 
 
 def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
@@ -142,7 +156,7 @@ def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
             "camera": state.camera_id,
             "zone": state.zone_id,
             "level": state.level.value,
-            "severity": _SEVERITY.get(state.level),
+            "severity": severity_of(state.level),
             "certainty": _certainty(state),
             "confidence": _rounded(state.confidence),
             "water": _water(state, None),
@@ -151,6 +165,11 @@ def state_payload(state: WaterState, *, site: str, sent_at: datetime) -> bytes:
             "sent_at": rfc3339(sent_at),
         }
     )
+
+
+def worst_level(levels: Iterable[WaterLevel]) -> WaterLevel:
+    """Return the worst of ``levels``, which are not empty."""
+    return max(levels, key=_WORST_LAST.index)
 
 
 def worst_state(states: Sequence[WaterState]) -> WaterState:

@@ -68,6 +68,7 @@ class Topics:
             "camera/+/profile/set",
             "context/+/set",
             "event/+/feedback",
+            "event/+/acknowledge",
         )
         return tuple(f"{self._base}/{topic}" for topic in below)
 

@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.packet_ring import RingLimits
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.watched import WatchedCamera
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.changes import Changes, changes
+from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.intervals import interval_s, usual_interval_s
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
 from lsm_monitor.inference.scheduler import FrameScheduler
@@ -59,6 +61,7 @@ class Cameras:
         clock: Clock,
     ) -> None:
         self._started_with = config
+        self._ring = _ring_of(config.evidence)
         self._config = config
         self._fleet = fleet
         self._scheduler = scheduler
@@ -126,6 +129,13 @@ class Cameras:
             if config.cameras[camera_id].zones != self._config.cameras[camera_id].zones:
                 self._fleet.learn_anew(camera_id)
 
+    def camera(self, camera_id: CameraId) -> CameraConfig | None:
+        """Return how a camera is configured now, if it is.
+
+        Takes no lock: whoever asks may hold one that we wait for.
+        """
+        return self._config.cameras.get(camera_id)
+
     def on_attention(self, camera_id: CameraId, pending: bool, episode_open: bool) -> None:  # noqa: FBT001 - a callback
         """Note whether a level is about to change, and whether an episode is open."""
         with self._lock:
@@ -182,7 +192,15 @@ class Cameras:
                 spec=replace(spec, interval_s=stretched_s),
                 backoff_max_s=camera.backoff_max_s,
                 on_patrol=camera.mode != "continuous",
+                ring=self._ring,
                 # 0 to 9 in the file; 5 is one, and every step counts a quarter.
                 priority=1.25 ** (camera.priority - 5),
             )
         )
+
+
+def _ring_of(evidence: EvidenceConfig) -> RingLimits | None:
+    """Return how much of a camera's packets is kept for clips."""
+    if not evidence.enabled or not evidence.clip_mb:
+        return None
+    return RingLimits(evidence.clip_before_s, evidence.clip_mb * 2**20)

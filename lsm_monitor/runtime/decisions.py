@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
@@ -21,10 +22,12 @@ from lsm_monitor.types import (
     CameraHealth,
     CameraId,
     Episode,
+    Frame,
     FrameStamp,
     HealthCode,
     HealthState,
     OutboundMessage,
+    PromisedEvidence,
     WaterEvent,
     WaterMask,
     WaterState,
@@ -36,6 +39,8 @@ from lsm_monitor.water.judge import CameraJudge, Judgement
 
 logger = logging.getLogger(__name__)
 
+Seen = tuple[Frame, WaterMask]
+"""What decided: a picture, and where the model saw water in it."""
 _TICK_EVERY_S = 1.0
 _NEWS_FRACTION = 0.01
 """A change of the water fraction by one percent point is worth telling."""
@@ -47,6 +52,18 @@ class _Told:
 
     state: WaterState
     mono_s: float
+
+
+class EvidenceKeeper(Protocol):
+    """What keeps the pictures of events. Called inside the lock: must not block."""
+
+    def promise(self, event: WaterEvent, seen: Seen | None) -> PromisedEvidence:
+        """Return the names of the files that will be made of it."""
+        ...
+
+    def keep(self, event: WaterEvent, seen: Seen | None, payload: bytes) -> None:
+        """Make them, some time after ``payload``, the event as it is sent, became durable."""
+        ...
 
 
 class Decisions:
@@ -72,6 +89,7 @@ class Decisions:
             block.
         on_health: Told what a camera's health is; must not block.
         corroboration: Who vouches for whom.
+        evidence: Keeps pictures of events; ``None``: nobody does.
     """
 
     def __init__(
@@ -88,7 +106,9 @@ class Decisions:
         on_states: Callable[[Sequence[WaterState]], None] = lambda _: None,
         on_health: Callable[[CameraHealth], None] = lambda _: None,
         corroboration: Corroboration | None = None,
+        evidence: EvidenceKeeper | None = None,
     ) -> None:
+        self._evidence = evidence
         self._corroboration = corroboration or Corroboration()
         self.on_attention: Callable[[CameraId, bool, bool], None] = lambda *_: None
         self._judges: dict[CameraId, CameraJudge] = {}
@@ -144,14 +164,14 @@ class Decisions:
                 self._health.setdefault(episode.camera_id, health)
             self._close(unclaimed)
 
-    def on_mask(self, mask: WaterMask) -> None:
-        """Judge one mask and publish what follows from it."""
+    def on_mask(self, mask: WaterMask, frame: Frame | None = None) -> None:
+        """Judge one mask and publish what follows; ``frame`` is what evidence is made of."""
         with self._lock:
             judge = self._judges.get(mask.stamp.camera_id)
             if judge is None:  # forgotten while its frame was in the model
                 return
             judgement = judge.observe(mask)
-            self._accept(judgement)
+            self._accept(judgement, None if frame is None else (frame, mask))
         self._call_attention(mask.stamp.camera_id, judge, judgement)
 
     def on_unusable(self, stamp: FrameStamp, _codes: tuple[HealthCode, ...]) -> None:
@@ -203,11 +223,11 @@ class Decisions:
         for episode in episodes:
             self._record(abandon(episode, self._clock.now()))
 
-    def _accept(self, judgement: Judgement) -> None:
+    def _accept(self, judgement: Judgement, seen: Seen | None = None) -> None:
         judgement = self._corroboration.of(judgement)
         self._metrics.alerts_suppressed.labels("rate").inc(judgement.suppressed)
         for event in judgement.events:
-            self._record(event)
+            self._record(event, seen)
         self._on_states(judgement.states)
         if any(self._is_news(state) for state in judgement.states):
             self._tell(judgement.states)
@@ -221,15 +241,19 @@ class Decisions:
                 self._health.setdefault(camera_id, _unwatched(camera_id, now))
                 self._record(abandon(episode, now))
 
-    def _record(self, event: WaterEvent) -> None:
+    def _record(self, event: WaterEvent, seen: Seen | None = None) -> None:
         now = self._clock.now()
+        evidence = self._evidence
         messages = self._messages.event(
             event,
             health=self._health[event.state.camera_id],
             sent_at=now,
             previous=self._outbox.newest(event.episode.event_id),
+            evidence=evidence.promise(event, seen) if evidence else None,
         )
         self._outbox.record(event, messages, now=now)
+        if evidence:
+            evidence.keep(event, seen, messages[0].payload)
         self._note(event)
         self._wake_publisher()
 

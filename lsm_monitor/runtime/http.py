@@ -20,13 +20,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from lsm_monitor.config.models import HttpConfig
 from lsm_monitor.errors import HttpPortError
+from lsm_monitor.runtime.tls import Certificate
 
 logger = logging.getLogger(__name__)
 
-_MAX_CONNECTIONS = 64
+_MAX_CONNECTIONS = 512
+"""Beyond it everybody gets 503, health checks, too: far more than pages may be open."""
 _MAX_HEADER_BYTES = 16 * 1024
 _IDLE_TIMEOUT_S = 10
 _STOP_TIMEOUT_S = 2
+_LOOK_AT_CERTIFICATE_S = 60.0
 
 
 class HttpService:
@@ -37,6 +40,9 @@ class HttpService:
         config: Where to listen.
         on_listening: Told the port once it is open: for a configured port 0, the one that the
             system chose.
+
+    Raises:
+        ConfigError: The certificate cannot be used.
     """
 
     name = "http"
@@ -50,6 +56,7 @@ class HttpService:
     ) -> None:
         self._app = app
         self._config = config
+        self._certificate = Certificate.of(config)
         self._on_listening = on_listening
 
     async def run(self) -> None:
@@ -62,13 +69,22 @@ class HttpService:
             port = listener.getsockname()[1]
             logger.info("http: listening on %s port %d", self._config.host, port)
             self._on_listening(port)
-            server = _Server(_server_config(self._app))
+            server = _Server(_server_config(self._app, self._config, self._certificate))
             serving = asyncio.create_task(server.serve([listener]), name="http-server")
             try:
-                await asyncio.shield(serving)
+                await _served(serving, self._certificate)
             finally:
                 server.should_exit = True
                 await serving
+
+
+async def _served(serving: asyncio.Task[None], certificate: Certificate | None) -> None:
+    """Return when the server does; until then, keep its certificate fresh."""
+    while not serving.done():
+        await asyncio.wait([serving], timeout=_LOOK_AT_CERTIFICATE_S)
+        if certificate is not None:
+            await asyncio.to_thread(certificate.refresh)
+    serving.result()
 
 
 class _Server(uvicorn.Server):
@@ -77,6 +93,25 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn does, but do not wait a minute for a TLS handshake."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            return _Protocol(config, self.server_state, app_state={})
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=listener,
+                ssl=config.ssl,
+                ssl_handshake_timeout=_IDLE_TIMEOUT_S if config.ssl else None,
+                backlog=config.backlog,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
 
 class _Protocol(H11Protocol):
@@ -88,15 +123,25 @@ class _Protocol(H11Protocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _has_read: bool = False
+    _unread_bytes: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        if len(self.connections) > 2 * _MAX_CONNECTIONS:
+            # Not even a 503: each is a file, and the cameras and the outbox need theirs.
+            transport.abort()
         self._deadline = self.loop.call_later(_IDLE_TIMEOUT_S, self._end_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Note that the client has taken what was waiting: it is slow, not gone."""
+        self._has_read = True
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer nonsense; in the middle of a request, hang up instead.
@@ -115,13 +160,25 @@ class _Protocol(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation forgets None
         is_answering = cycle is not None and not cycle.response_complete
         is_between_requests = self.timeout_keep_alive_task is not None  # uvicorn's own limit
-        if self.flow.write_paused or not (is_answering or is_between_requests):
+        if self._does_not_read() or not (is_answering or is_between_requests):
             self.transport.abort()
         else:
             self._deadline = self.loop.call_later(_IDLE_TIMEOUT_S, self._end_if_idle)
 
+    def _does_not_read(self) -> bool:
+        """Return whether nothing of what waits for the client went since the last look."""
+        is_waiting = self.flow.write_paused
+        unread_bytes = self.transport.get_write_buffer_size() if is_waiting else None
+        before, self._unread_bytes = self._unread_bytes, unread_bytes
+        has_read, self._has_read = self._has_read, False
+        if unread_bytes is None or before is None:
+            return False
+        return not has_read and unread_bytes >= before
 
-def _server_config(app: FastAPI) -> uvicorn.Config:
+
+def _server_config(
+    app: FastAPI, config: HttpConfig, certificate: Certificate | None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_Protocol,
@@ -131,6 +188,9 @@ def _server_config(app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=list(config.trusted_proxies),
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
         limit_concurrency=_MAX_CONNECTIONS,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
         timeout_keep_alive=_IDLE_TIMEOUT_S,

@@ -37,26 +37,33 @@ class Status:
 
     Attributes:
         site: Name of the installation.
-        model: Name, version and backend of what judges.
+        model: Returns name, version and backend of what judges now.
         started_at: When the daemon started, timezone-aware UTC.
         standing_still: Returns the hops without progress.
         connection: Returns a camera's last hour, by its id and interval.
+        is_durable: Returns whether events reach the disk.
     """
 
     site: str
-    model: str
+    model: Callable[[], str]
     started_at: datetime
     overview: Overview
     metrics: Metrics
     standing_still: Callable[[], list[str]]
     connection: Callable[[CameraId, float], Connection]
+    is_durable: Callable[[], bool]
     clock: Clock
 
     def ready(self) -> Ready:
         """Return whether at least one camera is judged."""
         cameras = self.overview.cameras().values()
         deciding = sum(camera.is_decided for camera in cameras)
-        return Ready(ready=deciding > 0, cameras=len(cameras), deciding=deciding)
+        return Ready(
+            ready=deciding > 0,
+            cameras=len(cameras),
+            deciding=deciding,
+            durable=self.is_durable(),
+        )
 
     def stats(self) -> Stats:
         """Return everything."""
@@ -65,7 +72,7 @@ class Status:
             site=self.site,
             sent_at=self.clock.now(),
             version=lsm_monitor.__version__,
-            model=self.model,
+            model=self.model(),
             started_at=self.started_at,
             ready=self.ready().ready,
             cameras={

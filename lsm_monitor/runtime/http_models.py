@@ -33,6 +33,7 @@ class Ready(_Answer):
     ready: bool
     cameras: int = Field(ge=0, description="How many are watched.")
     deciding: int = Field(ge=0, description="How many of them are judged now.")
+    durable: bool = Field(description="Events reach the disk before they are sent.")
 
 
 class ZoneStats(_Answer):

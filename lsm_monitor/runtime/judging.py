@@ -8,16 +8,16 @@ from uuid import UUID
 import uuid_utils.compat
 
 from lsm_engines.plans import PlanStore
-from lsm_monitor.config.gauges import GaugeConfig, PlaceConfig, TrendConfig
+from lsm_monitor.config.gauges import PlaceConfig, TrendConfig
 from lsm_monitor.config.models import CameraConfig, CameraDefaults, LevelConfig, ModelConfig
+from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.segmenter import Segmenter
-from lsm_monitor.types import CameraId, Episode, ZoneId
+from lsm_monitor.runtime.drawn import drawn_of
+from lsm_monitor.types import CameraId, Episode
 from lsm_monitor.water.corroboration import Corroboration, Place
-from lsm_monitor.water.gauges import Gauge, Mark, along, staff_marks
 from lsm_monitor.water.judge import CameraJudge
 from lsm_monitor.water.state import LevelBand, WaterRules
 from lsm_monitor.water.trend import TrendRules
-from lsm_monitor.water.zones import zones_of
 
 _GPU_BATCH_DEADLINE_S = 0.02
 
@@ -52,6 +52,25 @@ def open_segmenter(
     )
 
 
+def check_road_shares(cameras: Mapping[str, CameraConfig], segmenter: Segmenter) -> None:
+    """Check that the model knows roads where a camera's water is a share of its road.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if segmenter.knows_roads:
+        return
+    for name, camera in cameras.items():
+        if camera.zones_of_road:
+            msg = (
+                f"cameras.{name}: 'water_share_of: road' (zone {min(camera.zones_of_road)}) "
+                f"needs a model that knows roads, and {segmenter.identity.name!r} "
+                "knows water alone; write water_share_of: zone, or set model.bundle to one "
+                "trained with config/train/classwise.yaml"
+            )
+            raise ConfigError(msg)
+
+
 def batch_deadline_s(device: str) -> float:
     """Return how long the first frame of a batch waits for others, on ``device``.
 
@@ -76,19 +95,17 @@ def judge_of(
         event_ids: Makes the id of each new episode.
         episodes: Episodes that were open at the last stop.
     """
+    drawn = drawn_of(camera)
     return CameraJudge(
         camera_id=camera_id,
-        zones=zones_of({name: zone.points for name, zone in camera.zones.items()}),
+        zones=drawn.zones,
         rules=water_rules(camera),
         # A filter faster than the pictures come would filter nothing.
         smoothing_s=max(camera.smoothing_s, camera.interval_s),
         new_event_id=event_ids,
         episodes=episodes,
-        gauges=[
-            _gauge(name, ZoneId(camera.zone_of(name, gauge)), gauge)
-            for name, gauge in camera.gauges.items()
-        ],
-        ground=camera.ground.ground() if camera.ground is not None else None,
+        gauges=drawn.gauges,
+        ground=drawn.ground,
         trend=_trend_rules(camera.trend),
     )
 
@@ -123,18 +140,6 @@ def water_rules(camera: CameraDefaults) -> WaterRules:
 
 def _band(level: LevelConfig) -> LevelBand:
     return LevelBand(enter=level.enter, leave=level.leave)
-
-
-def _gauge(name: str, zone_id: ZoneId, gauge: GaugeConfig) -> Gauge:
-    if gauge.staff is not None:
-        staff = gauge.staff
-        ends_cm = (staff.bottom_cm, staff.top_cm)
-        return Gauge(name, zone_id, staff_marks((staff.bottom, staff.top), ends_cm))
-    marks = tuple(
-        Mark(mark.points or along(mark.line or ()), mark.height_cm)
-        for mark in gauge.marks or ()
-    )
-    return Gauge(name, zone_id, marks)
 
 
 def _trend_rules(trend: TrendConfig) -> TrendRules:

@@ -1,10 +1,11 @@
-"""Commands that came by MQTT, done: one function per command, one sentence as the answer."""
+"""Commands, by MQTT or from the page, done: one function for each, one sentence as answer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import assert_never
+from uuid import UUID
 
 from lsm_monitor.errors import CommandError
 from lsm_monitor.publish.commands import (
@@ -19,11 +20,14 @@ from lsm_monitor.publish.commands import (
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.runtime.reload import Reloader
-from lsm_monitor.types import CameraId, Feedback
+from lsm_monitor.types import Acknowledgement, CameraId, Feedback
 
 
 class Obedience:
     """Does what it is told; :meth:`obey` belongs to the event loop.
+
+    Attributes:
+        on_told: Called, with an episode, after somebody has said something about it.
 
     Args:
         reloader: Reads the configuration again.
@@ -44,6 +48,7 @@ class Obedience:
         self._settings = settings
         self._outbox = outbox
         self._snapshot = snapshot
+        self.on_told: Callable[[UUID], None] = lambda _: None
 
     async def obey(self, command: Command) -> str:
         """Do what ``command`` asks for; return what was done, one sentence.
@@ -63,11 +68,23 @@ class Obedience:
                 raise CommandError(msg)
             case Feedback():
                 return await self._store(command)
+            case Acknowledgement():
+                return await self._acknowledge(command)
             case _:
                 assert_never(command)
 
+    async def _acknowledge(self, acknowledgement: Acknowledgement) -> str:
+        if not await asyncio.to_thread(self._outbox.acknowledge, acknowledgement):
+            raise _no_event(acknowledgement.event_id)
+        self.on_told(acknowledgement.event_id)
+        return "acknowledged"
+
     async def _store(self, feedback: Feedback) -> str:
         if not await asyncio.to_thread(self._outbox.add_feedback, feedback):
-            msg = f"there is no event {feedback.event_id}, or no longer"
-            raise CommandError(msg)
+            raise _no_event(feedback.event_id)
+        self.on_told(feedback.event_id)
         return "stored"
+
+
+def _no_event(event_id: UUID) -> CommandError:
+    return CommandError(f"there is no event {event_id}, or no longer")

@@ -37,7 +37,8 @@ class Reloader:
         loaded: What is in use.
         environ: The process's environment, for secrets.
         prepare: Told about a new configuration first, in another thread: its passwords must
-            be known before they can be in a log.
+            be known before they can be in a log, and its model must be ready. Raises
+            ``ConfigError`` when it cannot be used.
         adopt: Goes over to a new configuration, and says what changed.
         on_result: Told after each attempt what was wrong; ``None`` when nothing was.
         notifier: Told that a reload has begun and ended.
@@ -71,6 +72,11 @@ class Reloader:
         self._is_asked = False
         self._is_good = True
         self._reloading = asyncio.Lock()
+
+    @property
+    def loaded(self) -> LoadedConfig:
+        """What is in use."""
+        return self._loaded
 
     def request(self) -> None:
         """Ask for a reload; several requests before it begins are one."""
@@ -108,15 +114,16 @@ class Reloader:
     async def _reload(self, *, is_asked: bool) -> str:
         try:
             loaded = await asyncio.to_thread(load, self._loaded.path, self._environ)
+            is_same = loaded.digest == self._loaded.digest
+            if is_same and self._is_good and not is_asked:
+                return "no changes"
+            await asyncio.to_thread(self._prepare, loaded)
         except ConfigError as exc:
             self._is_good = False
             self._metrics.config_reload_ok.set(0)
             logger.error("the new configuration is not used:\n%s", exc)  # noqa: TRY400 - the text says it all
             self._on_result(str(exc))
             raise
-        if loaded.digest == self._loaded.digest and self._is_good and not is_asked:
-            return "no changes"
-        await asyncio.to_thread(self._prepare, loaded)
         found = self._adopt(loaded)
         self._loaded, self._is_good = loaded, True
         self._metrics.config_reload_ok.set(1)

@@ -1,7 +1,7 @@
-"""A picture of a camera, now, for whoever asks by MQTT.
+"""Pictures of cameras on MQTT: of each event, and now for whoever asks.
 
-From the main stream, where one is named. Each in a thread of its own that no exit waits for:
-one that hangs in the video library is left behind.
+What is asked for comes from the main stream, where one is named. Each in a thread of its own
+that no exit waits for: one that hangs in the video library is left behind.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from lsm_monitor.clock import Clock
 from lsm_monitor.errors import CommandError, LsmMonitorError
 from lsm_monitor.evidence.jpeg import jpeg_of
 from lsm_monitor.evidence.overlay import draw_overlay
+from lsm_monitor.evidence.pictures import EventPictures
+from lsm_monitor.evidence.privacy import hide
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime.live_settings import LiveSettings
@@ -76,9 +78,7 @@ class Snapshots:
         ).start()
         jpeg = await taken
         topic = self._topics.camera_snapshot(camera_id)
-        self._publish(
-            OutboundMessage(topic, jpeg, qos=0, retain=True, expires_s=self._expires_s)
-        )
+        self._publish(_message(topic, jpeg, self._expires_s))
         return f"published, {len(jpeg)} bytes"
 
     def _take(
@@ -100,7 +100,8 @@ class Snapshots:
                 loop.call_soon_threadsafe(_settle, taken, jpeg, failure)
 
     def _jpeg(self, camera_id: CameraId) -> bytes:
-        camera = self._settings.config.camera(camera_id)
+        config = self._settings.config
+        camera = config.camera(camera_id)
         picture = grab_picture(
             SourceSpec.for_evidence(camera_id, camera),
             stop=self._closing,
@@ -112,7 +113,37 @@ class Snapshots:
             msg = f"camera {camera_id!r} gave no picture"
             raise CommandError(msg)
         zones = [zone.points for zone in camera.zones.values()]
-        return jpeg_of(draw_overlay(picture.image, zones=zones), max_bytes=MAX_BYTES)
+        shown = hide(picture.image, config.evidence.blur, zones)
+        return jpeg_of(draw_overlay(shown, zones=zones), max_bytes=MAX_BYTES)
+
+
+class EventSnapshots:
+    """Publishes the annotated picture of each event; called by the evidence desk.
+
+    Args:
+        topics: Where pictures go.
+        publish: Publishes a message once; must not block.
+        expires_s: How long a picture is worth keeping, in seconds.
+    """
+
+    def __init__(
+        self, topics: Topics, publish: Callable[[OutboundMessage], None], expires_s: float
+    ) -> None:
+        self._topics = topics
+        self._publish = publish
+        self._expires_s = expires_s
+
+    def __call__(self, camera_id: CameraId, pictures: EventPictures) -> None:
+        """Publish the picture of an event, once it is drawn."""
+        jpeg = pictures.snapshot
+        if len(jpeg) > MAX_BYTES:
+            jpeg = jpeg_of(pictures.overlay, max_bytes=MAX_BYTES)
+        topic = self._topics.camera_snapshot(camera_id)
+        self._publish(_message(topic, jpeg, self._expires_s))
+
+
+def _message(topic: str, jpeg: bytes, expires_s: float) -> OutboundMessage:
+    return OutboundMessage(topic, jpeg, qos=0, retain=True, expires_s=expires_s)
 
 
 def _settle(taken: asyncio.Future[bytes], jpeg: bytes | None, failure: LsmMonitorError) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from fastapi import FastAPI
+
 import lsm_monitor
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.models import MonitorConfig
@@ -20,23 +22,27 @@ from lsm_monitor.types import ModelIdentity
 def status_services(
     config: MonitorConfig,
     *,
-    model: ModelIdentity,
+    model: Callable[[], ModelIdentity],
     overview: Overview,
     standing_still: Callable[[], list[str]],
+    is_durable: Callable[[], bool],
+    extend: Callable[[FastAPI], None] = lambda _: None,
     metrics: Metrics,
     clock: Clock,
 ) -> Iterator[Service]:
-    """Yield the services, and fill the gauges that never change.
+    """Yield the services, and fill the gauges that hardly ever change.
 
     Args:
         config: What was loaded just now.
-        model: What judges.
+        model: Returns what judges now.
         overview: Told by capture and inference.
         standing_still: Returns the hops without progress.
+        is_durable: Returns whether events reach the disk.
+        extend: Puts more than the health checks onto the HTTP port.
         metrics: What ``/metrics`` shows.
         clock: Time of the answers.
     """
-    metrics.build_info.labels(lsm_monitor.__version__, model.name, model.backend).set(1)
+    tell_build(metrics, model())
     metrics.config_reloaded_at.set(clock.now().timestamp())
     metrics.config_reload_ok.set(1)
     watch_memory(metrics)
@@ -45,12 +51,25 @@ def status_services(
     if config.http.enabled:
         status = Status(
             site=config.site,
-            model=f"{model.name} {model.version} on {model.backend}",
+            model=lambda: _in_words(model()),
             started_at=clock.now(),
             overview=overview,
             metrics=metrics,
             standing_still=standing_still,
             connection=connections.connection,
+            is_durable=is_durable,
             clock=clock,
         )
-        yield HttpService(http_app(status), config.http)
+        app = http_app(status)
+        extend(app)
+        yield HttpService(app, config.http)
+
+
+def tell_build(metrics: Metrics, model: ModelIdentity) -> None:
+    """Show in the metrics what runs and what judges now."""
+    metrics.build_info.clear()
+    metrics.build_info.labels(lsm_monitor.__version__, model.name, model.backend).set(1)
+
+
+def _in_words(model: ModelIdentity) -> str:
+    return f"{model.name} {model.version} on {model.backend}"

@@ -7,8 +7,8 @@ zone thinner than a pixel still has pixels, and a zone never divides by zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -31,21 +31,39 @@ class Zone:
     Attributes:
         zone_id: Name of the zone, unique within its camera.
         corners: At least three (x, y), from (0, 0) top left to (1, 1) bottom right.
+        of_road: Its fraction is a share of the road in it, where the mask tells what is road.
     """
 
     zone_id: ZoneId
     corners: tuple[tuple[float, float], ...]
+    of_road: bool = False
 
 
 WHOLE_PICTURE = Zone(ZoneId("full"), ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))
 
 
-def zones_of(corners_by_id: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[Zone, ...]:
-    """Return the zones of a camera in the given order; ``full`` when it has none."""
+_LEAST_ROAD_SHARE = 0.25
+"""Of a zone. It is drawn on a road: with fewer pixels that are taken for road, traffic hides
+it or the model errs, and a puddle must not become all of what is left."""
+
+
+def zones_of(
+    corners_by_id: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    of_road: Collection[str] = (),
+) -> tuple[Zone, ...]:
+    """Return the zones of a camera in the given order; ``full`` when it has none.
+
+    Args:
+        corners_by_id: Their outlines.
+        of_road: Ids of those whose fraction is a share of the road.
+    """
     zones = tuple(
         Zone(ZoneId(zone_id), tuple(corners)) for zone_id, corners in corners_by_id.items()
     )
-    return zones or (WHOLE_PICTURE,)
+    return tuple(
+        replace(zone, of_road=zone.zone_id in of_road) for zone in zones or (WHOLE_PICTURE,)
+    )
 
 
 def rasterise(zone: Zone, mask_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -119,6 +137,9 @@ class ZoneReader:
         zone_id, raster = self._zones[index].zone_id, self._rasters[index]
         probability = mask.probability[raster]
         instant, smoothed = probability >= mask.threshold, belief[raster] >= BELIEVED_FROM
+        road = None
+        if self._zones[index].of_road and mask.road is not None:
+            road = mask.road[raster]
         depth = None
         worth = _share(instant == smoothed)
         if zone_id in self._gauges:
@@ -127,8 +148,8 @@ class ZoneReader:
         return ZoneReading(
             stamp=mask.stamp,
             zone_id=zone_id,
-            instant_fraction=_share(instant),
-            water_fraction=_share(smoothed),
+            instant_fraction=_share(instant, of=road),
+            water_fraction=_share(smoothed, of=road),
             confidence=0.5 + worth * (_certainty(probability) - 0.5),
             area_m2=_area_m2(self._areas_m2[index], smoothed) if self._areas_m2 else None,
             depth=depth,
@@ -144,5 +165,9 @@ def _area_m2(areas_m2: npt.NDArray[np.float32], water: npt.NDArray[np.bool_]) ->
     return float(areas_m2[water].sum(dtype=np.float64))
 
 
-def _share(pixels: npt.NDArray[np.bool_]) -> float:
-    return int(np.count_nonzero(pixels)) / pixels.size
+def _share(pixels: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_] | None = None) -> float:
+    """Return the share of all pixels, or of those that are road or under water."""
+    whole: float = pixels.size
+    if of is not None:
+        whole = max(int(np.count_nonzero(of | pixels)), _LEAST_ROAD_SHARE * whole)
+    return int(np.count_nonzero(pixels)) / whole

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
+import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,13 +49,34 @@ def flooded() -> Clip:
 def config_text(broker: RealBroker, **urls: str) -> str:
     cameras = "".join(f"  {name}: {{{settings}}}\n" for name, settings in urls.items())
     return (
-        "version: 1\nsite: test\nstate_dir: state\n"
+        "version: 1\nsite: test\nstate_dir: state\nhttp: {port: 0}\n"
         "evidence: {hard_frames_per_day: 24}\n"
         f"mqtt: {{host: 127.0.0.1, port: {broker.port}, protocol: 3.1.1}}\n"
         "defaults: {interval_s: 0.5, smoothing_s: 0.5, open_for_s: 1, level_up_for_s: 1, "
         "close_for_s: 1, stale_after_s: 60, read_timeout_s: 3, backoff_max_s: 1}\n"
         f"cameras:\n{cameras}"
     )
+
+
+def ask(daemon: DaemonProcess, path: str) -> Any:  # noqa: ANN401 - JSON or bytes
+    """Return what the daemon's page is told at ``path``."""
+    (port,) = re.findall(r"listening on 127.0.0.1 port (\d+)", daemon.log)
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30.0)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        body = connection.getresponse().read()
+    return json.loads(body) if body.startswith(b"{") else body
+
+
+def flooded_card(daemon: DaemonProcess) -> dict[str, str]:
+    """Return the card of the one camera once the page shows its flood and a picture."""
+    pause, card = threading.Event(), dict[str, str]()
+    for _ in range(100):
+        card = dict(ask(daemon, "/api/cameras")["cameras"][0])
+        if card["severity"] and card["picture"]:
+            return card
+        pause.wait(0.1)
+    pytest.fail(f"the page never showed it: {card}")
 
 
 def test_a_flood_arrives_from_open_to_close_and_sigterm_ends_cleanly(
@@ -62,6 +88,9 @@ def test_a_flood_arrives_from_open_to_close_and_sigterm_ends_cleanly(
             tmp_path, config_text(broker, bridge=f"url: {camera.url}")
         ) as daemon:
             wait_for_event(notes, "open")
+            card = flooded_card(daemon)
+            picture = ask(daemon, f"/api/cameras/bridge/picture.jpg?v={card['picture']}")
+            (episode,) = ask(daemon, "/api/episodes")["episodes"]
             camera.stop()
             with RtspServer(dry, port=port):
                 wait_for_event(notes, "close")
@@ -73,6 +102,9 @@ def test_a_flood_arrives_from_open_to_close_and_sigterm_ends_cleanly(
     assert notes.on("lsm/v1/test/status") == [b"online", b"offline"]
     active = notes.on(f"lsm/v1/test/event/active/{told[0]['event_id']}")
     assert active[-1] == b""
+    # The page showed it while it lasted.
+    assert picture.startswith(b"\xff\xd8")
+    assert (episode["event_id"], episode["camera"]) == (told[0]["event_id"], "bridge")
     # The page's curve rose to the flood and fell again.
     readings = read(
         tmp_path / "state" / HISTORY_FILE,

@@ -44,6 +44,8 @@ def test_a_flood_goes_on_under_its_id_from_a_folder_that_became_read_only(
                     assert daemon.terminate() == 0
     except PermissionError as exc:
         pytest.skip(f"needs the right to mount a tmpfs: {exc}")
+    # A disk with less room than is left to the outbox: it cost evidence, and no alert.
+    assert "evidence is not stored" in daemon.log
     told = events(notes)
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     assert len({event["event_id"] for event in told}) == 1

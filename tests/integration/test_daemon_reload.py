@@ -13,6 +13,7 @@ import pytest
 from lsm_monitor.demo.clip import Clip, encode_clip
 from lsm_monitor.demo.scene import StreetScene
 from lsm_monitor.demo.scene_style import SceneStyle
+from lsm_monitor.model.bundle import MANIFEST_FILE, SHIPPED, WEIGHTS_FILE
 from tests.integration.brokers import Notes, RealBroker
 from tests.integration.daemon_process import DaemonProcess
 from tests.rtsp_faults import FaultyCamera
@@ -132,3 +133,50 @@ def test_a_file_that_is_saved_is_taken_over_at_once(
             assert wait_for_reload(notes, 4)["problem"] is None
             gone = "lsm/v1/test/camera/station/availability"
             notes.wait_until(lambda _: notes.on(gone)[-1:] == [b""], timeout_s=TIMEOUT_S)
+
+
+def test_another_bundle_takes_over_while_cameras_are_watched_and_can_be_taken_back(
+    tmp_path: Path, broker: RealBroker, notes: Notes, clip: Clip
+) -> None:
+    shipped = SHIPPED / "compact"
+    city, damaged = tmp_path / "city", tmp_path / "damaged"
+    for folder in (city, damaged):
+        folder.mkdir()
+        manifest = json.loads((shipped / MANIFEST_FILE).read_text()) | {"version": "city"}
+        (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    (city / WEIGHTS_FILE).write_bytes((shipped / WEIGHTS_FILE).read_bytes())
+
+    def versions() -> list[object]:
+        found = [info["model"] for info in infos(notes)]
+        return [model["version"] for model in found if isinstance(model, dict)]
+
+    with FaultyCamera(clip) as street:
+        text = config_text(broker, on_change=False, bridge=f"url: {street.url}")
+
+        def wait_for_version(version: object) -> None:
+            notes.wait_until(lambda _: versions()[-1] == version, timeout_s=TIMEOUT_S)
+
+        def use(bundle: str | Path) -> None:
+            model = f"model: {{bundle: {bundle}, backend: torch}}\n"
+            (tmp_path / "monitor.yaml").write_text(model + text)
+
+        use("compact")
+        with DaemonProcess(tmp_path, (tmp_path / "monitor.yaml").read_text()) as daemon:
+            wait_until_usable(notes, "bridge")
+            before = str(versions()[-1])
+            for bundle, version in ((str(city), "city"), ("compact", before)):
+                use(bundle)
+                os.kill(daemon.running.pid, signal.SIGHUP)
+                wait_for_version(version)
+            use(damaged)
+            os.kill(daemon.running.pid, signal.SIGHUP)
+            notes.wait_until(
+                lambda _: infos(notes)[-1]["problem"] is not None, timeout_s=TIMEOUT_S
+            )
+            refused = infos(notes)[-1]
+            assert street.connections == 1
+            assert daemon.terminate() == 0
+    assert versions()[-1] == before
+    assert "weights.safetensors: cannot be read" in str(refused["problem"])
+    assert "'compact' stays in use" in str(refused["problem"])
+    assert "the model compact city has taken over" in daemon.log

@@ -18,6 +18,7 @@ from lsm_train.data import IGNORED, ImageArray
 Floats = npt.NDArray[np.float32]
 Effect = Callable[[Floats, np.random.Generator], Floats]
 
+_LEAST_CROP = 0.75
 _ASPECTS = (1.0, 1.0, 4 / 3, 16 / 9)  # width / height; a square wastes no padding
 
 
@@ -36,11 +37,48 @@ def augment(
         (h, w, 3) uint8 and (h, w) uint8 with max(h, w) = ``size_px``.
     """
     image, labels = _warp(image, labels, size_px, rng)
+    return distort(image, rng), labels
+
+
+def distort(image: ImageArray, rng: np.random.Generator) -> ImageArray:
+    """Return (H, W, 3) uint8 in other light and weather, by another camera; nothing moves."""
     pixels = image.astype(np.float32) / 255.0
     for probability, effect in _EFFECTS:
         if rng.random() < probability:
             pixels = np.clip(effect(pixels, rng), 0.0, 1.0)
-    return (pixels * 255.0).astype(np.uint8), labels
+    return (pixels * 255.0).astype(np.uint8)
+
+
+def crop(
+    image: ImageArray, labels: ImageArray, size_px: int, rng: np.random.Generator
+) -> tuple[ImageArray, ImageArray]:
+    """Return a mirrored or cropped view, all of it from inside the picture.
+
+    Street cameras hang the right way up: nothing is turned over.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        labels: (H, W) uint8.
+        size_px: Longer side of the result, in pixels.
+        rng: The only source of chance.
+    """
+    share = rng.uniform(_LEAST_CROP, 1.0)
+    height, width = (max(1, round(side * share)) for side in labels.shape)
+    top, left = (
+        int(rng.integers(full - side + 1))
+        for full, side in zip(labels.shape, (height, width), strict=True)
+    )
+    window = np.s_[top : top + height, left : left + width]
+    scale = size_px / max(height, width)
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    smooth = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
+    view = np.asarray(cv2.resize(image[window], size_wh, interpolation=smooth), np.uint8)
+    marks = np.asarray(
+        cv2.resize(labels[window], size_wh, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+    if rng.random() < 0.5:  # noqa: PLR2004 - a coin
+        view, marks = np.ascontiguousarray(view[:, ::-1]), np.ascontiguousarray(marks[:, ::-1])
+    return view, marks
 
 
 def _warp(

@@ -14,19 +14,25 @@ import typer
 
 from lsm_monitor.errors import BundleError, WeightsError
 from lsm_monitor.model.bundle import load_bundle
+from lsm_train.adapt_cli import adapt_command
+from lsm_train.class_evaluation import ClassEvaluation, evaluate_classes
 from lsm_train.contact_sheet import draw_contact_sheet
 from lsm_train.data import Picture, read_pictures, read_stems
 from lsm_train.distributed import DeviceName, find_device
-from lsm_train.errors import DataError, RecipeError, RunError
+from lsm_train.errors import DataError, GuardError, RecipeError, RunError
 from lsm_train.evaluate import ALARM_FRACTIONS, Evaluation, evaluate
 from lsm_train.recipe_file import load_recipe
 from lsm_train.stages import Branch
 
 EXIT_USAGE = 2
+EXIT_REFUSED = 3
 EXIT_CONFIG = 78
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Data = Annotated[Path, typer.Option(help="Folder of data sets, with splits_dev.json.")]
+
+
+app.command("adapt")(adapt_command)
 
 
 @app.callback()
@@ -143,6 +149,9 @@ def evaluate_command(
     masks: Annotated[
         Path | None, typer.Option(help="Folder of masks; without it every picture is dry.")
     ] = None,
+    roads: Annotated[
+        Path | None, typer.Option(help="Folder of road masks, for models of several classes.")
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="FILE:PART, as splits_dev.json:val: only those pictures.")
     ] = None,
@@ -174,10 +183,12 @@ def evaluate_command(
     model = loaded.model.to(find_device(device))
     stems = None if split is None else read_stems(split, images)
     rule = loaded.manifest.water_rule
-    pictures: Iterable[Picture] = read_pictures(images, masks=masks, stems=stems)
-    if sheet is not None:  # they are looked at twice
+    pictures: Iterable[Picture] = read_pictures(images, masks=masks, roads=roads, stems=stems)
+    has_classes = loaded.manifest.parts.decoder is not None and branch == "whole"
+    if sheet is not None or has_classes:  # they are looked at twice
         pictures = list(pictures)
     result = evaluate(model, pictures, water_rule=rule, branch=branch)
+    by_class = evaluate_classes(model, pictures, water_rule=rule) if has_classes else None
     if curve is not None:
         with _train_extra():
             from lsm_train.curves import write_curve  # noqa: PLC0415 - as in fit
@@ -186,9 +197,12 @@ def evaluate_command(
     if sheet is not None:
         draw_contact_sheet(sheet, model, list(pictures), water_rule=rule, branch=branch)
     if as_json:
-        print(json.dumps(result.as_json(bundle, per_image=per_image)))
+        found = {} if by_class is None else by_class.as_json()
+        print(json.dumps({**result.as_json(bundle, per_image=per_image), **found}))
     else:
         print(_table(result, per_image=per_image))
+        if by_class is not None:
+            print(_class_table(by_class))
 
 
 @contextmanager
@@ -226,6 +240,17 @@ def _table(result: Evaluation, *, per_image: bool) -> str:
     return "\n".join(lines)
 
 
+def _class_table(result: ClassEvaluation) -> str:
+    """Return the figures of each class for people."""
+    lines = [f"\n{'class':<14}{'iou':>10}{'precision':>11}{'recall':>10}"]
+    lines += [
+        f"{name:<14}{_figure(counts.iou):>10}{_figure(counts.precision):>11}"
+        f"{_figure(counts.recall):>10}"
+        for name, counts in result.counts.items()
+    ]
+    return "\n".join([*lines, f"road share, error {_figure(result.road_share_error)}"])
+
+
 def _figure(value: float | None) -> str:
     if value is None:
         return "undefined"
@@ -235,13 +260,15 @@ def _figure(value: float | None) -> str:
 def main() -> None:
     """Run the command line.
 
-    Exits with 2 for pictures or folders that cannot be used, 78 for a recipe, run or bundle
-    that cannot be used.
+    Exits with 2 for pictures or folders that cannot be used, 3 for a fitted model that the
+    guard refuses, 78 for a recipe, run or bundle that cannot be used.
     """
     try:
         app()
     except DataError as exc:
         _fail(exc, EXIT_USAGE)
+    except GuardError as exc:
+        _fail(exc, EXIT_REFUSED)
     except (RecipeError, RunError, BundleError, WeightsError) as exc:
         _fail(exc, EXIT_CONFIG)
 

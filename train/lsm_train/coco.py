@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,12 @@ class _Annotation(_Section):
     segmentation: list[list[float]] | _Runs
 
 
+class _Boxed(_Section):
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+
+
 class _Category(_Section):
     id: int
     name: str
@@ -56,6 +63,28 @@ class _File(_Section):
     images: list[_Image]
     annotations: list[_Annotation]
     categories: list[_Category]
+
+
+class _BoxFile(_Section):
+    images: list[_Image]
+    annotations: list[_Boxed]
+    categories: list[_Category]
+
+
+@dataclass(frozen=True, slots=True)
+class CocoBoxes:
+    """Boxes round the water of a data set's pictures.
+
+    Attributes:
+        path: The file.
+        by_stem: Stem of a picture -> left, top, right, bottom of each box, [0, 1]; none when
+            it is dry.
+        problems: What is wrong with the file itself, in words.
+    """
+
+    path: Path
+    by_stem: dict[str, tuple[tuple[float, float, float, float], ...]]
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,17 +140,7 @@ def read_coco(path: Path) -> CocoMasks:
         DataError: The file cannot be read, is not of this form, or does not say which
             category is water.
     """
-    try:
-        file = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as exc:
-        lines = [
-            f"{path}: {'.'.join(map(str, error['loc']))}: {error['msg']}"
-            for error in exc.errors()
-        ]
-        raise DataError("\n".join(lines)) from exc
-    except (OSError, ValueError) as exc:
-        msg = f"{path}: cannot be read as COCO annotations ({exc})"
-        raise DataError(msg) from exc
+    file = _parse(path, _File)
     water = _water_category(path, file.categories)
     images: dict[str, _Image] = {}
     strays = []
@@ -138,6 +157,63 @@ def read_coco(path: Path) -> CocoMasks:
         elif annotation.category_id == water:
             annotations[stem_of[annotation.image_id]].append(annotation)
     return CocoMasks(path, images, dict(annotations), tuple(strays))
+
+
+def read_coco_boxes(path: Path) -> CocoBoxes:
+    """Return the boxes of a COCO file; of its polygons and run lengths nothing is read.
+
+    Raises:
+        DataError: As :func:`read_coco`.
+    """
+    file = _parse(path, _BoxFile)
+    water = _water_category(path, file.categories)
+    images = {image.id: image for image in file.images}
+    by_stem: dict[str, list[tuple[float, float, float, float]]] = {
+        Path(image.file_name).stem: [] for image in file.images
+    }
+    problems = []
+    for index, annotation in enumerate(file.annotations):
+        image = images.get(annotation.image_id)
+        if image is None:
+            problems.append(
+                f"{path}: annotations.{index}: no image has id {annotation.image_id}"
+            )
+        elif annotation.category_id == water:
+            left, top, width, height = annotation.bbox
+            sides = (image.width, image.height)
+            far = (left + width, top + height)
+            inside = all(
+                -_OUTSIDE_PX <= low < high <= side + _OUTSIDE_PX
+                for low, high, side in zip((left, top), far, sides, strict=True)
+            )
+            stem = Path(image.file_name).stem
+            if not inside:
+                problems.append(
+                    f"{path}: {stem}: annotations.{index}: bbox {annotation.bbox} "
+                    "is empty or lies outside of the picture"
+                )
+                continue
+            near_x, far_x = (min(max(x / sides[0], 0.0), 1.0) for x in (left, far[0]))
+            near_y, far_y = (min(max(y / sides[1], 0.0), 1.0) for y in (top, far[1]))
+            by_stem[stem].append((near_x, near_y, far_x, far_y))
+    return CocoBoxes(path, {stem: tuple(b) for stem, b in by_stem.items()}, tuple(problems))
+
+
+_Form = TypeVar("_Form", _File, _BoxFile)
+
+
+def _parse(path: Path, form: type[_Form]) -> _Form:
+    try:
+        return form.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as exc:
+        lines = [
+            f"{path}: {'.'.join(map(str, error['loc']))}: {error['msg']}"
+            for error in exc.errors()
+        ]
+        raise DataError("\n".join(lines)) from exc
+    except (OSError, ValueError) as exc:
+        msg = f"{path}: cannot be read as COCO annotations ({exc})"
+        raise DataError(msg) from exc
 
 
 def _water_category(path: Path, categories: list[_Category]) -> int:

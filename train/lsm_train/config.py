@@ -6,22 +6,23 @@ one that was meant.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lsm_monitor.model.parts import ModelParts
+from lsm_train.surfaces import class_of_surface
 
 RENDERED, SIMULATED = "rendered", "simulated"
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """Base of every section: immutable and strict about keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SourceSection(_Section):
+class SourceSection(Section):
     """Where a share of the training samples comes from.
 
     Kinds: ``pictures`` takes them as they are; ``dried`` lays dry ground over the water of
@@ -44,7 +45,7 @@ class SourceSection(_Section):
         return self
 
 
-class SelfTrainingSection(_Section):
+class SelfTrainingSection(Section):
     """Pictures without masks, labelled by the small model.
 
     While the small model is trained, its average labels them once; the other stages get the
@@ -58,7 +59,7 @@ class SelfTrainingSection(_Section):
     dry_below: float = Field(gt=0.0, lt=0.5, description="Probability that becomes dry.")
 
 
-class RenderedSection(_Section):
+class RenderedSection(Section):
     """The data set ``rendered``: streets drawn by the demo's scene, with exact masks."""
 
     streets: int = Field(ge=1)
@@ -68,14 +69,14 @@ class RenderedSection(_Section):
     )
 
 
-class SimulatedSection(_Section):
+class SimulatedSection(Section):
     """The data set ``simulated``: photographed dry roads, flooded or wetted by computation."""
 
     datasets: tuple[str, ...] = Field(min_length=1, description="Those with road masks.")
     pictures: int = Field(ge=1)
 
 
-class OptimiserSection(_Section):
+class OptimiserSection(Section):
     """Optimiser with linear warm-up and cosine decay."""
 
     kind: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -89,7 +90,7 @@ class OptimiserSection(_Section):
     max_gradient_norm: float = Field(default=5.0, gt=0.0)
 
 
-class LossesSection(_Section):
+class LossesSection(Section):
     """Weights of the large model's losses, Eq. 7 and 8."""
 
     focal: float = Field(default=1.0, ge=0.0)
@@ -100,7 +101,18 @@ class LossesSection(_Section):
     small: float = Field(default=1.0, ge=0.0, description="Lambda, one-stage training only.")
 
 
-class PromptNoiseSection(_Section):
+class ClassesSection(Section):
+    """How a class-wise decoder is taught."""
+
+    dry_roads: tuple[str, ...] = Field(
+        default=(), description="Data sets whose roads, where road masks show them, are dry."
+    )
+    weights: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        default={}, description="Of classes in focal loss and cross-entropy; 1 without one."
+    )
+
+
+class PromptNoiseSection(Section):
     """How the small model's logits are disturbed before they prompt; see ``prompt_noise``."""
 
     confidence: float = Field(ge=0.0, description="They are scaled by up to exp(+-this).")
@@ -108,7 +120,7 @@ class PromptNoiseSection(_Section):
     dropped_share: float = Field(ge=0.0, lt=1.0, description="Of pictures with no mask at all.")
 
 
-class StageSection(_Section):
+class StageSection(Section):
     """How long and how one stage is trained.
 
     A step is one update of the weights: ``accumulate`` batches of ``batch_size`` pictures on
@@ -135,7 +147,7 @@ class StageSection(_Section):
     )
 
 
-class StagesSection(_Section):
+class StagesSection(Section):
     """Two-stage training is ``small``, ``large`` and, with prompts, ``joint``.
 
     One-stage training is ``one_stage`` alone.
@@ -160,7 +172,7 @@ class StagesSection(_Section):
         return self
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One training run."""
 
     name: str = Field(description="Name of the bundle.")
@@ -181,6 +193,9 @@ class Recipe(_Section):
     rendered: RenderedSection | None = None
     simulated: SimulatedSection | None = None
     self_training: SelfTrainingSection | None = None
+    classes: ClassesSection = Field(
+        default=ClassesSection(), description="Only for 'model.decoder: classwise'."
+    )
     validation: tuple[str, ...] = Field(min_length=1, description="Data sets, their val part.")
     licences: dict[str, str] = Field(description="Licence of each data set that is trained on.")
 
@@ -189,6 +204,27 @@ class Recipe(_Section):
         missing = sorted(self.training_datasets - self.licences.keys())
         if missing:
             msg = f"'licences' does not name {', '.join(missing)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _classes_can_be_taught(self) -> Self:
+        if self.model.decoder is None:
+            if self.classes != ClassesSection():
+                msg = "'classes' needs 'model.decoder: classwise'"
+                raise ValueError(msg)
+            return self
+        if self.model.decoder.water != "water":
+            msg = f"the class of water must be called 'water', not {self.model.decoder.water!r}"
+            raise ValueError(msg)
+        class_of_surface(self.model.classes)
+        strangers = sorted(self.classes.weights.keys() - set(self.model.classes))
+        if strangers:
+            msg = f"'classes.weights' names {', '.join(strangers)}, which the model has not"
+            raise ValueError(msg)
+        strangers = sorted(set(self.classes.dry_roads) - self.training_datasets)
+        if strangers:
+            msg = f"'classes.dry_roads' names {', '.join(strangers)}, which nobody trains on"
             raise ValueError(msg)
         return self
 

@@ -9,7 +9,7 @@ files lie is the business of :mod:`lsm_train.layouts`, which of them train or va
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -27,6 +27,7 @@ from lsm_train.layouts import (
     read_image,
 )
 from lsm_train.splits import read_splits, read_stems
+from lsm_train.surfaces import DRY_ROAD, ROAD, WET_ROAD, from_road, join
 
 __all__ = [
     "DRY",
@@ -42,6 +43,7 @@ __all__ = [
     "read_splits",
     "read_stems",
     "shrink",
+    "with_dry_roads",
 ]
 
 
@@ -55,6 +57,8 @@ class Picture:
         image: (H, W, 3) uint8, RGB.
         labels: (H, W) uint8 of ``DRY``, ``WATER`` and ``IGNORED``.
         road: (H, W) bool, where the road is, or ``None`` when nobody drew it.
+        surface: (H, W) uint8 of :mod:`lsm_train.surfaces`, what is known of dry ground, or
+            ``None`` for nothing.
     """
 
     dataset: str
@@ -62,6 +66,12 @@ class Picture:
     image: ImageArray
     labels: ImageArray
     road: Mask | None = None
+    surface: ImageArray | None = None
+
+    @property
+    def all_labels(self) -> ImageArray:
+        """(H, W) uint8 of :mod:`lsm_train.surfaces`: everything that is known."""
+        return join(self.labels, self.surface)
 
 
 def load_dataset(
@@ -136,7 +146,12 @@ def read_picture(path: Path, layout: Layout, *, dataset: str = "") -> Picture:
     if layout.water is not None:
         labels[layout.water.read(path.stem, hw)] = WATER
     road = None if layout.roads is None else layout.roads.read(path.stem, hw)
-    return Picture(dataset, path.stem, image, labels, road)
+    surface = None if road is None else from_road(road)
+    if layout.classes is not None:
+        surface = layout.classes.read(path.stem, hw)
+        labels = np.where(np.isin(surface, (WATER, IGNORED)), surface, labels).astype(np.uint8)
+        road = np.isin(surface, (ROAD, DRY_ROAD, WET_ROAD)) if layout.classes.has_road else None
+    return Picture(dataset, path.stem, image, labels, road, surface)
 
 
 def shrink(picture: Picture, max_side_px: int) -> Picture:
@@ -146,18 +161,27 @@ def shrink(picture: Picture, max_side_px: int) -> Picture:
     if scale >= 1.0:
         return picture
     size_wh = (round(width * scale), round(height * scale))
-    labels = cv2.resize(picture.labels, size_wh, interpolation=cv2.INTER_NEAREST)
     image = cv2.resize(picture.image, size_wh, interpolation=cv2.INTER_AREA)
-    road = None
-    if picture.road is not None:
-        resized = cv2.resize(
-            picture.road.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST
-        )
-        road = resized > 0
+    road = None if picture.road is None else _nearest(picture.road, size_wh) > 0
+    surface = None if picture.surface is None else _nearest(picture.surface, size_wh)
     return Picture(
         picture.dataset,
         picture.name,
         np.asarray(image, np.uint8),
-        np.asarray(labels, np.uint8),
+        _nearest(picture.labels, size_wh),
         road,
+        surface,
     )
+
+
+def with_dry_roads(picture: Picture) -> Picture:
+    """Return a picture of which it is known that its road, where it is drawn, is dry."""
+    if picture.surface is None:
+        return picture
+    surface = np.where(picture.surface == ROAD, DRY_ROAD, picture.surface).astype(np.uint8)
+    return replace(picture, surface=surface)
+
+
+def _nearest(array: ImageArray | Mask, size_wh: tuple[int, int]) -> ImageArray:
+    resized = cv2.resize(array.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8)

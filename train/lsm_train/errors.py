@@ -17,3 +17,7 @@ class DataError(TrainError):
 
 class RunError(TrainError):
     """The folder of a training run cannot be written, or holds no usable checkpoint."""
+
+
+class GuardError(TrainError):
+    """A fitted model is worse than the one before, and was not written."""

@@ -9,7 +9,7 @@ import torch
 
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule, logits_to_frame
-from lsm_train.data import WATER, ImageArray, Picture
+from lsm_train.data import IGNORED, WATER, ImageArray, Picture
 from lsm_train.metrics import PixelCounts, PrecisionRecall, iou
 from lsm_train.stages import Branch, segment
 
@@ -124,7 +124,7 @@ def evaluate(
 
     Args:
         model: In evaluation mode.
-        pictures: Labels must not have ignored pixels.
+        pictures: What their labels ignore counts as dry, whatever is found there.
         water_rule: What counts as water.
         branch: The whole model, or one of its two halves alone.
     """
@@ -134,10 +134,11 @@ def evaluate(
     for picture in pictures:
         probability = predict(model, picture.image, branch)
         predicted = torch.from_numpy(water_rule.apply(probability.numpy()))
-        predicted = predicted >= water_rule.threshold
+        valid = torch.from_numpy(picture.labels != IGNORED)
+        predicted = (predicted >= water_rule.threshold) & valid
         target = torch.from_numpy(picture.labels == WATER)
         counts += PixelCounts.of(predicted, target)
-        curve += PrecisionRecall.of(probability, target)
+        curve += PrecisionRecall.of(probability[valid], target[valid])
         scores.append(
             PictureScore(
                 name=picture.name,

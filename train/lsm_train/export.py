@@ -52,7 +52,7 @@ def export(run_folder: Path, *, data: Path, out: Path) -> Manifest:
     manifest: dict[str, object] = {
         "name": recipe.name,
         "version": recipe.version,
-        "classes": ("water",),
+        "classes": recipe.model.classes,
         "preprocessing": model.preprocessor.normalisation.name,
         "parts": recipe.model.model_dump(),
         "water": {

@@ -21,7 +21,7 @@ from lsm_monitor.model.sam_vit import SamVit
 from lsm_train.checkpoint import Run, load_checkpoint, load_progress, open_run, read_run
 from lsm_train.config import RENDERED, SIMULATED, Recipe
 from lsm_train.contact_sheet import draw_contact_sheet
-from lsm_train.data import Picture, load_dataset, read_splits
+from lsm_train.data import Picture, load_dataset, read_splits, with_dry_roads
 from lsm_train.distributed import DeviceName, Process, joined_processes, wait_for_all
 from lsm_train.errors import RecipeError, RunError
 from lsm_train.loop import train_stage
@@ -153,6 +153,8 @@ def load_pictures(recipe: Recipe, data: Path) -> Pictures:
         name: load_dataset(data, name, stems_of(splits, "train", name), side_px)
         for name in sorted(recipe.training_datasets - {extra, RENDERED, SIMULATED})
     }
+    for name in recipe.classes.dry_roads:
+        labelled[name] = [with_dry_roads(picture) for picture in labelled[name]]
     if recipe.rendered is not None:
         labelled[RENDERED] = render_pictures(recipe.rendered)
     if recipe.simulated is not None:
@@ -255,12 +257,14 @@ def _take_over(source: Path, run: Run) -> None:
 def _is_same_stage(one: Recipe, other: Recipe, name: str) -> bool:
     """Whether a stage does the same in both recipes."""
     sections = {"stages", "model", "name", "version"}
+    if name == "small":  # it knows water alone
+        sections.add("classes")
     if one.model_dump(exclude=sections) != other.model_dump(exclude=sections):
         return False
     stages, parts = ["small"], ["small_model"]
     if name == "large":  # it learns from pictures that the finished small model has labelled
         stages.append("large")
-        parts.append("encoder_adapter")
+        parts += ["encoder_adapter", "block_adapters", "decoder"]
     if any(getattr(one.stages, key) != getattr(other.stages, key) for key in stages):
         return False
     keys = ("image_encoder", "input_size_px", *parts)

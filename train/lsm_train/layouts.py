@@ -4,6 +4,8 @@ A set is recognised by its folders:
 
 * ours: ``images/``, ``masks/`` (over 127 is water), optionally ``road_masks/``; a set without
   ``masks/`` is all dry.
+* ours, of several classes: ``images/``, ``class_masks/`` (grey, the number of a line of
+  ``classes.txt``, from 0 on; 255 is ignored).
 * UW-Bench's and VOC's: ``JPEGImages/``, ``SegmentationClass/`` (any mode; over 0 is water).
 * COCO's: ``images/`` and ``annotations.json``.
 
@@ -21,8 +23,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lsm_monitor.model.small_model import IGNORED
 from lsm_train.coco import read_coco
 from lsm_train.errors import DataError
+from lsm_train.surfaces import LABELS
 
 _VOC_MASKS = "SegmentationClass"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -75,6 +79,70 @@ class MaskFolder:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassMaskFolder:
+    """Masks of class numbers.
+
+    Attributes:
+        folder: Of grey PNG files.
+        names: What each number means; names of :data:`lsm_train.surfaces.LABELS`.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+
+    @classmethod
+    def open(cls, folder: Path, names: Path) -> ClassMaskFolder:
+        """Return the masks in ``folder``, numbered as the lines of the file ``names``.
+
+        Raises:
+            DataError: The file cannot be read, or a name is unknown.
+        """
+        try:
+            lines = names.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as exc:
+            msg = f"{names}: cannot be read ({exc}); write the names of the classes, one a line"
+            raise DataError(msg) from exc
+        found = tuple(line.strip() for line in lines)
+        for number, name in enumerate(found):
+            if name not in LABELS:
+                msg = f"{names}:{number + 1}: unknown name {name!r}; known: {', '.join(LABELS)}"
+                raise DataError(msg)
+        return cls(folder, found)
+
+    @property
+    def has_road(self) -> bool:
+        """Whether the masks say where the road is."""
+        return not {"road", "dry_road", "wet_road"}.isdisjoint(self.names)
+
+    def read(self, stem: str, hw: tuple[int, int]) -> ImageArray:
+        """Return (H, W) uint8 of :mod:`lsm_train.surfaces`.
+
+        Raises:
+            DataError: There is none, it is damaged, not of the size ``hw``, or has a number
+                without a name.
+        """
+        path = self.folder / f"{stem}.png"
+        mask = _decode(path, cv2.IMREAD_UNCHANGED)
+        if mask.ndim != 2 or mask.dtype != np.uint8:  # noqa: PLR2004 - grey
+            msg = f"{path}: is no grey picture of 8 bit; save class numbers, not colours"
+            raise DataError(msg)
+        if mask.shape != hw:
+            msg = f"{path}: is {mask.shape[::-1]} pixels, its picture {hw[::-1]}"
+            raise DataError(msg)
+        numbers = np.full(256, IGNORED, np.uint8)
+        numbers[: len(self.names)] = [LABELS[name][0] for name in self.names]
+        strange = mask[(mask >= len(self.names)) & (mask != IGNORED)]
+        if strange.size:
+            msg = f"{path}: holds {strange.max()}, but classes.txt has {len(self.names)} lines"
+            raise DataError(msg)
+        return np.asarray(numbers[mask], np.uint8)
+
+    def problems(self, stems: frozenset[str]) -> list[str]:
+        """Return the masks without a picture, as :meth:`Masks.problems`."""
+        return MaskFolder(self.folder).problems(stems)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The parts of one data set.
 
@@ -82,11 +150,13 @@ class Layout:
         images: Folder of pictures.
         water: Where water is; ``None``: nowhere.
         roads: Where the road is; ``None`` when nobody drew it.
+        classes: What each pixel shows, instead of both.
     """
 
     images: Path
     water: Masks | None = None
     roads: Masks | None = None
+    classes: ClassMaskFolder | None = None
 
     def problems(self) -> list[str]:
         """Return pictures that share a stem and masks without a picture, in words."""
@@ -97,7 +167,7 @@ class Layout:
                 problems.append(f"{path}: has the stem of {seen[path.stem].name}")
             seen[path.stem] = path
         stems = frozenset(seen)
-        for masks in (self.water, self.roads):
+        for masks in (self.water, self.roads, self.classes):
             problems += [] if masks is None else masks.problems(stems)
         return problems
 
@@ -136,6 +206,13 @@ def find_layout(folder: Path) -> Layout:
     if not images.is_dir():
         msg = f"{folder}: has neither images/ nor JPEGImages/ with SegmentationClass/"
         raise DataError(msg)
+    class_masks = folder / "class_masks"
+    if class_masks.is_dir():
+        others = [path.name for path in (masks, roads, annotations) if path.exists()]
+        if others:
+            msg = f"{folder}: has both class_masks/ and {', '.join(others)}; remove one"
+            raise DataError(msg)
+        return Layout(images, classes=ClassMaskFolder.open(class_masks, folder / "classes.txt"))
     if annotations.is_file() and masks.is_dir():
         msg = f"{folder}: has both masks/ and annotations.json; remove one"
         raise DataError(msg)

@@ -36,6 +36,7 @@ from lsm_train.checkpoint import (
     save_checkpoint,
     save_progress,
 )
+from lsm_train.class_loss import ClassTeaching
 from lsm_train.config import StageSection
 from lsm_train.data import Picture
 from lsm_train.distributed import Process, broadcast_flag, sum_over_processes
@@ -105,7 +106,7 @@ def train_stage(
     if saved is not None and saved.is_finished:
         logger.info("stage %s is finished", name)
         return
-    trainer = _set_up(name, model, settings, process)
+    trainer = _set_up(name, model, settings, process, ClassTeaching.of(run.recipe))
     if saved is not None:
         _restore(trainer, saved)
         logger.info("stage %s goes on after epoch %d", name, len(saved.log) - 1)
@@ -133,9 +134,14 @@ def train_stage(
 
 
 def _set_up(
-    name: StageName, model: LsmAdapter, settings: StageSection, process: Process
+    name: StageName,
+    model: LsmAdapter,
+    settings: StageSection,
+    process: Process,
+    teaching: ClassTeaching | None = None,
 ) -> StageTrainer:
-    stage = Stage(name, model, settings.losses, settings.prompt_noise).to(process.device)
+    stage = Stage(name, model, settings.losses, settings.prompt_noise, teaching)
+    stage.to(process.device)
     stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     step_module: nn.Module = stage
     if process.count > 1:

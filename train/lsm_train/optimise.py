@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -25,7 +26,13 @@ def make_optimiser(stage: Stage, settings: OptimiserSection) -> torch.optim.Opti
         }
         for is_pretrained, factor in ((False, 1.0), (True, settings.pretrained_factor))
     ]
-    groups = [group for group in groups if group["params"]]
+    return optimiser_of([group for group in groups if group["params"]], settings)
+
+
+def optimiser_of(
+    groups: list[dict[str, Any]], settings: OptimiserSection
+) -> torch.optim.Optimizer:
+    """Return the optimiser of groups that each have ``params`` and ``base``."""
     rate, decay = settings.learning_rate, settings.weight_decay
     match settings.kind:
         case "adamw":

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from lsm_train.config import Recipe
+from lsm_train.config import Recipe, Section
 from lsm_train.errors import RecipeError
 
 Location = tuple[str | int, ...]
+_Recipe = TypeVar("_Recipe", bound=Section)
 
 
 def load_recipe(path: Path) -> Recipe:
+    """Read the recipe of a training run, as :func:`read_recipe`."""
+    return read_recipe(path, Recipe)
+
+
+def read_recipe(path: Path, form: type[_Recipe]) -> _Recipe:
     """Read a recipe.
 
     A recipe may name another as its ``base``, by a path relative to itself, and then holds
@@ -29,7 +36,7 @@ def load_recipe(path: Path) -> Recipe:
     for layer in reversed(layers):
         content = _merge(content, layer.content)
     try:
-        return Recipe.model_validate(content)
+        return form.model_validate(content)
     except ValidationError as exc:
         problems = []
         for error in exc.errors():

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lsm_monitor.demo.scene import StreetScene
+from lsm_monitor.demo.scene import SceneLayout, StreetScene
 from lsm_monitor.demo.scene_style import random_style
 from lsm_train.config import RENDERED, RenderedSection
-from lsm_train.data import Picture
+from lsm_train.data import ImageArray, Picture
+from lsm_train.surfaces import DRY_ROAD, OFF_ROAD, OTHER, VEHICLE, WET_ROAD
 
 _DRY_SHARE = 0.4
 # Seeds below are left to the demo and to whoever measures on rendered streets.
@@ -38,7 +39,18 @@ def _render(first_seed: int, streets: int, pictures_per_street: int) -> list[Pic
         for moment in range(pictures_per_street):
             is_dry = rng.random() < _DRY_SHARE
             level = 0.0 if is_dry else float(rng.uniform(0.05, 1.0))
-            image, water = scene.render(level, float(rng.uniform(0.0, _LONGEST_S)))
+            t_s = float(rng.uniform(0.0, _LONGEST_S))
+            image, water = scene.render(level, t_s)
+            surface = _surface(scene.layout(t_s), is_wet=scene.is_wet)
             name = f"street_{seed}_{moment}"
-            pictures.append(Picture(RENDERED, name, image, water.astype(np.uint8)))
+            labels = water.astype(np.uint8)
+            pictures.append(Picture(RENDERED, name, image, labels, surface=surface))
     return pictures
+
+
+def _surface(layout: SceneLayout, *, is_wet: bool) -> ImageArray:
+    """Return what the picture shows where no water stands."""
+    surface = np.where(layout.road, WET_ROAD if is_wet else DRY_ROAD, OFF_ROAD)
+    surface[layout.pavement | layout.walkers] = OTHER
+    surface[layout.cars] = VEHICLE
+    return surface.astype(np.uint8)

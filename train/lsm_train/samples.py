@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from lsm_train.synthesis import dried, flooded, wet
 _WET_AFTER_DRYING = 0.6  # share of the dried roads that become shiny
 
 Draw = Callable[[np.random.Generator], Picture]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Batch:
     Attributes:
         images: (B, 3, S, S) float32, normalised, channels last.
         equalised: (B, 3, S, S) float32, the same after histogram equalisation.
-        labels: (B, S, S) uint8; the letterbox's padding is dry.
+        labels: (B, S, S) uint8 of :mod:`lsm_train.surfaces`; the letterbox's padding is dry.
     """
 
     images: torch.Tensor
@@ -88,7 +90,9 @@ def make_batch(
     prepared, labels = [], []
     for index in chosen:
         picture = sources[index].draw(rng)
-        image, label = augment(picture.image, picture.labels, preprocessor.input_size_px, rng)
+        image, label = augment(
+            picture.image, picture.all_labels, preprocessor.input_size_px, rng
+        )
         prepared.append(preprocessor(image))
         labels.append(pad_labels(label, prepared[-1].letterbox))
     return Batch(
@@ -106,11 +110,16 @@ def batches_ahead(
     batches: int,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """Yield batches; each is made while the one before is trained on.
+    """Yield batches; each is made while the one before is trained on."""
+    make = functools.partial(make_batch, sources, preprocessor, batch_size=batch_size, rng=rng)
+    return batches_of(make, batches)
+
+
+def batches_of(make: Callable[[], Made], batches: int) -> Iterator[Made]:
+    """Yield what ``make`` makes; each is made while the one before is trained on.
 
     One thread makes them one after the other, so the same seed gives the same batches.
     """
-    make = functools.partial(make_batch, sources, preprocessor, batch_size=batch_size, rng=rng)
     with ThreadPoolExecutor(1, "batches") as pool:
         upcoming = pool.submit(make)
         for _ in range(batches - 1):

@@ -12,6 +12,7 @@ from lsm_train.data import Picture, shrink
 from lsm_train.errors import DataError
 from lsm_train.flood_style import random_flood_style
 from lsm_train.flooding import flood
+from lsm_train.surfaces import OFF_ROAD, ROAD, WET_ROAD
 
 _WET_SHARE = 0.4
 _SEED = 20_000  # of the pictures; a run's seed decides only how they are drawn
@@ -51,5 +52,7 @@ def simulate_pictures(
         level = 0.0 if is_wet else float(rng.uniform(0.05, 1.0))
         image, water = flood(source.image, source.road, level, style)
         name = f"{source.name}_simulated_{index}"
-        simulated.append(Picture(SIMULATED, name, image, water.astype(np.uint8), source.road))
+        surface = np.where(source.road, WET_ROAD if is_wet else ROAD, OFF_ROAD).astype(np.uint8)
+        labels = water.astype(np.uint8)
+        simulated.append(Picture(SIMULATED, name, image, labels, source.road, surface))
     return simulated

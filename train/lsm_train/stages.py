@@ -17,13 +17,16 @@ from typing import Literal
 import torch
 from torch import nn
 
+from lsm_monitor.model.classwise_decoder import ClassWiseDecoder
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.semantic_prompt import SemanticPrompt
 from lsm_monitor.model.small_model import SmallModel
+from lsm_train.class_loss import ClassTeaching, class_loss
 from lsm_train.config import LossesSection, PromptNoiseSection
 from lsm_train.losses import large_loss
 from lsm_train.prompt_noise import disturb
 from lsm_train.prototypes import prototype_loss, update_prototypes
+from lsm_train.surfaces import water_labels
 
 StageName = Literal["small", "large", "joint", "one_stage"]
 Branch = Literal["small", "large", "whole"]
@@ -31,7 +34,13 @@ Branch = Literal["small", "large", "whole"]
 # What a stage's checkpoint holds, by the names in LsmAdapter.
 TRAINED: dict[StageName, tuple[str, ...]] = {
     "small": ("head.small_model",),
-    "large": ("encoder.adapter", "head.neck", "head.mask_decoder", "head.prompt_encoder"),
+    "large": (
+        "encoder.adapter",
+        "encoder.block_adapters",
+        "head.neck",
+        "head.mask_decoder",
+        "head.prompt_encoder",
+    ),
     "joint": (
         "head.mask_decoder",
         "head.prompt_encoder",
@@ -39,7 +48,7 @@ TRAINED: dict[StageName, tuple[str, ...]] = {
         "head.style_prompter",
         "head.combiner",
     ),
-    "one_stage": ("encoder.adapter", "head"),
+    "one_stage": ("encoder.adapter", "encoder.block_adapters", "head"),
 }
 # The branch of the model that a stage's validation looks at.
 BRANCH: dict[StageName, Branch] = {
@@ -58,6 +67,7 @@ class Stage(nn.Module):
         model: Is trained in place; everything that the stage does not learn is frozen.
         weights: Of the loss's terms.
         prompt_noise: How the small model's mask is disturbed, if at all.
+        teaching: What a class-wise decoder is taught with; ``None`` for any other.
     """
 
     def __init__(
@@ -66,12 +76,14 @@ class Stage(nn.Module):
         model: LsmAdapter,
         weights: LossesSection,
         prompt_noise: PromptNoiseSection | None = None,
+        teaching: ClassTeaching | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.model = model
         self._weights = weights
         self._prompt_noise = prompt_noise
+        self._teaching = teaching
         self._seen: list[tuple[SemanticPrompt, torch.Tensor]] = []
         wanted = {id(parameter) for parameter in _learned(name, model)}
         for parameter in model.parameters():
@@ -85,8 +97,9 @@ class Stage(nn.Module):
         Args:
             images: (B, 3, S, S) float32, normalised.
             equalised: (B, 3, S, S) float32, the same after histogram equalisation.
-            labels: (B, S, S) uint8 of dry, water and ignored.
+            labels: (B, S, S) uint8 of :mod:`lsm_train.surfaces`.
         """
+        all_labels, labels = labels, water_labels(labels)
         if self.name == "small":
             return _small_model(self.model).loss(images, labels)
         segmentation = self.model(
@@ -95,7 +108,11 @@ class Stage(nn.Module):
             prompted=self.name != "large",
             small_logits=self._disturbed_small_logits(images),
         )
-        loss = large_loss(segmentation.decoder_logits, labels, self._weights)
+        if self._teaching is None:
+            loss = large_loss(segmentation.decoder_logits, labels, self._weights)
+        else:
+            decoded = segmentation.decoder_logits
+            loss = class_loss(decoded, all_labels, self._teaching, self._weights)
         if segmentation.semantic is not None:
             loss = loss + prototype_loss(segmentation.semantic, labels, self._weights)
             semantic = SemanticPrompt(*(part.detach() for part in segmentation.semantic))
@@ -149,7 +166,12 @@ def _learned(name: StageName, model: LsmAdapter) -> Iterator[nn.Parameter]:
     if name == "small":
         modules = [head.small_model]
     elif name == "large":
-        modules = [model.encoder.adapter, head.neck, head.mask_decoder]
+        modules = [
+            model.encoder.adapter,
+            model.encoder.block_adapters,
+            head.neck,
+            head.mask_decoder,
+        ]
         yield from head.prompt_encoder.no_mask_embed.parameters()
     else:
         modules = [
@@ -160,7 +182,12 @@ def _learned(name: StageName, model: LsmAdapter) -> Iterator[nn.Parameter]:
             head.combiner,
         ]
         if name == "one_stage":
-            modules += [model.encoder.adapter, head.neck, head.small_model]
+            modules += [
+                model.encoder.adapter,
+                model.encoder.block_adapters,
+                head.neck,
+                head.small_model,
+            ]
     for module in modules:
         if module is not None:
             yield from (p for p in module.parameters() if id(p) not in frozen_for_good)
@@ -169,6 +196,8 @@ def _learned(name: StageName, model: LsmAdapter) -> Iterator[nn.Parameter]:
 def _frozen_features(model: LsmAdapter) -> Iterator[nn.Parameter]:
     if model.head.small_model is not None:
         yield from model.head.small_model.frozen_parameters()
+    if isinstance(model.head.mask_decoder, ClassWiseDecoder):
+        yield from model.head.mask_decoder.idle_parameters()
 
 
 def trained_state(name: StageName, model: LsmAdapter) -> dict[str, torch.Tensor]:

@@ -8,11 +8,14 @@ leave the same kind of seam, so the seam is no cue either.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lsm_train.data import DRY, WATER, ImageArray, Picture
+from lsm_train.surfaces import DRY_ROAD, WET_ROAD, with_known
 
 Mask = npt.NDArray[np.bool_]
 _TRIES = 20
@@ -43,7 +46,8 @@ def dried(picture: Picture, asphalt: Picture, rng: np.random.Generator) -> Pictu
     tint = below * colour + below.mean() * (1 - colour)
     brightness = rng.uniform(0.45, 1.15) * tint / max(float(grey.mean()), 1.0)
     ground = texture * brightness
-    if rng.random() < _FILM_SHARE:
+    is_wet = rng.random() < _FILM_SHARE
+    if is_wet:
         # A thin film: the real reflections, smeared, shine through the grain of the ground.
         smear_px = max(1, int((box[0].stop - box[0].start) * rng.uniform(0.05, 0.4)))
         mirror = cv2.blur(picture.image[box].astype(np.float32), (1, smear_px))
@@ -52,7 +56,8 @@ def dried(picture: Picture, asphalt: Picture, rng: np.random.Generator) -> Pictu
         ground = ground * opacity + mirror * (1.0 - opacity) + grain * rng.uniform(0.3, 1.5)
     image = _lay_over(picture.image, ground, covered, box, rng)
     labels = np.where(covered, DRY, picture.labels).astype(np.uint8)
-    return Picture(picture.dataset, picture.name, image, labels, road=covered)
+    surface = with_known(picture.surface, covered, WET_ROAD if is_wet else DRY_ROAD)
+    return Picture(picture.dataset, picture.name, image, labels, covered, surface)
 
 
 def flooded(picture: Picture, donor: Picture, rng: np.random.Generator) -> Picture:
@@ -66,7 +71,7 @@ def flooded(picture: Picture, donor: Picture, rng: np.random.Generator) -> Pictu
     water = _fit(texture, box, rng).astype(np.float32) * rng.uniform(0.6, 1.2)
     image = _lay_over(picture.image, water, covered, box, rng)
     labels = np.where(covered, WATER, picture.labels).astype(np.uint8)
-    return Picture(picture.dataset, picture.name, image, labels)
+    return Picture(picture.dataset, picture.name, image, labels, surface=picture.surface)
 
 
 def wet(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -96,9 +101,8 @@ def wet(picture: Picture, rng: np.random.Generator) -> Picture:
     darkening = 1.0 - soft_road[..., None] * rng.uniform(0.1, 0.65)
     image = ground * darkening * (1 - alpha) + (mirror + glint) * alpha
     image += grain * rng.uniform(0.2, 1.3) * alpha
-    return Picture(
-        picture.dataset, picture.name, _to_uint8(image), picture.labels, picture.road
-    )
+    surface = with_known(picture.surface, road, WET_ROAD)
+    return replace(picture, image=_to_uint8(image), surface=surface)
 
 
 def _smeared_mirror(

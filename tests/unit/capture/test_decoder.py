@@ -124,7 +124,8 @@ def test_the_raw_pictures_of_a_device_are_read_when_they_are_due() -> None:
     pictures: list[Picture] = []
     with pytest.raises(SourceEndedError, match="hung up"):
         pictures.extend(source.pictures(threading.Event()))
-    assert [picture.sequence for picture in pictures] == [0, 5, 10, 15, 20, 25, 30]
+    # The first at once, then two per second at the camera's own phase.
+    assert [picture.sequence for picture in pictures] == [0, 2, 7, 12, 17, 22, 27]
     assert all(picture.image.shape == (48, 64, 3) for picture in pictures)
     skipped = 'lsm_camera_packets_skipped_total{camera="bridge",reason="not_due"}'
     assert metrics.snapshot()[skipped] == 24

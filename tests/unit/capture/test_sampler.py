@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lsm_monitor.capture.sampler import Sampler
 
 
-def kept(times_s: list[float], interval_s: float) -> list[float]:
-    sampler = Sampler(interval_s)
+def kept(times_s: list[float], interval_s: float, phase: float = 0.0) -> list[float]:
+    sampler = Sampler(interval_s, phase)
     result = []
     for time_s in times_s:
         if sampler.is_due(time_s):
@@ -22,11 +22,14 @@ def kept(times_s: list[float], interval_s: float) -> list[float]:
 gaps_s = st.lists(st.floats(0.0, 4.0), max_size=300)
 
 
-@given(gaps=gaps_s, interval_s=st.floats(0.1, 20.0))
+phases = st.floats(0.0, 1.0, exclude_max=True)
+
+
+@given(gaps=gaps_s, interval_s=st.floats(0.1, 20.0), phase=phases)
 def test_two_kept_pictures_are_never_closer_than_four_tenths_of_the_interval(
-    gaps: list[float], interval_s: float
+    gaps: list[float], interval_s: float, phase: float
 ) -> None:
-    times = kept(list(itertools.accumulate(gaps, initial=0.0)), interval_s)
+    times = kept(list(itertools.accumulate(gaps, initial=0.0)), interval_s, phase)
     for earlier, later in itertools.pairwise(times):
         assert later - earlier >= 0.4 * interval_s - 1e-9
 
@@ -35,13 +38,14 @@ def test_two_kept_pictures_are_never_closer_than_four_tenths_of_the_interval(
     gaps=st.lists(st.floats(0.001, 1.0), min_size=1, max_size=400),
     interval_s=st.floats(2.0, 20.0),
     start_s=st.floats(0.0, 1e6),
+    phase=phases,
 )
 def test_a_camera_that_is_fast_enough_is_kept_once_per_interval_whatever_its_rate(
-    gaps: list[float], interval_s: float, start_s: float
+    gaps: list[float], interval_s: float, start_s: float, phase: float
 ) -> None:
     times = list(itertools.accumulate(gaps, initial=start_s))
     expected = (times[-1] - times[0]) / interval_s
-    assert abs(len(kept(times, interval_s)) - expected) <= 2
+    assert abs(len(kept(times, interval_s, phase)) - expected) <= 2
 
 
 @pytest.mark.parametrize(
@@ -79,3 +83,16 @@ def test_a_due_picture_that_was_not_kept_leaves_the_next_one_due() -> None:
 def test_an_interval_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="interval_s must be above 0"):
         Sampler(0.0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "times_s"),
+    [
+        pytest.param(0.2, [0, 4, 11, 21, 31], id="soon: not closer than half an interval"),
+        pytest.param(0.7, [0, 6, 16, 26, 36], id="late"),
+    ],
+)
+def test_the_grid_begins_at_its_phase_and_the_first_picture_waits_for_nothing(
+    phase: float, times_s: list[float]
+) -> None:
+    assert kept([float(second) for second in range(40)], 10.0, phase) == times_s

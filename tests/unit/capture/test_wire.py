@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from lsm_monitor.capture import wire
+from lsm_monitor.capture.packet_ring import RingLimits
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.types import CameraHealth, CameraId, FrameStamp, HealthCode, HealthState
 
@@ -45,6 +46,9 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         wire.Forget(CameraId("bridge")),
         wire.Retime(CameraId("bridge"), 2.5),
         wire.Visit(CameraId("bridge")),
+        wire.CutClip(CameraId("bridge"), 7, 99.5, 119.5),
+        wire.Clip(7, "no packets came"),
+        wire.Clip(7, codec="h264", begins_mono_s=98.25, duration_s=20.0),
         wire.Unusable(1, STAMP, (HealthCode.DARK, HealthCode.FROZEN)),
         wire.Health(2, HEALTH),
         wire.Finished(3, CameraId("bridge"), delivered=True, crashed=False),
@@ -86,7 +90,8 @@ def test_a_picture_arrives_beside_its_message_and_can_be_written_to(
 def test_a_password_arrives_and_is_in_no_repr(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
-    order = wire.Watch(1, SPEC, 60.0, on_visits=False, stream_epoch=0, health=HEALTH)
+    ring = RingLimits(10.0, 2**20)
+    order = wire.Watch(1, SPEC, 60.0, on_visits=False, stream_epoch=0, health=HEALTH, ring=ring)
     assert "s3cret" not in repr(order.sealed())
     wire.send(ends[0], order.sealed())
     received = wire.receive(ends[1])

@@ -5,12 +5,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from lsm_monitor.commands.status import as_json_line, describe, fetch_status
+from lsm_monitor.config.models import HttpConfig
 from lsm_monitor.errors import DaemonUnreachableError
 from lsm_monitor.types import CameraHealth, HealthCode, HealthState, WaterLevel
+from tests.certificates import self_signed
 from tests.http_daemon import BRIDGE, STARTED_AT, HttpDaemon
 
 WITHOUT_TIME_ZONES = (
@@ -110,3 +113,16 @@ def test_another_programs_answer_is_a_clear_error(answer: bytes) -> None:
         with pytest.raises(DaemonUnreachableError):
             fetch_status("127.0.0.1", other.getsockname()[1])
         thread.join()
+
+
+def test_a_daemon_with_tls_is_asked_with_its_certificate_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    # For another name than we ask by: it is trusted because it is that very file.
+    made, other = self_signed(tmp_path, "DNS:flood.example"), self_signed(tmp_path / "other")
+    config = HttpConfig(port=0, tls_cert_file=made.chain, tls_key_file=made.key)
+    with HttpDaemon(config) as daemon:
+        stats, _ = fetch_status("127.0.0.1", daemon.port, certificate=made.chain)
+        assert stats.site == "west"
+        for wrong in (other.chain, other.key, tmp_path / "missing.pem"):
+            with pytest.raises(DaemonUnreachableError):
+                fetch_status("127.0.0.1", daemon.port, certificate=wrong)

@@ -101,6 +101,15 @@ def test_keys_that_need_a_restart_are_named() -> None:
     )
 
 
+def test_another_bundle_is_taken_over_live_and_another_backend_is_not() -> None:
+    new = config({"a": CAMERA}, model={"bundle": "city", "backend": "torch"})
+    found = changes(config({"a": CAMERA}), new)
+    assert found.new_model
+    assert found.restart_needed == ("model.backend",)
+    assert str(found) == "another model, a restart is needed for model.backend"
+    assert bool(changes(config({"a": CAMERA}), config({"a": CAMERA}, model={"bundle": "b"})))
+
+
 def test_changes_are_told_in_a_line_and_without_secrets() -> None:
     cameras: dict[str, Any] = {"a": CAMERA, "b": CAMERA, "c": CAMERA}
     moved = {**CAMERA, "interval_s": 9, "username": "u", "password": "hunter2"}

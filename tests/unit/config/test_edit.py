@@ -180,3 +180,9 @@ def test_a_full_disk_leaves_the_file_as_it_was(
         replace_text(path, "old", "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
+    path = file_with(tmp_path, "\ufeffold")
+    replace_text(path, "old", "new")
+    assert path.read_bytes() == "\ufeffnew".encode()

@@ -459,3 +459,16 @@ def test_five_thousand_cameras_are_read_in_seconds(tmp_path: Path) -> None:
     loaded = load_with(tmp_path, files)
     assert time.process_time() - started_s < 5.0  # 0.5 s on an idle core
     assert len(loaded.config.cameras) == 5_000
+
+
+def test_a_text_is_checked_as_if_it_stood_in_its_file_of_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "monitor.yaml"
+    path.write_text("version: 1\nsite: s\nmqtt: {host: h}\ninventory: [sub/../sub/more.yaml]\n")
+    more = tmp_path / "sub" / "more.yaml"
+    more.write_text("cameras: {a: {url: rtsp://h/1}}\n")
+    loaded = load(path, {}, texts={more: "cameras:\n  b: {url: rtsp://h/2}\n"})
+    assert list(loaded.config.cameras) == ["b"]
+    assert loaded.file_of("b") == more
+    with pytest.raises(ConfigError, match=r"sub/more.yaml:1: cameras: must be a mapping"):
+        load(path, {}, texts={more: "cameras: 1\n"})

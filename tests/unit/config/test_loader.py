@@ -132,6 +132,16 @@ def test_all_problems_are_reported_at_once_with_their_lines(tmp_path: Path) -> N
             id="bow-tie",
         ),
         pytest.param(
+            ONE_CAMERA + "    zones: {a: {points: [[0, 0], [0.5, 0.5], [1, 1]]}}\n",
+            "monitor.yaml:7: cameras.bridge.zones.a.points: the corners lie in one line",
+            id="no-area",
+        ),
+        pytest.param(
+            ONE_CAMERA + f"    zones: {{a: {{points: {[[0.5, 0.5]] * 501}}}}}\n",
+            "monitor.yaml:7: cameras.bridge.zones.a.points: a zone has at most 500 corners",
+            id="too-many-corners",
+        ),
+        pytest.param(
             ONE_CAMERA + "    zones: {a: {points: [[0, 0], [1, 1]]}}\n",
             "monitor.yaml:7: cameras.bridge.zones.a.points: a zone needs at least 3 corners",
             id="two-corners",
@@ -273,13 +283,19 @@ def test_an_address_or_device_is_taken_as_it_is(tmp_path: Path, url: str) -> Non
     assert loaded.config.cameras["bridge"].url == url
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "monitor.example", ""])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])  # noqa: S104
 def test_a_port_that_others_could_reach_is_refused_as_long_as_there_is_no_login(
     tmp_path: Path, host: str
 ) -> None:
     (problem,) = problems(tmp_path, ONE_CAMERA + f'http: {{host: "{host}"}}\n')
-    assert problem.startswith("monitor.yaml:7: http.host: ")
-    assert "write 127.0.0.1 or ::1" in problem
+    assert problem.startswith(f"monitor.yaml:7: http: 'host' ({host}) is not this machine's")
+    assert "users_file" in problem
+
+
+@pytest.mark.parametrize("host", ["monitor.example", ""])
+def test_a_port_listens_on_an_address_and_not_on_a_name(tmp_path: Path, host: str) -> None:
+    (problem,) = problems(tmp_path, ONE_CAMERA + f'http: {{host: "{host}"}}\n')
+    assert problem.startswith(f"monitor.yaml:7: http.host: {host!r} is not an address; write")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])

@@ -139,3 +139,21 @@ def test_the_episode_is_dry_then_rises_stays_and_falls() -> None:
 def test_the_road_is_a_valid_zone_of_the_configuration(style: SceneStyle) -> None:
     zone = ZoneConfig(points=road_zone(style))
     assert Polygon(zone.points).area > 0.02
+
+
+def test_the_layout_parts_the_picture_and_holds_the_water(scene: StreetScene) -> None:
+    layout = scene.layout(12.0)
+    parts = [layout.road, layout.pavement, layout.cars, layout.walkers]
+    assert (np.sum(parts, axis=0) <= 1).all()
+    assert layout.road.mean() > 0.05
+    _, water = scene.render(0.5, 12.0)
+    assert water.any()
+    assert (water & (layout.road | layout.pavement)).sum() > 0.97 * water.sum()
+
+
+def test_only_traffic_is_in_the_layout_of_a_busy_street_alone(
+    scene: StreetScene, calm: StreetScene
+) -> None:
+    times = range(0, 60, 6)
+    assert any(scene.layout(t_s).cars.any() for t_s in times)
+    assert not any(calm.layout(t_s).cars.any() for t_s in times)

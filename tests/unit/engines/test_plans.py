@@ -24,7 +24,7 @@ def test_a_plan_is_built_once(tmp_path: Path) -> None:
     assert files(tmp_path) == ["lock", "manifest.json", "plan"]
 
 
-@pytest.mark.parametrize("name", ["fingerprint", "precision", "max_batch", "device"])
+@pytest.mark.parametrize("name", ["fingerprint", "precision", "max_batch", "device", "threads"])
 def test_plans_of_other_models_or_settings_stand_side_by_side(
     tmp_path: Path, plan: Path, name: str
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,16 @@ def test_a_file_that_is_not_as_its_sidecar_says_does_not_count(
     assert names_of(store) == ["1.raw.jpg", "1.json"]
 
 
-@pytest.mark.parametrize("garbage", [b"", b"[]", b"{}", b"[" * 100_000, b'{"schema": 7}'])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"schema": "lsm.evidence/1", "missing": [{}], "files": [7]}',
+    ],
+)
 def test_a_damaged_sidecar_makes_its_files_leftovers(
     tmp_path: Path, store: EvidenceStore, garbage: bytes
 ) -> None:
@@ -131,6 +141,19 @@ def test_sizes_are_counted_and_a_removed_episode_is_gone(
     store.remove(FLOOD)
     assert [episode.event_id for episode in store.episodes] == [OTHER]
     assert list((tmp_path / "evidence").iterdir()) == [tmp_path / "evidence" / str(OTHER)]
+
+
+def test_an_episode_that_somebody_else_has_removed_is_no_obstacle(
+    tmp_path: Path, store: EvidenceStore
+) -> None:
+    store.put(FLOOD, 1, {SNAPSHOT: b"one"}, ABOUT)
+    store.put(OTHER, 1, {SNAPSHOT: b"one"}, ABOUT)
+    shutil.rmtree(tmp_path / "evidence" / str(FLOOD))
+    (tmp_path / "evidence" / f".gone-{OTHER}").mkdir()
+    (tmp_path / "evidence" / f".gone-{OTHER}" / "1.jpg").write_bytes(b"half removed before")
+    store.remove(FLOOD)
+    store.remove(OTHER)
+    assert (store.episodes, list((tmp_path / "evidence").iterdir())) == ([], [])
 
 
 def test_room_is_left_for_the_outbox(tmp_path: Path) -> None:

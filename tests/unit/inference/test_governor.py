@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from lsm_monitor.inference.governor import MAX_STRETCH, LoadGovernor
 
-windows = st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1))
+windows = st.tuples(
+    st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1)
+)
 
 
 def simulate(demand_per_s: float, capacity_per_s: float, windows: int) -> list[float]:
@@ -19,6 +21,7 @@ def simulate(demand_per_s: float, capacity_per_s: float, windows: int) -> list[f
         governor.update(
             judged=round(judged),
             lost=round(came - judged),
+            waiting=0,
             busy_fraction=judged / (capacity_per_s * window_s),
         )
         factors.append(governor.stretch)
@@ -27,11 +30,11 @@ def simulate(demand_per_s: float, capacity_per_s: float, windows: int) -> list[f
 
 @given(st.lists(windows, max_size=50))
 def test_intervals_are_never_shortened_and_never_without_limit(
-    history: list[tuple[int, int, float]],
+    history: list[tuple[int, int, int, float]],
 ) -> None:
     governor = LoadGovernor()
-    for judged, lost, busy_fraction in history:
-        governor.update(judged=judged, lost=lost, busy_fraction=busy_fraction)
+    for judged, lost, waiting, busy_fraction in history:
+        governor.update(judged=judged, lost=lost, waiting=waiting, busy_fraction=busy_fraction)
         assert 1.0 <= governor.stretch <= MAX_STRETCH
 
 
@@ -49,7 +52,29 @@ def test_under_overload_the_factor_settles_where_little_is_lost(demand: float) -
 def test_when_the_load_is_gone_the_intervals_come_back() -> None:
     governor = LoadGovernor()
     for _ in range(10):
-        governor.update(judged=10, lost=10, busy_fraction=1.0)
+        governor.update(judged=10, lost=10, waiting=0, busy_fraction=1.0)
     for _ in range(100):
-        governor.update(judged=10, lost=0, busy_fraction=0.1)
+        governor.update(judged=10, lost=0, waiting=0, busy_fraction=0.1)
     assert governor.stretch == 1.0
+
+
+def simulate_queue(waiting: int, demand_per_s: float, windows: int) -> list[tuple[float, int]]:
+    """Return factor and queue after each window of a machine that judges ten a second."""
+    governor, history = LoadGovernor(), []
+    for _ in range(windows):
+        came = round(demand_per_s * 10.0 / governor.stretch)
+        judged = min(waiting + came, 100)
+        waiting += came - judged
+        governor.update(judged=judged, lost=0, waiting=waiting, busy_fraction=judged / 100)
+        history.append((governor.stretch, waiting))
+    return history
+
+
+def test_a_queue_that_grows_is_overload_long_before_pictures_are_too_old() -> None:
+    history = simulate_queue(0, 12.0, 60)
+    assert max(waiting for _, waiting in history) < 300  # half a minute's pictures
+    assert all(waiting <= 200 for _, waiting in history[30:])
+
+
+def test_the_burst_of_a_start_is_no_overload() -> None:
+    assert {factor for factor, _ in simulate_queue(250, 4.0, 20)} == {1.0}

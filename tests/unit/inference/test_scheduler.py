@@ -206,3 +206,20 @@ def test_how_many_frames_wait_is_a_gauge(clock: FakeClock) -> None:
     assert metrics.snapshot()['lsm_queue_depth{queue="frames"}'] == 3
     scheduler.take_batch(0)
     assert metrics.snapshot()['lsm_queue_depth{queue="frames"}'] == 1
+
+
+def test_frames_that_need_too_much_memory_cost_the_oldest_ones(clock: FakeClock) -> None:
+    metrics, names_ = Metrics(), "abcd"
+    scheduler = FrameScheduler(
+        max_batch=4, metrics=metrics, clock=clock, max_waiting_bytes=3 * 12
+    )
+    cameras = {name: Camera(name, clock, scheduler) for name in names_}
+    for name in "abacd":  # a picture is 12 bytes, and that of a is replaced by a newer one
+        cameras[name].deliver()
+    assert (scheduler.waiting, scheduler.lost) == (3, 2)
+    assert names(scheduler.take_batch(0)) == "acd"
+    told = metrics.snapshot()
+    assert told['lsm_camera_frames_total{camera="b",stage="dropped"}'] == 1
+    for name in names_:  # what was taken needs no memory any more
+        cameras[name].deliver()
+    assert scheduler.waiting == 3

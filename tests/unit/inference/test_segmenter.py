@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,14 +17,16 @@ from lsm_monitor.errors import BundleError, ConfigError, InferenceError
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import load_bundle, save_bundle, stored_state
 from lsm_monitor.model.graphs import encoder_graph, head_graph
-from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
+from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts, SpatialPromptParts
 from lsm_monitor.model.postprocess import (
     MASK_MAX_SIDE_PX,
     WaterRule,
     capped_hw,
     logits_to_frame,
+    to_frame,
 )
+from lsm_monitor.model.segmentation import Segmentation
 from lsm_monitor.types import CameraId, Frame, FrameStamp, ModelIdentity
 from tests.unit.model.models import EVERYTHING, MANIFEST, lively_model, shrink_sam
 
@@ -263,8 +266,49 @@ def test_a_backend_that_is_not_there_is_a_configuration_error(bundle: Path) -> N
         Segmenter.open(str(bundle), backend="abacus", device="cpu", threads=0, max_batch=1)
 
 
-def test_a_bundle_of_other_classes_is_refused(bundle: Path, tmp_path: Path) -> None:
-    state = stored_state(EVERYTHING, load_bundle(bundle).model)
-    save_bundle(tmp_path / "snow", MANIFEST | {"classes": ("snow",)}, state)
-    with pytest.raises(BundleError, match="only water is known"):
-        open_segmenter(tmp_path / "snow")
+def test_a_bundle_of_other_classes_than_its_decoders_is_refused(
+    bundle: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(bundle, tmp_path / "snow")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"water"\n  ]', '"snow"\n  ]'))
+    with pytest.raises(BundleError, match="'classes' are not the decoder's: water"):
+        open_segmenter(folder)
+
+
+def test_a_model_of_water_alone_says_nothing_about_roads(bundle: Path) -> None:
+    segmenter = open_segmenter(bundle)
+    assert not segmenter.knows_roads
+    assert segmenter.segment([frame(40, 60)])[0].road is None
+
+
+def test_a_bundle_of_classes_gives_water_by_softmax_and_the_road(tmp_path: Path) -> None:
+    parts = ModelParts.model_validate(EVERYTHING.model_dump() | {"decoder": "classwise"})
+    model = lively_model(parts)
+    with torch.no_grad():  # spread the classes' logits
+        for parameter in model.head.mask_decoder.get_submodule("class_head").parameters():
+            parameter.mul_(3.0)
+    manifest = MANIFEST | {"classes": parts.classes, "parts": parts.model_dump()}
+    save_bundle(tmp_path / "five", manifest, stored_state(parts, model))
+    segmenter = open_segmenter(tmp_path / "five")
+    assert segmenter.knows_roads
+    picture = frame(48, 80)
+
+    (mask,) = segmenter.segment([picture])
+
+    stored = load_bundle(tmp_path / "five").model
+    prepared = stored.preprocessor(picture.image)
+    with torch.inference_mode():
+        answer = stored(prepared.image[None], prepared.equalised[None])
+        assert answer.class_logits is not None
+        scores = answer.class_logits
+        water = to_frame(answer.logits, prepared.letterbox, (48, 80)).sigmoid()[0, 0]
+        dry, wet = scores[:, 1:2].exp(), scores[:, 2:3].exp()
+        other, vehicle = scores[:, 0:1].exp(), scores[:, 4:5].exp()
+        odds = ((dry + wet) / (other + vehicle)).log()
+        road = to_frame(odds, prepared.letterbox, (48, 80))[0, 0] > 0
+    np.testing.assert_allclose(mask.probability, water.numpy(), atol=1e-4)
+    assert mask.road is not None
+    assert mask.road.shape == mask.probability.shape
+    assert mask.road.mean() == pytest.approx(road.numpy().mean(), abs=0.02)
+    assert (mask.road == road.numpy()).mean() > 0.98

@@ -8,7 +8,7 @@ from torch import nn
 
 from lsm_monitor.model import build
 from lsm_monitor.model.build import build_model
-from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
+from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import (
     EncoderAdapterParts,
     ModelParts,
@@ -16,6 +16,7 @@ from lsm_monitor.model.parts import (
     SpatialPromptParts,
 )
 from lsm_monitor.model.sam_vit import VitSize
+from lsm_monitor.model.segmentation import Segmentation
 
 SIZE_PX = 64
 EVERYTHING = ModelParts(

@@ -114,7 +114,7 @@ def test_the_adapter_sees_what_its_share_leaves(share: float) -> None:
     adapter = EncoderAdapterParts(kind="he", removed_share=share)
     with torch.device("meta"):
         model = build_model(EVERYTHING.model_copy(update={"encoder_adapter": adapter}))
-    assert model.removed_share == share
+    assert model.adapter_parts == adapter
 
 
 def test_each_class_has_the_prototypes_asked_for() -> None:

@@ -19,6 +19,7 @@ from lsm_monitor.model.bundle import (
     shipped_bundles,
     stored_state,
 )
+from lsm_monitor.model.low_rank import add_low_rank
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_monitor.model.sam_vit import SamVit
@@ -197,9 +198,10 @@ def test_what_is_loaded_is_what_rounding_gives(bundle_folder: Path, model: LsmAd
     assert state.keys() == model.state_dict().keys()
     loaded = load_bundle(bundle_folder).model.state_dict()
     stored = safetensors.torch.load_file(bundle_folder / WEIGHTS_FILE)
+    rounded = unpack(pack(state))
     for name, tensor in unpack(stored).items():
         assert torch.equal(loaded[name], tensor), name
-        assert torch.equal(tensor, unpack(pack(state))[name]), name
+        assert torch.equal(tensor, rounded[name]), name
 
 
 def test_saving_a_loaded_bundle_again_gives_the_same_file(
@@ -254,6 +256,46 @@ def test_a_bundle_with_sams_encoder_leaves_it_out_and_takes_the_published_one(
 
     (tmp_path / "sam.pth").unlink()
     with pytest.raises(WeightsError, match="type: lsm-monitor weights fetch sam_vit_b"):
+        load_bundle(tmp_path / "sam")
+
+
+LINEAGE = {
+    "name": "tiny",
+    "version": "1.2.3",
+    "sha256": "0" * 64,
+    "rank": 4,
+    "pictures": {"boxes": 3, "frames": 20},
+}
+
+
+def test_what_an_official_encoder_has_learned_is_stored_beside_it_and_merged_at_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = publish_sam(tmp_path / "sam.pth", monkeypatch)
+    parts = EVERYTHING.model_copy(update={"image_encoder": "sam_vit_b"})
+    model = lively_model(parts)
+    model.encoder.image_encoder.load_state_dict(published)
+    for parameter in add_low_rank(model.encoder.image_encoder, 4):
+        parameter.data.normal_(0.0, 0.05)
+    state = stored_state(parts, model)
+    manifest = {"parts": parts.model_dump(), "preprocessing": "rgb-letterbox-imagenet"}
+    save_bundle(tmp_path / "sam", MANIFEST | manifest | {"lineage": LINEAGE}, state)
+
+    stored = {name for name in state if name.startswith("encoder.image_encoder.")}
+    blocks = range(TINY_VIT.depth)
+    layers = [f"encoder.image_encoder.blocks.{block}.attn.qkv" for block in blocks]
+    assert stored == {f"{layer}.{key}" for layer in layers for key in ("up", "down")}
+    loaded = load_bundle(tmp_path / "sam")
+    assert loaded.manifest.lineage is not None
+    encoder = loaded.model.encoder.image_encoder
+    assert encoder.state_dict().keys() == published.keys()  # the engines see a plain one
+    weight = encoder.state_dict()["blocks.0.attn.qkv.weight"]
+    fitted = model.encoder.image_encoder.blocks[0].attn.qkv.weight  # type: ignore[index,union-attr]
+    assert torch.equal(weight, fitted)
+    assert not torch.equal(weight, published["blocks.0.attn.qkv.weight"])
+
+    change_tensors(tmp_path / "sam", lambda tensors: tensors.pop(f"{layers[0]}.up"))
+    with pytest.raises(BundleError, match=r"blocks\.0\.attn\.qkv\.up is missing"):
         load_bundle(tmp_path / "sam")
 
 

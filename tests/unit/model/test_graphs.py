@@ -134,6 +134,42 @@ def test_an_encoder_without_adapter_takes_nothing_but_pictures() -> None:
     assert all(torch.equal(found[name], tensors[name]) for name in PYRAMID)
 
 
+CLASSWISE = {"decoder": "classwise", "block_adapters": True, "small_model_say": 0.5}
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "sam_vit_b"])
+def test_the_graphs_of_a_class_wise_model_give_its_maps_and_the_logits_of_each_class(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_sam(monkeypatch)
+    model = lively_model(changed(EVERYTHING, image_encoder=encoder, **CLASSWISE))
+    for name, parameter in model.encoder.named_parameters():
+        if name.startswith("block_adapters."):
+            torch.nn.init.normal_(parameter, std=0.1)
+    head = head_graph(model)
+    assert head is not None
+    with torch.inference_mode():
+        tensors = inputs_of(model, batch=2)
+        maps = [tensor for name, tensor in tensors.items() if name.startswith("map_")]
+        expected = model.head(tensors["images"], tensors["amplitude"], maps)
+        for name, map_ in run(encoder_graph(model), tensors).items():
+            torch.testing.assert_close(map_, tensors[name], rtol=1e-4, atol=1e-4)
+        found = run(head, tensors)["logits"]
+    assert found.shape == (2, 5, SIZE_PX // 4, SIZE_PX // 4)
+    torch.testing.assert_close(found, expected.class_logits)
+    torch.testing.assert_close(found[:, 3:4], expected.logits)
+    torch.testing.assert_close(found.softmax(1)[:, 3:4], expected.logits.sigmoid())
+
+
+def test_adapters_inside_the_blocks_are_part_of_the_plan() -> None:
+    model = build_model(changed(EVERYTHING, encoder_adapter=None, block_adapters=True))
+    before = encoder_graph(model)
+    assert before.inputs == {"images": PICTURE}
+    assert model.encoder.block_adapters is not None
+    next(model.encoder.block_adapters.parameters()).data.add_(1e-3)
+    assert encoder_graph(model).fingerprint != before.fingerprint
+
+
 NO_GRAPHS = {
     "box": {"spatial_prompt": SpatialPromptParts(kind="box")},
     "points": {"spatial_prompt": SpatialPromptParts(kind="points", grid=4)},

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsm_monitor.model.high_frequency import high_frequency
+from lsm_monitor.model.high_frequency import high_frequency, low_frequency
 
 SIDE_PX = 32
 PAPERS_SHARE = 0.25
@@ -132,3 +132,15 @@ def test_it_is_as_exact_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = high_frequency(images.bfloat16(), PAPERS_SHARE)
     assert torch.equal(found, high_frequency(images.bfloat16().float(), PAPERS_SHARE))
+
+
+def test_low_frequencies_are_what_the_high_ones_leave_out() -> None:
+    torch.manual_seed(0)
+    flat = torch.full((1, 3, 32, 32), -0.7)
+    torch.testing.assert_close(low_frequency(flat, 0.25), flat.abs())
+    fine = torch.ones(1, 1, 32, 32)
+    fine[..., ::2] = -1.0  # the finest stripes there are
+    assert low_frequency(fine, 0.25).abs().max() < 1e-5
+    smooth = torch.linspace(0, 6.2831853, 33)[:-1].cos().expand(1, 1, 32, 32) + 2.0
+    torch.testing.assert_close(low_frequency(smooth, 0.25), smooth)
+    assert high_frequency(smooth, 0.25).max() < 1e-5

@@ -35,6 +35,27 @@ def changed(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
         pytest.param(
             {"encoder_adapter": {"kind": "he", "removed_share": 1.0}}, "less than 1", id="share"
         ),
+        pytest.param(
+            {"encoder_adapter": {"kind": "he", "removed_share": 0.0, "band": "low"}},
+            "above 0: it is what is kept",
+            id="nothing-kept",
+        ),
+        pytest.param({"decoder": "unet"}, "decoder", id="decoder"),
+        pytest.param(
+            {"decoder": {"kind": "classwise", "classes": ["water", "other", "other"]}},
+            "named twice",
+            id="class-twice",
+        ),
+        pytest.param(
+            {"decoder": {"kind": "classwise", "classes": ["mud", "other"], "road": []}},
+            "name water, which is not in 'classes'",
+            id="no-water",
+        ),
+        pytest.param(
+            {"decoder": {"kind": "classwise", "classes": ["water", "dry"], "road": ["dry"]}},
+            "neither 'water' nor 'road'",
+            id="nothing-but-road",
+        ),
         pytest.param({"spatial_prompt": {"kind": "circle"}}, "'mask'", id="kind"),
         pytest.param(
             {"spatial_prompt": {"kind": "box", "threshold": 0.0}}, "greater than 0", id="tau"
@@ -62,7 +83,8 @@ def test_every_part_has_to_be_chosen_or_left_out_by_name() -> None:
     with pytest.raises(ValidationError) as caught:
         ModelParts.model_validate({})
     missing = {error["loc"][0] for error in caught.value.errors()}
-    assert missing == set(ModelParts.model_fields) - {"small_model_say"}  # not in the paper
+    not_in_the_paper = {"small_model_say", "block_adapters", "decoder"}
+    assert missing == set(ModelParts.model_fields) - not_in_the_paper
 
 
 def test_parts_survive_json() -> None:
@@ -80,3 +102,12 @@ def test_only_prompts_need_a_second_stage() -> None:
     assert EVERYTHING.has_prompts
     assert not NO_PROMPTS.has_prompts
     assert ModelParts.model_validate(changed(small_model=None, spatial_prompt=None)).has_prompts
+
+
+def test_classwise_alone_means_five_classes_of_which_one_is_water() -> None:
+    short = ModelParts.model_validate(changed(decoder="classwise"))
+    assert short.classes == ("other", "dry_road", "wet_road", "water", "vehicle")
+    assert short.decoder is not None
+    assert short.decoder.water_index == 3
+    assert ModelParts.model_validate(short.model_dump()) == short
+    assert ModelParts.model_validate(changed()).classes == ("water",)

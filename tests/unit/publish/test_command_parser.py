@@ -22,7 +22,7 @@ from lsm_monitor.publish.commands import (
     TakeSnapshot,
 )
 from lsm_monitor.publish.inbox import MAX_PAYLOAD_BYTES, InboundMessage
-from lsm_monitor.types import Feedback, Verdict
+from lsm_monitor.types import Acknowledgement, Feedback, Verdict
 from tests.unit.publish.scenes import EVENT_ID, TOPICS, UNDERPASS
 
 BASE = "lsm/v1/hz-west"
@@ -103,6 +103,12 @@ def request_of(
             '{"verdict":"true_positive"}',
             "feedback",
             Feedback(EVENT_ID, Verdict.TRUE_POSITIVE, "", "", NOW),
+        ),
+        (
+            f"{BASE}/event/{EVENT_ID}/acknowledge",
+            '{"by":"li"}',
+            "acknowledge",
+            Acknowledgement(EVENT_ID, "li", NOW),
         ),
     ],
 )

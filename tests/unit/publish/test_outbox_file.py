@@ -12,10 +12,18 @@ import pytest
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish.event_archive import EventArchive
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.outbox_file import FEEDBACK_PER_EVENT, OutboxFile
 from lsm_monitor.publish.outbox_rows import Entry, OutboxRow, StoreLimits
-from lsm_monitor.types import EventKind, Feedback, OutboundMessage, Verdict, WaterLevel
+from lsm_monitor.types import (
+    Acknowledgement,
+    EventKind,
+    Feedback,
+    OutboundMessage,
+    Verdict,
+    WaterLevel,
+)
 from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_ID, EVENT_TOPIC, event_of, messages_of
 
 NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
@@ -138,6 +146,20 @@ def test_a_file_of_the_previous_version_is_upgraded_without_loss(path: Path) -> 
     again = Outbox.open(path, now=NOW)
     assert again.count() == 2
     again.close()
+
+
+def test_a_file_of_version_2_gets_room_for_acknowledgements(path: Path) -> None:
+    outbox = Outbox.open(path, now=NOW)
+    tell(outbox, EventKind.OPEN, 1)
+    outbox.close()
+    with sqlite3.connect(path) as connection:  # all that version 3 added
+        connection.execute("DROP TABLE acknowledgement")
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    outbox = Outbox.open(path, now=NOW)
+    assert len(outbox.episodes()) == 1
+    assert outbox.acknowledge(Acknowledgement(EVENT_ID, "ann", NOW))
+    outbox.close()
 
 
 def test_an_upgrade_that_is_interrupted_leaves_the_old_file(
@@ -298,6 +320,18 @@ def test_history_is_bounded_by_rows_and_by_age(path: Path) -> None:
     outbox.settle(NOW + timedelta(days=2))
     assert history(path) == []
     outbox.close()
+
+
+def test_the_first_who_acknowledges_a_known_event_is_kept(outbox: Outbox, path: Path) -> None:
+    tell(outbox, EventKind.OPEN, 1)
+    assert not outbox.acknowledge(Acknowledgement(UUID(int=9), "ann", NOW))
+    assert outbox.acknowledge(Acknowledgement(EVENT_ID, "ann", NOW))
+    assert outbox.acknowledge(Acknowledgement(EVENT_ID, "bob", NOW + timedelta(seconds=1)))
+    assert EventArchive(path).episode(EVENT_ID).acknowledged == Acknowledgement(
+        EVENT_ID, "ann", NOW
+    )
+    outbox.settle(NOW + timedelta(days=500))
+    assert EventArchive(path).episode(EVENT_ID).acknowledged is None
 
 
 def test_verdicts_are_kept_of_known_events_only_and_the_newest_of_many(

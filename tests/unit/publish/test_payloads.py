@@ -31,11 +31,13 @@ from lsm_monitor.types import (
     HealthState,
     ModelIdentity,
     NextLevel,
+    PromisedEvidence,
     ReasonCode,
     WaterLevel,
     ZoneId,
 )
 from tests.unit.publish.scenes import (
+    EVENT_ID,
     HEALTHY,
     OPENED_AT,
     PROVENANCE,
@@ -73,7 +75,13 @@ PAYLOADS = {
         provenance=PROVENANCE,
         sent_at=SENT_AT,
     ),
-    "event_update": event_bytes(EventKind.UPDATE, FLOODED),
+    "event_update": event_payload(
+        event_of(EventKind.UPDATE, level=FLOODED),
+        health=HEALTHY,
+        provenance=PROVENANCE,
+        sent_at=SENT_AT,
+        evidence=PromisedEvidence(f"{EVENT_ID}/2.jpg", f"{EVENT_ID}/2.mp4"),
+    ),
     "event_stale": event_bytes(EventKind.STALE, UNKNOWN, OFFLINE),
     "event_resume": event_bytes(EventKind.RESUME, PONDING),
     "event_close": event_bytes(EventKind.CLOSE, DRY),

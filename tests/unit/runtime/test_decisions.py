@@ -15,16 +15,20 @@ from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.payloads import Provenance
 from lsm_monitor.publish.topics import Topics
-from lsm_monitor.runtime.decisions import Decisions
+from lsm_monitor.runtime.decisions import Decisions, Seen
 from lsm_monitor.runtime.judging import corroboration_of, judge_of
 from lsm_monitor.types import (
     CameraHealth,
     CameraId,
+    EventKind,
+    Frame,
     FrameStamp,
     HealthCode,
     HealthState,
     ModelIdentity,
     OutboundMessage,
+    PromisedEvidence,
+    WaterEvent,
     WaterLevel,
     WaterMask,
     WaterState,
@@ -114,6 +118,42 @@ def test_a_flood_is_told_from_open_to_close(street: Street) -> None:
     assert street.events() == [("open", 1), ("update", 2), ("close", 3)]
     assert street.states()[0] == "dry"
     assert "severe" in street.states()
+
+
+class Keeper:
+    """Promises a picture, and notes what it gets and what was durable by then."""
+
+    def __init__(self, street: Street) -> None:
+        self._street = street
+        self.kept: list[tuple[EventKind, Seen | None, bool]] = []
+
+    def promise(self, event: WaterEvent, seen: Seen | None) -> PromisedEvidence:
+        return PromisedEvidence(f"{event.episode.seq}.jpg" if seen else None)
+
+    def keep(self, event: WaterEvent, seen: Seen | None, payload: bytes) -> None:
+        durable = [row.message.payload for row in self._street.outbox.pending(99)]
+        self.kept.append((event.kind, seen, payload in durable))
+
+
+def test_evidence_is_made_of_the_picture_that_decided_once_the_event_is_durable(
+    street: Street,
+) -> None:
+    keeper = street.decisions._evidence = Keeper(street)
+    for number in range(6):
+        street.clock.now_s += 1.0
+        stamp = FrameStamp(BRIDGE, 0, number, None, street.clock.now(), street.clock.now_s)
+        frame = Frame(stamp, np.zeros((100, 4, 3), np.uint8))
+        mask = WaterMask(stamp, np.full((100, 4), 0.9, np.float32), 0.5, 1.0)
+        street.decisions.on_mask(mask, frame)
+    (kind, seen, is_durable), *_ = keeper.kept
+    assert (kind, is_durable) == (EventKind.OPEN, True)
+    assert seen is not None
+    assert seen[0].stamp == seen[1].stamp
+    street.wait(12)
+    assert [(kind, seen) for kind, seen, _ in keeper.kept[1:]] == [(EventKind.STALE, None)]
+    payloads = [json.loads(row.message.payload) for row in street.outbox.pending(99)]
+    named = {payload["event_type"]: payload["evidence"]["snapshot"] for payload in payloads}
+    assert named == {"open": "1.jpg", "stale": None}
 
 
 def test_an_event_is_durable_before_the_publisher_hears_of_it(

@@ -9,7 +9,9 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,6 +23,7 @@ from lsm_monitor.runtime.http import HttpService
 from lsm_monitor.runtime.http_models import Stats
 from lsm_monitor.runtime.memory import watch_memory
 from lsm_monitor.types import CameraHealth, HealthCode, HealthState, WaterLevel
+from tests.certificates import self_signed
 from tests.http_daemon import BRIDGE, STARTED_AT, HttpDaemon
 
 
@@ -37,9 +40,15 @@ def test_healthz_fails_while_a_part_stands_still(daemon: HttpDaemon) -> None:
 
 
 def test_readyz_is_true_from_the_first_decision_to_the_last(daemon: HttpDaemon) -> None:
-    assert daemon.get("/readyz") == (503, b'{"ready":false,"cameras":1,"deciding":0}')
+    assert daemon.get("/readyz") == (
+        503,
+        b'{"ready":false,"cameras":1,"deciding":0,"durable":true}',
+    )
     daemon.see(WaterLevel.DRY, 0.0)
-    assert daemon.get("/readyz") == (200, b'{"ready":true,"cameras":1,"deciding":1}')
+    assert daemon.get("/readyz") == (
+        200,
+        b'{"ready":true,"cameras":1,"deciding":1,"durable":true}',
+    )
     daemon.see(WaterLevel.UNKNOWN)
     assert daemon.get("/readyz")[0] == 503
 
@@ -142,6 +151,54 @@ def test_a_client_that_does_not_read_is_cut_off(
         request = b"GET /api/stats HTTP/1.1\r\nHost: x\r\n\r\n"
         with pytest.raises(OSError, match=r"reset|Broken pipe"):
             client.sendall(1_000_000 * request)  # answers pile up until the server hangs up
+
+
+def test_a_client_that_reads_slowly_gets_everything(
+    daemon: HttpDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_port, "_IDLE_TIMEOUT_S", 0.3)
+    for number in range(10_000):
+        daemon.metrics.events.labels(f"camera-{number}", "open", "flooded").inc()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30.0)
+        client.connect(("127.0.0.1", daemon.port))
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        pause, received, tail = threading.Event(), 0, b""
+        while part := client.recv(65536):
+            received += len(part)
+            tail = (tail + part)[-2000:]
+            pause.wait(0.002)
+    assert received > 1_000_000
+    assert tail.endswith(b"\n")
+
+
+def test_connections_beyond_all_measure_are_closed_at_once(
+    daemon: HttpDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_port, "_MAX_CONNECTIONS", 2)
+    with contextlib.ExitStack() as stack:
+        opened = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 30.0))
+            for _ in range(5)
+        ]
+        with contextlib.suppress(ConnectionResetError):
+            assert opened[-1].recv(1) == b""
+        opened[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert opened[0].recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_client_that_does_not_greet_in_tls_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_port, "_IDLE_TIMEOUT_S", 0.2)
+    made = self_signed(tmp_path)
+    config = HttpConfig(port=0, tls_cert_file=made.chain, tls_key_file=made.key)
+    with (
+        HttpDaemon(config) as daemon,
+        socket.create_connection(("127.0.0.1", daemon.port), 30.0) as client,
+    ):
+        assert client.recv(1) == b""
 
 
 def test_stopping_does_not_wait_for_idle_clients() -> None:

@@ -2,15 +2,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lsm_engines.plans import PlanKey, PlanStore
 from lsm_monitor.config.models import CameraConfig, ModelConfig
+from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.segmenter import Segmenter
-from lsm_monitor.runtime.judging import batch_deadline_s, judge_of, open_segmenter
-from lsm_monitor.types import CameraId, FrameStamp, WaterMask, WaterState
+from lsm_monitor.runtime.judging import (
+    batch_deadline_s,
+    check_road_shares,
+    judge_of,
+    open_segmenter,
+)
+from lsm_monitor.types import CameraId, FrameStamp, ModelIdentity, WaterMask, WaterState
 
 
 def test_whoever_opens_the_model_hears_of_the_plan_that_is_built(
@@ -94,3 +101,50 @@ def test_a_slow_camera_is_smoothed_over_its_own_pictures() -> None:
         mask = WaterMask(stamp, np.full((4, 4), probability, np.float32), 0.5, 1.0)
         fractions.append(judge.observe(mask).states[0].water_fraction)
     assert fractions == [0.0] * 12
+
+
+LEFT, RIGHT = ((0, 0), (0.5, 0), (0.5, 1), (0, 1)), ((0.5, 0), (1, 0), (1, 1), (0.5, 1))
+
+
+def test_a_zone_says_itself_what_its_water_is_a_share_of_or_leaves_it_to_the_camera() -> None:
+    def of_road(**settings: object) -> set[str]:
+        camera = CameraConfig.model_validate({"url": "rtsp://camera/1", **settings})
+        return set(camera.zones_of_road)
+
+    zones = {
+        "left": {"points": LEFT, "water_share_of": "road"},
+        "middle": {"points": LEFT},
+        "right": {"points": RIGHT, "water_share_of": "zone"},
+    }
+    assert of_road() == set()
+    assert of_road(water_share_of="road") == {"full"}
+    assert of_road(zones=zones) == {"left"}
+    assert of_road(zones=zones, water_share_of="road") == {"left", "middle"}
+
+
+class KnowsWaterAlone:
+    knows_roads = False
+    identity = ModelIdentity("compact", "1", "0", "torch")
+
+
+def test_a_share_of_the_road_needs_a_model_that_knows_roads() -> None:
+    of_zone = CameraConfig(url="rtsp://camera/1")
+    of_road = CameraConfig(url="rtsp://camera/2", water_share_of="road")
+    model: Any = KnowsWaterAlone()
+    check_road_shares({"a": of_zone}, model)
+    with pytest.raises(ConfigError, match=r"cameras\.b: .* 'compact' knows water alone"):
+        check_road_shares({"a": of_zone, "b": of_road}, model)
+    model.knows_roads = True
+    check_road_shares({"b": of_road}, model)
+
+
+def test_a_judge_counts_the_road_where_the_camera_asks_for_it() -> None:
+    camera = CameraConfig(url="rtsp://camera/1", water_share_of="road")
+    probability, road = np.zeros((100, 160), np.float32), np.zeros((100, 160), np.bool_)
+    probability[90:], road[60:] = 1.0, True
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    stamp = FrameStamp(CameraId("bridge"), 0, 0, 0.0, at, 0.0)
+    judgement = judge_of(CameraId("bridge"), camera).observe(
+        WaterMask(stamp, probability, 0.5, 1.0, road)
+    )
+    assert judgement.readings[0].instant_fraction == pytest.approx(0.25)

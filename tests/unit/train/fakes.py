@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lsm_monitor.model.lsm_adapter import LsmAdapter, Segmentation
+from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import LITE_NORMALISATION, Preprocessor
+from lsm_monitor.model.segmentation import Segmentation
 from lsm_train.data import Picture
 
 

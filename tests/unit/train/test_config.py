@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from lsm_train.adapt_config import AdaptRecipe
 from lsm_train.checkpoint import Run
 from lsm_train.errors import RecipeError
-from lsm_train.recipe_file import load_recipe
+from lsm_train.recipe_file import load_recipe, read_recipe
 from tests.unit.train.conftest import REPOSITORY, EditRecipe
 
-RECIPES = sorted((REPOSITORY / "config" / "train").rglob("*.yaml"))
+FOLDER = REPOSITORY / "config" / "train"
+ADAPTATIONS = sorted((FOLDER / "adapt").glob("*.yaml"))
+RECIPES = sorted(set(FOLDER.rglob("*.yaml")) - set(ADAPTATIONS))
 
 
 @pytest.fixture
@@ -30,6 +33,15 @@ def edited(tmp_path: Path, debug_recipe: Path) -> Callable[[str, str], Path]:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_recipes_in_the_repository_are_valid(path: Path) -> None:
     load_recipe(path)
+
+
+@pytest.mark.parametrize("path", ADAPTATIONS, ids=lambda path: path.stem)
+def test_the_adaptations_in_the_repository_are_valid(path: Path) -> None:
+    read_recipe(path, AdaptRecipe)
+
+
+def test_the_default_adaptation_is_what_is_done_without_a_recipe() -> None:
+    assert read_recipe(FOLDER / "adapt" / "default.yaml", AdaptRecipe) == AdaptRecipe()
 
 
 @pytest.mark.parametrize("name", ["dry_camvid", "eval_dhaka_dry", "eval_dhaka_wet"])

@@ -9,10 +9,13 @@ import torch
 
 from lsm_monitor.model.build import build_model
 from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.parts import ModelParts
+from lsm_train.class_loss import ClassTeaching
 from lsm_train.config import LossesSection, PromptNoiseSection
 from lsm_train.data import DRY, IGNORED, WATER
 from lsm_train.stages import TRAINED, Stage, StageName, segment, trained_state
-from tests.unit.model.models import EVERYTHING, lively_model
+from lsm_train.surfaces import possible_classes
+from tests.unit.model.models import EVERYTHING, NO_PROMPTS, lively_model, shrink_sam
 
 STAGES: tuple[StageName, ...] = ("small", "large", "joint", "one_stage")
 # What is trained by gradient, by the beginnings of the names.
@@ -239,3 +242,33 @@ def test_a_model_without_a_small_model_has_no_small_branch(model: LsmAdapter) ->
     model.head.small_model = None
     with pytest.raises(ValueError, match="has no small model"):
         segment(model, "small", torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "sam_vit_b"])
+def test_a_class_wise_model_has_no_parameter_that_is_trained_for_nothing(
+    encoder: str, batch_of: BatchOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_sam(monkeypatch)
+    torch.manual_seed(0)
+    parts = NO_PROMPTS.model_dump() | {
+        "image_encoder": encoder,
+        "encoder_adapter": {"kind": "he", "equalisation": "off", "band": "low"},
+        "block_adapters": True,
+        "decoder": "classwise",
+    }
+    model = build_model(ModelParts.model_validate(parts))
+    possible = possible_classes(model.head.classwise.classes if model.head.classwise else ())
+    teaching = ClassTeaching(possible, (~possible.all(1)).float())
+    stage = Stage("large", model, LossesSection(), teaching=teaching)
+    stage.set_training_mode()
+    learned = {key: p for key, p in model.named_parameters() if p.requires_grad}
+    for parameter in learned.values():  # what starts at zero hides what comes before it
+        torch.nn.init.normal_(parameter, std=0.1)
+    stage(*batch_of(None)).backward()
+    assert {key for key, p in learned.items() if p.grad is None or not p.grad.any()} == set()
+    assert {key.split(".")[1] for key in learned} == {
+        "adapter",
+        "block_adapters",
+        "mask_decoder",
+        "prompt_encoder",
+    } | ({"neck"} if encoder == "efficientnet_lite0" else set())

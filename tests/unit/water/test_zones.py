@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -153,3 +155,46 @@ def test_a_smoothed_mask_of_another_size_is_an_error() -> None:
 def test_a_camera_without_zones_is_judged_as_a_whole() -> None:
     assert zones_of({}) == (WHOLE_PICTURE,)
     assert zones_of({"left": LEFT.corners}) == (LEFT,)
+
+
+def test_a_zones_water_may_be_a_share_of_the_road_in_it() -> None:
+    probability = np.zeros((10, 20), np.float32)
+    probability[8:] = 1.0  # 2 of 10 rows
+    road = np.zeros((10, 20), np.bool_)
+    road[6:9] = True  # rows 6 to 8; with the water, rows 6 to 9 are road
+    mask = replace(mask_of(probability), road=road)
+    (of_zone,) = ZoneReader([LEFT]).read(mask, probability)
+    (of_road,) = ZoneReader([replace(LEFT, of_road=True)]).read(mask, probability)
+    assert of_zone.water_fraction == of_zone.instant_fraction == pytest.approx(0.2)
+    assert of_road.water_fraction == of_road.instant_fraction == pytest.approx(0.5)
+    assert of_road.confidence == of_zone.confidence
+
+
+def test_a_mask_without_roads_leaves_the_share_that_of_the_zone() -> None:
+    probability = np.eye(10, dtype=np.float32)
+    readings = [
+        ZoneReader([replace(WHOLE_PICTURE, of_road=of_road)]).read(
+            mask_of(probability), probability
+        )
+        for of_road in (False, True)
+    ]
+    assert readings[0] == readings[1]
+
+
+def test_a_puddle_is_not_all_of_a_road_that_the_model_does_not_see() -> None:
+    probability = np.zeros((10, 10), np.float32)
+    probability[0, :5] = 1.0  # 5 of 100 pixels
+    mask = replace(mask_of(probability), road=np.zeros((10, 10), np.bool_))
+    (reading,) = ZoneReader([replace(WHOLE_PICTURE, of_road=True)]).read(mask, probability)
+    assert reading.water_fraction == pytest.approx(0.2)  # four times its share of the zone
+
+
+@given(probability=probabilities, other=probabilities)
+def test_a_share_of_the_road_is_a_share_and_never_less_than_that_of_the_zone(
+    probability: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> None:
+    mask = replace(mask_of(probability), road=other > 0.5)
+    (of_zone,) = ZoneReader([LEFT]).read(mask, probability)
+    (of_road,) = ZoneReader([replace(LEFT, of_road=True)]).read(mask, probability)
+    assert of_zone.water_fraction <= of_road.water_fraction <= 1.0
+    assert of_road.water_fraction <= 4 * of_zone.water_fraction

@@ -1,0 +1,124 @@
+"""The service that keeps the page up to date: gathers changes, and tells each of them once.
+
+The rest of the daemon only says that something changed, from any thread and as often as it
+likes; what it was is found out here, a few times a second at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from uuid import UUID
+
+from lsm_monitor.clock import Clock
+from lsm_monitor.errors import StoreError
+from lsm_monitor.runtime.overview import Overview
+from lsm_monitor.types import CameraId
+from lsm_monitor.types import Episode as OpenEpisode
+from lsm_monitor.web.episodes import Episodes
+from lsm_monitor.web.hub import Hub
+from lsm_monitor.web.wall import Wall
+from lsm_monitor.web.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+_SETTLE_S = 0.3
+"""Changes that come within this time are told together."""
+_AT_LEAST_EVERY_S = 5.0
+"""An event that no camera's state tells of, such as the end of one nobody watches."""
+_MAX_SAID = 200
+"""Episodes about which somebody said something at once, and that are told again."""
+
+
+class LivePage:
+    """See :meth:`run`.
+
+    Args:
+        wall: Shows the cameras.
+        episodes: Shows the episodes.
+        hub: Told what changed.
+        overview: Says when a camera changed.
+        workers: Wait for the outbox.
+        clock: For the pause between two looks.
+    """
+
+    name = "page"
+
+    def __init__(
+        self,
+        *,
+        wall: Wall,
+        episodes: Episodes,
+        hub: Hub,
+        overview: Overview,
+        workers: Workers,
+        clock: Clock,
+    ) -> None:
+        self._wall = wall
+        self._episodes = episodes
+        self._hub = hub
+        self._overview = overview
+        self._workers = workers
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = asyncio.Event()
+        self._is_awake = False
+        self._said: set[UUID] = set()
+        self._open: dict[UUID, OpenEpisode] = {}
+
+    def wake(self) -> None:
+        """Say that a camera, its picture or an episode changed; from any thread."""
+        loop = self._loop
+        if not self._is_awake and loop is not None and not loop.is_closed():
+            self._is_awake = True  # most of some hundred calls a second end above
+            loop.call_soon_threadsafe(self._woken.set)
+
+    def on_said(self, event_id: UUID) -> None:
+        """Say that somebody acknowledged or judged an episode; on the event loop."""
+        if len(self._said) < _MAX_SAID:
+            self._said.add(event_id)
+        self.wake()
+
+    async def run(self) -> None:
+        """Keep everything up to date until cancelled; then end the pages' streams."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            with self._overview.telling(self.wake):
+                while True:
+                    self._is_awake = False
+                    await self.refresh()
+                    await self._clock.sleep(_SETTLE_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._woken.wait(), _AT_LEAST_EVERY_S)
+                    self._woken.clear()
+        finally:
+            self._hub.close()
+
+    async def refresh(self) -> None:
+        """Look at everything that may have changed, once."""
+        try:
+            await self._look_at_episodes()
+        except StoreError as exc:
+            logger.warning("the page cannot be told about episodes: %s", exc)
+        self._wall.refresh(_by_camera(self._open))
+
+    async def _look_at_episodes(self) -> None:
+        said, self._said = self._said, set()
+        found = await self._workers.run(self._episodes.open_ones)
+        before, self._open = self._open, {each.event_id: each for each in found}
+        both = before.keys() | self._open.keys()
+        changed = {each for each in both if before.get(each) != self._open.get(each)}
+        for event_id in sorted(changed | said):
+            episode = await self._workers.run(self._episodes.one, event_id)
+            if episode is not None:
+                data = episode.model_dump_json().encode()
+                self._hub.tell("episode", str(event_id), data)
+
+
+def _by_camera(episodes: Mapping[UUID, OpenEpisode]) -> dict[CameraId, tuple[str, ...]]:
+    ids: dict[CameraId, tuple[str, ...]] = {}
+    for event_id, episode in episodes.items():
+        ids[episode.camera_id] = (*ids.get(episode.camera_id, ()), str(event_id))
+    return ids

@@ -1,0 +1,114 @@
+"""Who may do what, and what the page does when it loses its daemon or its session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lsm_monitor.types import CameraId, WaterLevel
+from tests.browser.city import PASSWORD, PLACES, City
+from tests.browser.conftest import NewPage, address_of, keep_picture
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    with City(tmp_path_factory.mktemp("guarded"), with_users=True) as city:
+        yield city
+
+
+def log_in(page: Page, user: str, password: str = PASSWORD) -> None:
+    page.get_by_label("User").fill(user)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_a_login_leads_to_where_one_wanted_to_go(guarded: City, open_page: NewPage) -> None:
+    page = open_page(address_of(guarded, "camera/wensan"))
+    keep_picture(page, "login")
+    log_in(page, "wang", "wrong password")
+    expect(page.get_by_role("alert")).to_have_text("User or password is wrong.")
+    log_in(page, "wang")
+    expect(page.get_by_role("heading", name="Wensan underpass")).to_be_visible()
+    expect(page.locator(".person")).to_have_text("wang · operator")
+    expect(page.get_by_role("link", name="Edit zones")).to_have_count(0)
+
+
+def test_an_expired_session_asks_again_and_comes_back(
+    guarded: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(guarded, "episodes"))
+    log_in(page, "wang")
+    button = page.get_by_role("button", name="Acknowledge").first
+    expect(button).to_be_visible()
+    guarded.forget_sessions()
+    button.click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    log_in(page, "wang")
+    expect(page.get_by_role("heading", name="Floods")).to_be_visible()
+    assert page.url == address_of(guarded, "episodes")
+
+
+def test_a_viewer_sees_everything_and_is_offered_nothing(
+    guarded: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(guarded, "episodes"))
+    log_in(page, "ann")
+    expect(page.locator(".episode").first).to_contain_text("you may look only")
+    expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    expect(page.get_by_text("What was it really?")).to_have_count(0)
+
+
+def test_logging_out_leaves_nothing_behind(guarded: City, open_page: NewPage) -> None:
+    page = open_page(address_of(guarded))
+    log_in(page, "root")
+    expect(page.locator(".card")).to_have_count(len(PLACES))
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(0)
+
+
+def test_a_lost_connection_is_told_and_what_was_missed_is_caught_up(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(city))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    page.context.set_offline(True)
+    city.hang_up()
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("Connection lost. What you see is from")
+    faded = "getComputedStyle(document.querySelector('.picture img')).filter"
+    assert "grayscale" in page.evaluate(faded)
+    keep_picture(page, "lost")
+    city.flood(CameraId("tram"), WaterLevel.SEVERE)
+    page.context.set_offline(False)
+    expect(page.locator(".card").first).to_contain_text("Tram depot")
+    expect(banner.locator("p")).to_have_count(0)
+    city.dry_up(CameraId("tram"))
+
+
+def test_a_connection_that_says_nothing_for_too_long_counts_as_lost(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page("about:blank")
+    page.clock.install()
+    page.goto(address_of(city))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    page.context.set_offline(True)  # or it would be back before anybody sees it
+    page.clock.fast_forward(41_000)
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
+
+
+def test_an_action_without_a_connection_says_that_nothing_was_done(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(city))
+    button = page.get_by_role("button", name="Acknowledge Wensan underpass, lane")
+    expect(button).to_be_visible()
+    page.context.set_offline(True)
+    button.click()
+    expect(page.get_by_role("status")).to_contain_text("Nothing was changed")
+    expect(button).to_be_enabled()
