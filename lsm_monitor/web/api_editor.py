@@ -44,6 +44,12 @@ class ReviewForm(Drawing):
     base: Drawing | None = Field(
         default=None, description="Refuse with 409 when the file has another one by now."
     )
+    renamed: dict[str, str] = Field(
+        default={},
+        max_length=_MAX_SHAPES,
+        description="New names of zones, and their old ones: what they say beside their "
+        "outlines goes with them.",
+    )
 
 
 class SaveForm(BaseModel):
@@ -115,6 +121,7 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
                 camera_id,
                 form.as_configured(),
                 base=None if form.base is None else form.base.as_configured(),
+                renamed=form.renamed,
                 owner=who.csrf,
             )
         return Review(

@@ -156,6 +156,7 @@ class Page:
             self._sources.files,
             environ=self._sources.environ,
             newest=self._newest,
+            workers=self._workers,
             metrics=self._metrics,
             clock=self._clock,
         )

@@ -12,7 +12,7 @@ const copy = (value) => structuredClone(value);
 /** The drawing of a camera's geometry, as the daemon tells it. */
 export function drawingOf({ zones, gauges, ground }) {
   return copy({
-    zones: Object.entries(zones).map(([name, points]) => ({ name, points })),
+    zones: Object.entries(zones).map(([name, points]) => ({ name, was: name, points })),
     gauges: Object.entries(gauges).map(([name, gauge]) => ({ name, ...gauge })),
     ground: ground ?? null,
   });
@@ -26,6 +26,12 @@ export function geometryOf({ zones, gauges, ground }) {
     gauges: Object.fromEntries(named),
     ground,
   });
+}
+
+/** New names of zones, and those that they have in the file. */
+export function renamesOf({ zones }) {
+  const others = zones.filter(({ name, was }) => was !== undefined && was !== name);
+  return Object.fromEntries(others.map(({ name, was }) => [name, was]));
 }
 
 export const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
