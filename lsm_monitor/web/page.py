@@ -132,6 +132,8 @@ class Page:
             episodes=self._episodes,
             hub=self._hub,
             overview=sources.overview,
+            history=sources.history,
+            config=sources.config,
             workers=self._workers,
             clock=clock,
         )
