@@ -20,6 +20,7 @@ from lsm_monitor.types import Episode as OpenEpisode
 from lsm_monitor.web.episodes import Episodes
 from lsm_monitor.web.hub import Hub
 from lsm_monitor.web.wall import Wall
+from lsm_monitor.web.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +40,27 @@ class LivePage:
         episodes: Shows the episodes.
         hub: Told what changed.
         overview: Says when a camera changed.
+        workers: Wait for the outbox.
         clock: For the pause between two looks.
     """
 
     name = "page"
 
     def __init__(
-        self, *, wall: Wall, episodes: Episodes, hub: Hub, overview: Overview, clock: Clock
+        self,
+        *,
+        wall: Wall,
+        episodes: Episodes,
+        hub: Hub,
+        overview: Overview,
+        workers: Workers,
+        clock: Clock,
     ) -> None:
         self._wall = wall
         self._episodes = episodes
         self._hub = hub
         self._overview = overview
+        self._workers = workers
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
@@ -96,12 +106,12 @@ class LivePage:
 
     async def _look_at_episodes(self) -> None:
         said, self._said = self._said, set()
-        found = await asyncio.to_thread(self._episodes.open_ones)
+        found = await self._workers.run(self._episodes.open_ones)
         before, self._open = self._open, {each.event_id: each for each in found}
         both = before.keys() | self._open.keys()
         changed = {each for each in both if before.get(each) != self._open.get(each)}
         for event_id in sorted(changed | said):
-            episode = await asyncio.to_thread(self._episodes.one, event_id)
+            episode = await self._workers.run(self._episodes.one, event_id)
             if episode is not None:
                 data = episode.model_dump_json().encode()
                 self._hub.tell("episode", str(event_id), data)
