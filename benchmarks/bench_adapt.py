@@ -19,6 +19,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import shutil
 import statistics
 import time
@@ -230,12 +231,15 @@ def judge(model: LsmAdapter, data: Path, stems: list[str]) -> dict[str, float]:
 def print_table(figures: dict[str, list[dict[str, float]]]) -> None:
     """Print mean and standard deviation over the seeds."""
     names = ("iou", "precision", "recall", *DRY_SETS)
-    before = statistics.mean(run["iou"] for run in figures["before"])
-    gap = statistics.mean(run["iou"] for run in figures["full"]) - before
+    # The gap to full labels, or to nothing when they were not among the kinds.
+    before, best = (
+        statistics.mean(run["iou"] for run in figures.get(kind, [{"iou": math.nan}]))
+        for kind in ("before", "full")
+    )
     print(f"| labels | {' | '.join(names)} | gap closed |\n|---|{'---|' * (len(names) + 1)}")
     for kind, runs in figures.items():
         cells = [_cell([run[name] for run in runs]) for name in names]
-        closed = _cell([100.0 * (run["iou"] - before) / gap for run in runs])
+        closed = _cell([100.0 * (run["iou"] - before) / (best - before) for run in runs])
         print(f"| {kind} | {' | '.join(cells)} | {closed} % |")
 
 

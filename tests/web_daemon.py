@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Mapping
@@ -149,6 +150,7 @@ class WebDaemon:
         )
         self.page.mount(self.app)
         self.port = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.tls: ssl.SSLContext | None = None
         self._stop = threading.Event()
         self._listening = threading.Event()
@@ -196,6 +198,16 @@ class WebDaemon:
         """Return the answer to a GET."""
         return self.ask("GET", path, headers=headers)
 
+    def send(self, data: bytes) -> bytes:
+        """Return all that is answered to ``data``, sent as it is, after which nothing comes."""
+        with socket.create_connection(("127.0.0.1", self.port), 30.0) as client:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := client.recv(65536):
+                answer += part
+            return answer
+
     def see(
         self,
         level: WaterLevel,
@@ -236,6 +248,7 @@ class WebDaemon:
         return "done"
 
     async def _run(self) -> None:
+        self.loop = asyncio.get_running_loop()
         service = HttpService(self.app, self.config.http, on_listening=self._listens)
         running = [asyncio.create_task(each.run()) for each in (service, *self.page.services())]
         await asyncio.to_thread(self._stop.wait)

@@ -12,8 +12,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
 from lsm_monitor.model.build import IMAGE_ENCODERS, build_model
+from lsm_monitor.model.bundle_files import REINSTALL, read_file, write_files
 from lsm_monitor.model.low_rank import factors, fresh_factors, load_factors
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts
@@ -37,13 +36,13 @@ from lsm_monitor.model.weights import load_official_encoder
 FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
+FILES = (MANIFEST_FILE, WEIGHTS_FILE)
 SHIPPED = Path(__file__).resolve().parent.parent / "bundles"
 
 _IMAGE_ENCODER = "encoder.image_encoder."
 _NUMBERS = frozenset(
     {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32}
 )
-_REINSTALL = "the bundle is damaged; copy or export it again, or reinstall lsm-monitor"
 
 
 class _Section(BaseModel):
@@ -205,7 +204,7 @@ def save_bundle(
     fields = {"format_version": FORMAT_VERSION, **manifest, "weights": weights}
     complete = _validate(folder / MANIFEST_FILE, fields)
     text = (complete.model_dump_json(indent=2) + "\n").encode()
-    _write_files(folder, {MANIFEST_FILE: text, WEIGHTS_FILE: data})
+    write_files(folder, {MANIFEST_FILE: text, WEIGHTS_FILE: data})
     return complete
 
 
@@ -215,35 +214,7 @@ def publish_bundle(candidate: Path, folder: Path) -> None:
     Raises:
         BundleError: ``candidate`` cannot be read, or ``folder`` not be written.
     """
-    files = {name: _read_file(candidate / name) for name in (MANIFEST_FILE, WEIGHTS_FILE)}
-    _write_files(folder, files)
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    try:
-        _replace_folder(folder, files)
-    except OSError as exc:
-        msg = f"{folder}: cannot write the bundle ({exc.strerror}); choose another folder"
-        raise BundleError(msg) from exc
-
-
-def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    strangers = sorted({path.name for path in folder.glob("*")} - files.keys())
-    if strangers:
-        msg = f"{folder}: holds other files ({', '.join(strangers[:3])}); choose another folder"
-        raise BundleError(msg)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as temporary:
-        fresh = Path(temporary, "fresh")
-        fresh.mkdir()
-        for name, content in files.items():
-            with (fresh / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.exists():
-            folder.rename(Path(temporary, "old"))
-        fresh.rename(folder)
+    write_files(folder, {name: read_file(candidate / name) for name in FILES})
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -263,9 +234,9 @@ def _find(name_or_path: str | Path) -> Path:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        content = json.loads(_read_file(path))
+        content = json.loads(read_file(path))
     except (ValueError, RecursionError) as exc:  # broken, not UTF-8, or nested without end
-        msg = f"{path}: is not JSON ({exc}); {_REINSTALL}"
+        msg = f"{path}: is not JSON ({exc}); {REINSTALL}"
         raise BundleError(msg) from exc
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
@@ -284,33 +255,25 @@ def _validate(path: Path, content: Mapping[str, object]) -> Manifest:
         problems = "; ".join(
             f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()
         )
-        msg = f"{path}: {problems}; {_REINSTALL}"
+        msg = f"{path}: {problems}; {REINSTALL}"
         raise BundleError(msg) from exc
 
 
 def _read_weights(path: Path, expected: WeightsSection) -> dict[str, torch.Tensor]:
-    data = _read_file(path)
+    data = read_file(path)
     if len(data) != expected.bytes:
-        msg = f"{path}: has {len(data)} bytes instead of {expected.bytes}; {_REINSTALL}"
+        msg = f"{path}: has {len(data)} bytes instead of {expected.bytes}; {REINSTALL}"
         raise BundleError(msg)
     if hashlib.sha256(data).hexdigest() != expected.sha256:
-        msg = f"{path}: its SHA-256 is not the one in {MANIFEST_FILE}; {_REINSTALL}"
+        msg = f"{path}: its SHA-256 is not the one in {MANIFEST_FILE}; {REINSTALL}"
         raise BundleError(msg)
     try:
         return unpack(safetensors.torch.load(data))
     except ValueError as exc:
-        msg = f"{path}: {exc}; {_REINSTALL}"
+        msg = f"{path}: {exc}; {REINSTALL}"
         raise BundleError(msg) from exc
     except SafetensorError as exc:
-        msg = f"{path}: is not a safetensors file ({exc}); {_REINSTALL}"
-        raise BundleError(msg) from exc
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        msg = f"{path}: cannot be read ({exc.strerror}); {_REINSTALL}"
+        msg = f"{path}: is not a safetensors file ({exc}); {REINSTALL}"
         raise BundleError(msg) from exc
 
 
@@ -331,5 +294,5 @@ def _check_tensors(
     if problems:
         shown = sorted(problems)[:3]
         more = f" and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
-        msg = f"{path}: {'; '.join(shown)}{more}; {_REINSTALL}"
+        msg = f"{path}: {'; '.join(shown)}{more}; {REINSTALL}"
         raise BundleError(msg)

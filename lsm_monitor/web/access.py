@@ -7,7 +7,6 @@ from the page itself: same origin, and the session's token in a header.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from lsm_monitor.web.origins import is_local
 from lsm_monitor.web.problems import Problem
 from lsm_monitor.web.sessions import Sessions
 from lsm_monitor.web.users import Users
+from lsm_monitor.web.workers import Workers
 
 COOKIE = "lsm_session"
 _CSRF_HEADER = "X-CSRF-Token"
@@ -56,12 +56,16 @@ class Access:
     Args:
         users: Who may log in; ``None``: there are no users.
         sessions: Who has.
+        workers: Look at the users file.
         clock: Monotonic time.
     """
 
-    def __init__(self, *, users: Users | None, sessions: Sessions, clock: Clock) -> None:
+    def __init__(
+        self, *, users: Users | None, sessions: Sessions, workers: Workers, clock: Clock
+    ) -> None:
         self.users = users
         self.sessions = sessions
+        self._workers = workers
         self._clock = clock
         self._refreshed_s = float("-inf")
         self._everybody = Principal("", "admin", secrets.token_urlsafe(32))
@@ -90,7 +94,7 @@ class Access:
         now_s = self._clock.monotonic_s()
         if self.users is not None and now_s - self._refreshed_s >= _REFRESH_EVERY_S:
             self._refreshed_s = now_s
-            await asyncio.to_thread(self.users.refresh)
+            await self._workers.run(self.users.refresh)
 
     def needs(self, role: Role) -> Callable[..., Awaitable[Principal]]:
         """Return the dependency of endpoints for ``role`` and those above it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from lsm_monitor.web.gallery import Gallery, Kind
 from lsm_monitor.web.models import CAMERA_ID, CameraDetail, CameraList, ReadingAnswer, Readings
 from lsm_monitor.web.problems import Problem, documented
 from lsm_monitor.web.wall import Wall
+from lsm_monitor.web.workers import Workers
 
 _LONGEST = timedelta(days=400)
 _MAX_POINTS = 5000
@@ -33,7 +33,13 @@ _JPEG: dict[int | str, dict[str, Any]] = {
 
 
 def routes(
-    *, wall: Wall, gallery: Gallery, history: History, access: Access, clock: Clock
+    *,
+    wall: Wall,
+    gallery: Gallery,
+    history: History,
+    access: Access,
+    workers: Workers,
+    clock: Clock,
 ) -> APIRouter:
     """Return the endpoints; all of them are for viewers."""
     router = APIRouter(
@@ -46,7 +52,7 @@ def routes(
         gallery.looked()
         body, headers = wall.all_json(), {"Vary": "Accept-Encoding"}
         if takes_gzip(request):  # two hundred cameras are half a megabyte
-            body = await asyncio.to_thread(gzip.compress, body, _QUICK)
+            body = await workers.run(gzip.compress, body, _QUICK)
             headers["Content-Encoding"] = "gzip"
         return Response(body, media_type="application/json", headers=headers)
 
@@ -78,7 +84,7 @@ def routes(
         found = gallery.newest(CameraId(camera_id))
         if found is None:
             raise Problem(404, f"camera {camera_id!r} has no judged picture yet")
-        jpeg = await asyncio.to_thread(gallery.jpeg, CameraId(camera_id), found, kind)
+        jpeg = await workers.run(gallery.jpeg, CameraId(camera_id), found, kind)
         # Private: a shared cache would show it to who is not logged in.
         keep = "private, max-age=3600, immutable" if v == found.version else "no-store"
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": keep})
@@ -94,9 +100,7 @@ def routes(
         if not wall.has(camera_id):
             raise _no_camera(camera_id)
         first, last = _window(start, end, clock.now())
-        found = await asyncio.to_thread(
-            history.readings, CameraId(camera_id), first, last, points
-        )
+        found = await workers.run(history.readings, CameraId(camera_id), first, last, points)
         return Readings(
             zones={zone_id: [_reading(one) for one in each] for zone_id, each in found.items()}
         )

@@ -44,6 +44,12 @@ class ReviewForm(Drawing):
     base: Drawing | None = Field(
         default=None, description="Refuse with 409 when the file has another one by now."
     )
+    renamed: dict[str, str] = Field(
+        default={},
+        max_length=_MAX_SHAPES,
+        description="New names of zones, and their old ones: what they say beside their "
+        "outlines goes with them.",
+    )
 
 
 class SaveForm(BaseModel):
@@ -91,7 +97,9 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
     admin = Depends(access.needs("admin"))
 
     @router.post(
-        "/preview", dependencies=[admin], responses=documented(400, 401, 403, 404, 413, 422)
+        "/preview",
+        dependencies=[admin],
+        responses=documented(400, 401, 403, 404, 408, 413, 422),
     )
     async def preview(camera_id: CameraName, drawing: Drawing) -> Preview:
         """What the newest picture says about these zones; nothing is changed."""
@@ -104,7 +112,7 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
         zones = {str(reading.zone_id): _zone(reading) for reading in readings}
         return Preview(observed_at=observed_at, zones=zones)
 
-    @router.post("/diff", responses=documented(400, 401, 403, 404, 409, 413, 422))
+    @router.post("/diff", responses=documented(400, 401, 403, 404, 408, 409, 413, 422))
     async def diff(camera_id: CameraName, form: ReviewForm, who: Principal = admin) -> Review:
         """What saving would change in the configuration; nothing is changed yet."""
         _expect_camera(editor, camera_id)
@@ -113,6 +121,7 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
                 camera_id,
                 form.as_configured(),
                 base=None if form.base is None else form.base.as_configured(),
+                renamed=form.renamed,
                 owner=who.csrf,
             )
         return Review(
@@ -122,7 +131,9 @@ def routes(*, editor: Editor, access: Access) -> APIRouter:
             writable=proposal.is_writable,
         )
 
-    @router.post("/save", responses=documented(400, 401, 403, 404, 409, 410, 413, 422, 503))
+    @router.post(
+        "/save", responses=documented(400, 401, 403, 404, 408, 409, 410, 413, 422, 503)
+    )
     async def save(camera_id: CameraName, form: SaveForm, who: Principal = admin) -> Saved:
         """Write what was reviewed, and judge by it from now on."""
         _expect_camera(editor, camera_id)

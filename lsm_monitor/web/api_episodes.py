@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
 from typing import Annotated
@@ -28,6 +28,9 @@ from lsm_monitor.web.models import (
     Nothing,
 )
 from lsm_monitor.web.problems import Problem, documented
+from lsm_monitor.web.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 EventId = Annotated[str, Path(pattern=EVENT_ID, description="UUID, lower case.")]
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -45,6 +48,7 @@ def routes(
     episodes: Episodes,
     obey: Callable[[Command], Awaitable[str]],
     access: Access,
+    workers: Workers,
     clock: Clock,
 ) -> APIRouter:
     """Return the endpoints about episodes.
@@ -53,6 +57,7 @@ def routes(
         episodes: Answers questions.
         obey: Does what may be asked for by MQTT, too; raises ``LsmMonitorError``.
         access: Decides who may.
+        workers: Wait for the disk.
         clock: When somebody said something.
     """
     router = APIRouter(prefix="/api/episodes", tags=["episodes"])
@@ -69,16 +74,14 @@ def routes(
     ) -> EpisodeList:
         """Episodes, newest first."""
         last = UUID(before) if before else None
-        return await asyncio.to_thread(
-            episodes.page, state, camera=camera, limit=limit, before=last
-        )
+        return await workers.run(episodes.page, state, camera=camera, limit=limit, before=last)
 
     @router.get(
         "/{event_id}", dependencies=[viewer], responses=documented(401, 403, 404, 422, 503)
     )
     async def one(event_id: EventId) -> EpisodeDetail:
         """An episode with its events as they were published."""
-        found = await asyncio.to_thread(episodes.detail, UUID(event_id))
+        found = await workers.run(episodes.detail, UUID(event_id))
         if found is None:
             raise _no_episode()
         return found
@@ -88,9 +91,11 @@ def routes(
             await obey(command)
         except CommandError:
             raise _no_episode() from None
-        found = await asyncio.to_thread(episodes.one, command.event_id)
+        found = await workers.run(episodes.one, command.event_id)
         if found is None:
             raise _no_episode()
+        what = command.verdict if isinstance(command, Feedback) else "acknowledged"
+        logger.info("page: %r on episode %s: %s", command.by, command.event_id, what)
         return found
 
     @router.post("/{event_id}/acknowledge", responses=_CHANGES)
@@ -116,10 +121,10 @@ def routes(
     return router
 
 
-_CHANGES = documented(400, 401, 403, 404, 413, 422, 503)
+_CHANGES = documented(400, 401, 403, 404, 408, 413, 422, 503)
 
 
-def evidence_routes(*, evidence: EvidenceStore, access: Access) -> APIRouter:
+def evidence_routes(*, evidence: EvidenceStore, access: Access, workers: Workers) -> APIRouter:
     """Return the endpoint that hands out files about events."""
     router = APIRouter(prefix="/api/evidence", tags=["episodes"])
 
@@ -133,12 +138,14 @@ def evidence_routes(*, evidence: EvidenceStore, access: Access) -> APIRouter:
         event_id: EventId, name: Annotated[str, Path(pattern=_FILE_NAME)]
     ) -> FileResponse:
         """A file that was kept of an event; ranges are answered."""
-        path = await asyncio.to_thread(evidence.path_of, UUID(event_id), name)
-        if path is None or not await asyncio.to_thread(path.is_file):
+        path = await workers.run(evidence.path_of, UUID(event_id), name)
+        if path is None or not await workers.run(path.is_file):
             raise Problem(404, "there is no such file, or no longer")
         media_type = _MEDIA_TYPES.get(FilePath(name).suffix, "application/octet-stream")
-        keep = {"Cache-Control": "private, max-age=86400, immutable"}
-        return FileResponse(path, media_type=media_type, headers=keep)
+        # A clip that comes later is noted in the sidecar; all else stays as it was written.
+        is_sidecar = name.endswith(".json")
+        keep = "no-cache" if is_sidecar else "private, max-age=86400, immutable"
+        return FileResponse(path, media_type=media_type, headers={"Cache-Control": keep})
 
     return router
 

@@ -102,7 +102,7 @@ def routes(
             started_at=started_at,
         )
 
-    @router.post("/login", responses=documented(400, 401, 403, 409, 413, 422, 429))
+    @router.post("/login", responses=documented(400, 401, 403, 408, 409, 413, 422, 429))
     async def login(login: Login, request: Request, response: Response) -> LoginAnswer:
         """Begin a session; its id comes as a cookie."""
         session_id, answer = await door.log_in(login, request)
@@ -116,7 +116,9 @@ def routes(
         return answer
 
     @router.post(
-        "/logout", dependencies=[Depends(known)], responses=documented(400, 401, 403, 413, 422)
+        "/logout",
+        dependencies=[Depends(known)],
+        responses=documented(400, 401, 403, 408, 413, 422),
     )
     async def logout(request: Request, response: Response, _: Nothing | None = None) -> Nothing:
         """End the session."""

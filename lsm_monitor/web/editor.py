@@ -17,24 +17,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import ValidationError
-
 from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.edit import replace_text
-from lsm_monitor.config.edit_geometry import GEOMETRY_KEYS, Geometry, geometry_in, with_geometry
+from lsm_monitor.config.edit_geometry import Geometry, with_geometry
 from lsm_monitor.config.edit_text import difference
-from lsm_monitor.config.loader import LoadedConfig, load, text_of
-from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.config.secrets import revealed
 from lsm_monitor.errors import ConfigChangedError, ConfigError, ConfigNotWritableError
 from lsm_monitor.metrics import Metrics
-from lsm_monitor.runtime.drawn import drawn_of
-from lsm_monitor.types import CameraId, FrameStamp, WaterMask, ZoneReading
-from lsm_monitor.water.zones import ZoneReader
+from lsm_monitor.types import CameraId, ZoneReading
 from lsm_monitor.web.drafts import Draft, Drafts
+from lsm_monitor.web.redrawn import (
+    Seen,
+    expect_base,
+    readings_of,
+    redrawn,
+    with_what_is_not_drawn,
+)
+from lsm_monitor.web.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -58,20 +59,6 @@ class ConfigFiles(Protocol):
         Raises:
             ConfigError: They cannot be used.
         """
-        ...
-
-
-class Seen(Protocol):
-    """A judged picture."""
-
-    @property
-    def taken_at(self) -> datetime:
-        """When, timezone-aware UTC."""
-        ...
-
-    @property
-    def water(self) -> npt.NDArray[np.bool_]:
-        """Where the model saw water, (h, w)."""
         ...
 
 
@@ -103,6 +90,7 @@ class Editor:
         files: The configuration.
         environ: The process's environment, for secrets.
         newest: Returns a camera's newest judged picture, if there is one.
+        workers: Threads for reading, checking and writing files.
         metrics: Counts what became of the edits.
         clock: Monotonic time.
     """
@@ -113,12 +101,14 @@ class Editor:
         *,
         environ: Mapping[str, str],
         newest: Callable[[CameraId], Seen | None],
+        workers: Workers,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._files = files
         self._environ = environ
         self._newest = newest
+        self._workers = workers
         self._metrics = metrics
         self._drafts = Drafts(clock)
         self._editing = asyncio.Lock()
@@ -138,14 +128,22 @@ class Editor:
         Raises:
             ConfigError: The geometry is not valid; one line per problem.
         """
-        camera = _redrawn(self._files.loaded.config.cameras[camera_id], geometry)
+        camera = redrawn(self._files.loaded.config.cameras[camera_id], geometry)
         seen = self._newest(CameraId(camera_id))
         if seen is None:
             return None
-        return seen.taken_at, await asyncio.to_thread(_read, CameraId(camera_id), camera, seen)
+        return seen.taken_at, await self._workers.run(
+            readings_of, CameraId(camera_id), camera, seen
+        )
 
     async def propose(
-        self, camera_id: str, geometry: Geometry, *, base: Geometry | None, owner: str
+        self,
+        camera_id: str,
+        geometry: Geometry,
+        *,
+        base: Geometry | None,
+        renamed: Mapping[str, str],
+        owner: str,
     ) -> Proposal:
         """Return what saving ``geometry`` would change; nothing is written.
 
@@ -153,6 +151,7 @@ class Editor:
             camera_id: A camera that there is.
             geometry: All that it shall have.
             base: What it had when somebody began to draw; ``None``: does not matter.
+            renamed: New names of zones, and their old ones.
             owner: Whose session may save it.
 
         Raises:
@@ -160,21 +159,22 @@ class Editor:
             ConfigError: The result would not be valid, or must be written by hand.
         """
         loaded = self._files.loaded
-        geometry = _with_what_is_not_drawn(loaded.config.cameras[camera_id], geometry)
-        _redrawn(loaded.config.cameras[camera_id], geometry)
+        camera = loaded.config.cameras[camera_id]
+        geometry = with_what_is_not_drawn(camera, geometry, renamed)
+        redrawn(camera, geometry)
         path, name = loaded.file_of(camera_id), loaded.name_of(camera_id)
         async with self._editing:
             if base is not None:
-                await asyncio.to_thread(_expect_base, loaded, camera_id, base)
-            before, after = await asyncio.to_thread(with_geometry, path, camera_id, geometry)
+                await self._workers.run(expect_base, loaded, camera_id, base)
+            before, after = await self._workers.run(with_geometry, path, camera_id, geometry)
             if before != after:
-                await asyncio.to_thread(self._check, path, after)
+                await self._workers.run(self._check, path, after)
         draft = Draft(camera_id, owner, path, _digest(before), dict(geometry))
         return Proposal(
             diff=_redactor(loaded).redact(difference(name, before, after)),
             token=self._drafts.add(draft) if before != after else "",
             file=name,
-            is_writable=await asyncio.to_thread(_may_replace, path),
+            is_writable=await self._workers.run(_may_replace, path),
         )
 
     async def save(self, camera_id: str, token: str, *, owner: str, who: str) -> str:
@@ -199,7 +199,7 @@ class Editor:
                 if draft is None:
                     msg = "what was reviewed is too old; review it again"
                     raise DraftExpiredError(msg)
-                await asyncio.to_thread(self._write, draft)
+                await self._workers.run(self._write, draft)
             except ConfigError as exc:
                 self._metrics.config_edits.labels(_outcome_of(exc)).inc()
                 raise
@@ -229,64 +229,6 @@ class Editor:
     def _check(self, path: Path, after: str) -> None:
         """Raise :class:`ConfigError` if the configuration would be refused with ``after``."""
         load(self._files.loaded.path, self._environ, texts={path.resolve(): after})
-
-
-def _with_what_is_not_drawn(camera: CameraConfig, geometry: Geometry) -> Geometry:
-    """Return ``geometry`` with what ``camera`` says of its zones beside their outlines."""
-    if not geometry.get("zones"):
-        return geometry
-    said = {
-        name: zone.model_dump(exclude_unset=True, exclude={"points"})
-        for name, zone in camera.zones.items()
-    }
-    zones = {name: {**said.get(name, {}), **zone} for name, zone in geometry["zones"].items()}
-    return {**geometry, "zones": zones}
-
-
-def _redrawn(camera: CameraConfig, geometry: Geometry) -> CameraConfig:
-    """Return ``camera`` with another geometry.
-
-    Raises:
-        ConfigError: It is not valid; one line per problem.
-    """
-    kept = {
-        key: getattr(camera, key) for key in camera.model_fields_set if key not in GEOMETRY_KEYS
-    }
-    geometry = _with_what_is_not_drawn(camera, geometry)
-    try:
-        return CameraConfig.model_validate({**kept, **geometry})
-    except ValidationError as exc:
-        lines = [
-            ": ".join(filter(None, (_key_of(each["loc"]), text_of(each))))
-            for each in exc.errors(include_url=False, include_input=False)
-        ]
-        raise ConfigError("\n".join(lines)) from None
-
-
-def _key_of(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part != "[key]")
-
-
-def _expect_base(loaded: LoadedConfig, camera_id: str, base: Geometry) -> None:
-    """Raise :class:`ConfigChangedError` if the file has another geometry than ``base``."""
-    path, camera = loaded.file_of(camera_id), loaded.config.cameras[camera_id]
-    begun, now = (
-        _redrawn(camera, each).model_dump(include=set(GEOMETRY_KEYS))
-        for each in (base, geometry_in(path, camera_id))
-    )
-    if begun != now:
-        msg = f"{path.name}: somebody else has drawn {camera_id!r} anew meanwhile"
-        raise ConfigChangedError(msg)
-
-
-def _read(camera_id: CameraId, camera: CameraConfig, seen: Seen) -> tuple[ZoneReading, ...]:
-    drawn = drawn_of(camera)
-    water = seen.water.astype(np.float32)
-    # One picture, taken at its word: what the filter makes of many needs many.
-    stamp = FrameStamp(camera_id, 0, 0, None, seen.taken_at, 0.0)
-    mask = WaterMask(stamp, probability=water, threshold=0.5, inference_ms=0.0)
-    reader = ZoneReader(drawn.zones, gauges=drawn.gauges, ground=drawn.ground)
-    return reader.read(mask, water)
 
 
 def _may_replace(path: Path) -> bool:

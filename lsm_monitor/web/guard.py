@@ -8,6 +8,7 @@ Only the health checks are answered whatever the request looks like.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Collection
 
@@ -23,6 +24,7 @@ from lsm_monitor.web.problems import Problem, problem_response
 _HEALTH = frozenset({"/healthz", "/readyz"})
 _NUMBERS = frozenset({"/metrics", "/api/stats"})
 MAX_BODY_BYTES = 64 * 1024
+BODY_WITHIN_S = 10.0
 _TOO_LARGE = f"the body is too large; nothing here takes more than {MAX_BODY_BYTES} bytes"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_HEADERS = {
@@ -72,7 +74,10 @@ class Guard:
             await send(message)
 
         refusal = await self._refusal(scope)
-        await (refusal or self._app)(scope, _bounded(receive), send_with_headers)
+        # Nobody reads the body of a GET; who streams an answer listens for the client's end.
+        may_have_body = scope["method"] not in _SAFE_METHODS
+        body = _bounded(receive) if may_have_body else receive
+        await (refusal or self._app)(scope, body, send_with_headers)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         """Return why a request is not answered, or ``None``."""
@@ -128,12 +133,21 @@ def _content_length(headers: Headers) -> int:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Return ``receive``, which refuses more than ``MAX_BODY_BYTES``, however they come."""
+    """Return ``receive``, which refuses a body that is too large or comes too slowly.
+
+    The server cuts off who says nothing, but not who is being answered: an endpoint that waits
+    for the rest of a body would wait for ever, and keep a connection from others.
+    """
+    deadline_s = asyncio.get_running_loop().time() + BODY_WITHIN_S
     received = 0
 
     async def bounded() -> Message:
         nonlocal received
-        message = await receive()
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(408, "the body did not come in time") from None
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
             raise Problem(413, _TOO_LARGE)

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from lsm_monitor.clock import Clock
 from lsm_monitor.publish.rate import Rate, TokenBucket
 
+_RATE = Rate(burst=50, per_s=5.0)
+"""Of all together: each attempt costs some 30 ms, which the model should have."""
 _ADDRESS_RATE = Rate(burst=10, per_s=1 / 6)
 _USER_RATE = Rate(burst=10, per_s=1 / 30)
 _MAX_KEYS = 4096
@@ -23,6 +25,8 @@ class LoginLimits:
     """
 
     def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._all = TokenBucket(_RATE, clock.monotonic_s())
         self._addresses = _Buckets(_ADDRESS_RATE, clock)
         self._users = _Buckets(_USER_RATE, clock)
 
@@ -30,7 +34,9 @@ class LoginLimits:
         """Count an attempt; return 0 if it may be made, else after how long, in seconds."""
         if not self._addresses.take(network_of(address)):
             return math.ceil(1 / _ADDRESS_RATE.per_s)
-        return 0 if self._users.take(user) else math.ceil(1 / _USER_RATE.per_s)
+        if not self._users.take(user):
+            return math.ceil(1 / _USER_RATE.per_s)
+        return 0 if self._all.take(self._clock.monotonic_s()) else math.ceil(1 / _RATE.per_s)
 
     def succeeded(self, user: str) -> None:
         """Forget a user's wrong attempts; those of the address count on.

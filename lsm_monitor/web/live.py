@@ -9,17 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from itertools import chain
 from uuid import UUID
 
 from lsm_monitor.clock import Clock
+from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.errors import StoreError
+from lsm_monitor.history.history import History
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.types import CameraId
 from lsm_monitor.types import Episode as OpenEpisode
 from lsm_monitor.web.episodes import Episodes
 from lsm_monitor.web.hub import Hub
 from lsm_monitor.web.wall import Wall
+from lsm_monitor.web.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +32,8 @@ _SETTLE_S = 0.3
 """Changes that come within this time are told together."""
 _AT_LEAST_EVERY_S = 5.0
 """An event that no camera's state tells of, such as the end of one nobody watches."""
+_RECALLED = timedelta(hours=1)
+_RECALLED_POINTS = 60
 _MAX_SAID = 200
 """Episodes about which somebody said something at once, and that are told again."""
 
@@ -39,18 +46,33 @@ class LivePage:
         episodes: Shows the episodes.
         hub: Told what changed.
         overview: Says when a camera changed.
+        history: Has the readings of before the start.
+        config: Returns the configuration that holds now.
+        workers: Wait for the disk.
         clock: For the pause between two looks.
     """
 
     name = "page"
 
     def __init__(
-        self, *, wall: Wall, episodes: Episodes, hub: Hub, overview: Overview, clock: Clock
+        self,
+        *,
+        wall: Wall,
+        episodes: Episodes,
+        hub: Hub,
+        overview: Overview,
+        history: History,
+        config: Callable[[], MonitorConfig],
+        workers: Workers,
+        clock: Clock,
     ) -> None:
         self._wall = wall
         self._episodes = episodes
         self._hub = hub
         self._overview = overview
+        self._history = history
+        self._config = config
+        self._workers = workers
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
@@ -73,9 +95,12 @@ class LivePage:
 
     async def run(self) -> None:
         """Keep everything up to date until cancelled; then end the pages' streams."""
-        self._loop = asyncio.get_running_loop()
+        is_first_run, self._loop = self._loop is None, asyncio.get_running_loop()
         try:
             with self._overview.telling(self.wake):
+                if is_first_run:
+                    await self.refresh()  # the cameras at once, their curves when they come
+                    await self._recall()
                 while True:
                     self._is_awake = False
                     await self.refresh()
@@ -94,14 +119,27 @@ class LivePage:
             logger.warning("the page cannot be told about episodes: %s", exc)
         self._wall.refresh(_by_camera(self._open))
 
+    async def _recall(self) -> None:
+        """Go on with the curves of before the start."""
+        end = self._clock.now()
+        for camera_id in [CameraId(name) for name in self._config().cameras]:
+            try:
+                zones = await self._workers.run(
+                    self._history.readings, camera_id, end - _RECALLED, end, _RECALLED_POINTS
+                )
+            except StoreError as exc:
+                logger.warning("the page's curves begin anew: %s", exc)
+                return
+            self._wall.recall(camera_id, chain.from_iterable(zones.values()))
+
     async def _look_at_episodes(self) -> None:
         said, self._said = self._said, set()
-        found = await asyncio.to_thread(self._episodes.open_ones)
+        found = await self._workers.run(self._episodes.open_ones)
         before, self._open = self._open, {each.event_id: each for each in found}
         both = before.keys() | self._open.keys()
         changed = {each for each in both if before.get(each) != self._open.get(each)}
         for event_id in sorted(changed | said):
-            episode = await asyncio.to_thread(self._episodes.one, event_id)
+            episode = await self._workers.run(self._episodes.one, event_id)
             if episode is not None:
                 data = episode.model_dump_json().encode()
                 self._hub.tell("episode", str(event_id), data)

@@ -42,6 +42,7 @@ from lsm_monitor.web.passwords import PasswordDesk
 from lsm_monitor.web.sessions import Sessions
 from lsm_monitor.web.users import Users
 from lsm_monitor.web.wall import Wall
+from lsm_monitor.web.workers import Workers
 
 _GALLERY_STOP_S = 2.0
 
@@ -110,6 +111,7 @@ class Page:
         self._metrics = metrics
         self._clock = clock
         self._hub = Hub(metrics)
+        self._workers = Workers()
         self._episodes = Episodes(
             outbox=sources.outbox, archive=sources.archive, evidence=sources.evidence
         )
@@ -123,13 +125,16 @@ class Page:
         file = http.users_file if http.enabled else None
         users = None if file is None else Users(file)
         sessions = Sessions(idle_s=http.session_idle_s, max_s=http.session_max_s, clock=clock)
-        self.access = Access(users=users, sessions=sessions, clock=clock)
+        self.access = Access(users=users, sessions=sessions, workers=self._workers, clock=clock)
         self.gallery = gallery
         self.live = LivePage(
             wall=self._wall,
             episodes=self._episodes,
             hub=self._hub,
             overview=sources.overview,
+            history=sources.history,
+            config=sources.config,
+            workers=self._workers,
             clock=clock,
         )
         gallery.on_new = self.live.wake
@@ -151,6 +156,7 @@ class Page:
             self._sources.files,
             environ=self._sources.environ,
             newest=self._newest,
+            workers=self._workers,
             metrics=self._metrics,
             clock=self._clock,
         )
@@ -187,13 +193,20 @@ class Page:
                 gallery=self.gallery,
                 history=sources.history,
                 access=access,
+                workers=self._workers,
                 clock=clock,
             ),
             api_episodes.routes(
-                episodes=self._episodes, obey=sources.obey, access=access, clock=clock
+                episodes=self._episodes,
+                obey=sources.obey,
+                access=access,
+                workers=self._workers,
+                clock=clock,
+            ),
+            api_episodes.evidence_routes(
+                evidence=sources.evidence, access=access, workers=self._workers
             ),
             api_editor.routes(editor=self._editor(), access=access),
-            api_episodes.evidence_routes(evidence=sources.evidence, access=access),
         ):
             app.include_router(router)
         problems.install(app)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 
+from lsm_monitor.history.tiers import Reading
 from lsm_monitor.types import CameraId
 
 _MINUTE_S = 60
@@ -28,6 +30,14 @@ class Sparks:
             points[-1] = (last_s, max(largest, round(fraction, 4)))
         else:
             points.append((unix_s, round(fraction, 4)))
+
+    def recall(self, camera_id: CameraId, readings: Iterable[Reading]) -> None:
+        """Put what was read earlier before the points that there are."""
+        newer = self._points.pop(camera_id, deque[Point](maxlen=_POINTS))
+        for reading in sorted(readings, key=lambda reading: reading.at):
+            if reading.fraction is not None:
+                self.add(camera_id, reading.at, reading.fraction)
+        self._points.setdefault(camera_id, deque(maxlen=_POINTS)).extend(newer)
 
     def of(self, camera_id: CameraId, now: datetime) -> list[Point]:
         """Return the points of the last hour, oldest first."""

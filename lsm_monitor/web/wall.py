@@ -5,12 +5,13 @@ Belongs to the event loop; waits for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.history.tiers import Reading
 from lsm_monitor.publish.payloads import severity_of, worst_state
 from lsm_monitor.runtime.overview import CameraOverview, Overview
 from lsm_monitor.types import (
@@ -83,6 +84,7 @@ class Wall:
         self._sparks = Sparks()
         self._started_at = clock.now()
         self._built: dict[CameraId, _Built] = {}
+        self._recalled: set[CameraId] = set()
 
     def refresh(self, open_episodes: Mapping[CameraId, tuple[str, ...]]) -> None:
         """Put together what has changed, and tell it.
@@ -100,17 +102,23 @@ class Wall:
                 camera, known, pictures.get(camera_id), open_episodes.get(camera_id, ())
             )
             built = before.pop(camera_id, None)
-            if built is None or built.sources != sources:
+            if built is None or built.sources != sources or camera_id in self._recalled:
                 self._note_fraction(camera_id, known)
                 card = self._card(camera_id, sources, now)
                 built = _Built(sources, card, card.model_dump_json().encode())
                 self._hub.tell("camera", camera_id, built.json)
             self._built[camera_id] = built
+        self._recalled.clear()
         for camera_id in before:
             self._hub.tell("gone", camera_id, b'{"id":"' + camera_id.encode() + b'"}')
         if before:
             self._sparks.keep_only(frozenset(self._built))
             self._gallery.keep_only(self._built.keys())
+
+    def recall(self, camera_id: CameraId, readings: Iterable[Reading]) -> None:
+        """Show what was read before the start in the camera's curve."""
+        self._sparks.recall(camera_id, readings)
+        self._recalled.add(camera_id)
 
     def all_json(self) -> bytes:
         """Return every card as JSON; see :class:`lsm_monitor.web.models.CameraList`."""

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage, keep_picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _FLOODS_WITHIN_MS = 150_000
 

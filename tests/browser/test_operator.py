@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from lsm_monitor.types import CameraId, WaterLevel
 from tests.browser.city import PLACES, City
@@ -74,8 +74,21 @@ def test_the_map_leads_to_a_camera_and_names_those_without_a_place(
     expect(page.locator(".spot")).to_have_count(7)
     expect(page.locator(".unplaced")).to_have_text("Tram depot")
     keep_picture(page, "map")
-    page.get_by_role("link", name="Harbour Road: Ponding").click()
+    spot = page.get_by_role("link", name="Harbour Road: Ponding")
+    before = _middle(spot)
+    page.mouse.move(*before)
+    for _ in range(5):
+        page.mouse.wheel(0, -300)
+    expect(page.locator(".scale text")).not_to_have_text("1 km")
+    assert _middle(spot) == pytest.approx(before, abs=1.0)  # it zooms around the pointer
+    spot.click()
     expect(page.get_by_role("heading", name="Harbour Road")).to_be_visible()
+
+
+def _middle(spot: Locator) -> tuple[float, float]:
+    box = spot.locator(".dot").bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_a_flood_is_acknowledged_and_judged_without_leaving_the_page(
@@ -86,6 +99,7 @@ def test_a_flood_is_acknowledged_and_judged_without_leaving_the_page(
     alarm = page.locator(".alarm-line", has_text="Old Market")
     alarm.get_by_role("button", name="Acknowledge").click()
     expect(alarm).to_contain_text("Acknowledged by somebody")
+    expect(page.locator("#announcer")).to_have_text("")  # it is no news
     page.get_by_role("link", name="All floods, with evidence").click()
     flood = page.locator(f"[data-episode='{event_id}']")
     flood.get_by_text("What was it really?").click()
@@ -165,6 +179,7 @@ def test_the_page_works_with_the_keyboard_alone(city: City, wall: Page) -> None:
         "aria-pressed", "true"
     )
     wall.keyboard.press("Escape")
+    expect(wall.locator(".card")).to_have_count(len(PLACES))
     wall.keyboard.press("a")
     expect(wall.locator("[data-acknowledge]").first).to_be_focused()
     wall.keyboard.press("?")

@@ -30,6 +30,7 @@ CASES = {
     "rtsp": 15,
     "web-camera": 3,
     "broker": 150,
+    "page": 150,
 }
 
 

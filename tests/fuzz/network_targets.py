@@ -34,7 +34,7 @@ _HTTP_WORDS = (
 @contextmanager
 def http_target() -> Iterator[Target]:
     """The HTTP port: raw bytes to the real server, which must go on answering."""
-    errors = _Errors()
+    errors = Errors()
     logging.getLogger("asyncio").addHandler(errors)
     logging.getLogger("uvicorn").addHandler(errors)
     with HttpDaemon() as daemon:
@@ -61,7 +61,7 @@ def http_target() -> Iterator[Target]:
     logging.getLogger("uvicorn").removeHandler(errors)
 
 
-class _Errors(logging.Handler):
+class Errors(logging.Handler):
     """Keeps what the server's libraries report as an error."""
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ from tests.fuzz.file_targets import (
 from tests.fuzz.harness import Target
 from tests.fuzz.memory_target import memory_target
 from tests.fuzz.network_targets import http_target, status_target
+from tests.fuzz.page_targets import page_target, users_target
 
 IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
     "yaml": yaml_target,
@@ -35,6 +36,7 @@ IN_A_FOLDER: Mapping[str, Callable[[Path], Target]] = {
     "log": log_target,
     "video": video_target,
     "memory": memory_target,
+    "users": users_target,
 }
 SERVED: Mapping[str, Callable[[], AbstractContextManager[Target]]] = {
     "http": http_target,
@@ -43,7 +45,10 @@ SERVED: Mapping[str, Callable[[], AbstractContextManager[Target]]] = {
     "rtsp": rtsp_target,
     "web-camera": web_camera_target,
 }
-NAMES = (*IN_A_FOLDER, *SERVED)
+SERVED_FROM: Mapping[str, Callable[[Path], AbstractContextManager[Target]]] = {
+    "page": page_target,
+}
+NAMES = (*IN_A_FOLDER, *SERVED, *SERVED_FROM)
 
 
 @contextmanager
@@ -51,6 +56,9 @@ def target(name: str, folder: Path) -> Iterator[Target]:
     """Yield the target called ``name``; its files are in ``folder``."""
     if name in SERVED:
         with SERVED[name]() as served:
+            yield served
+    elif name in SERVED_FROM:
+        with SERVED_FROM[name](folder) as served:
             yield served
     else:
         yield IN_A_FOLDER[name](folder)

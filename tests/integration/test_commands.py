@@ -20,7 +20,7 @@ from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.commands import Command, Known, Reload, SetEnabled, TakeSnapshot
 from lsm_monitor.publish.inbox import Inbox
 from lsm_monitor.publish.outbox import Outbox
-from lsm_monitor.types import Feedback
+from lsm_monitor.types import Acknowledgement, Feedback
 from tests.integration.brokers import WAIT_S, Notes, RealBroker, free_port, subscribed
 from tests.integration.mosquitto import mosquitto, needs_mosquitto
 from tests.integration.publishing import publisher_for, retained, running
@@ -134,8 +134,11 @@ def test_a_command_is_obeyed_and_answered(port: int, outbox: Outbox) -> None:
         heard.wait_for(f"{ENABLED}/state", b"OFF")
         send(port, f"{BASE}/event/{EVENT_ID}/feedback", '{"verdict":"shadow"}')
         assert replies(heard, 3)[2]["outcome"] == "done"
+        send(port, f"{BASE}/event/{EVENT_ID}/acknowledge", '{"by":"li"}')
+        assert replies(heard, 4)[3]["outcome"] == "done"
     assert obeyed[:2] == [Reload(), SetEnabled(UNDERPASS, enabled=False)]
     assert isinstance(obeyed[2], Feedback)
+    assert isinstance(obeyed[3], Acknowledgement)
     with subscribed(port, f"{ENABLED}/+") as late:
         late.wait_for(f"{ENABLED}/state", b"OFF")
 

@@ -6,6 +6,7 @@ model that passes the guard becomes a bundle.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -17,11 +18,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 import lsm_monitor
+from lsm_monitor.errors import BundleError
 from lsm_monitor.model.build import IMAGE_ENCODERS
 from lsm_monitor.model.bundle import (
+    FILES,
     Bundle,
     Manifest,
     load_bundle,
@@ -29,6 +33,7 @@ from lsm_monitor.model.bundle import (
     save_bundle,
     stored_state,
 )
+from lsm_monitor.model.bundle_files import check_replaceable
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_monitor.model.sam_vit import SamVit
@@ -65,7 +70,6 @@ def train(
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        RecipeError: The encoder cannot be trained at this size.
         RunError: The loss is no longer finite, or there is no such device.
     """
     size_px = recipe.train_size_px
@@ -148,12 +152,11 @@ def adapt(
         GuardError: The fitted model is worse; no bundle was written.
         BundleError: The bundle cannot be written.
     """
-    _check_base(base)
-    fitted = train(base.model, city, recipe, seed=seed, device=device)
-    base.model.cpu()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapt-") as temporary:
-        candidate = Path(temporary, "bundle")
+    _check(base, about)
+    check_replaceable(out, FILES)
+    with _folder_beside(out) as candidate:
+        fitted = train(base.model, city, recipe, seed=seed, device=device)
+        base.model.cpu()
         manifest = write(base, fitted, candidate, city, recipe, about=about, seed=seed)
         # As the daemon would load it: rounded, merged, checked.
         report = compare(
@@ -174,7 +177,27 @@ def adapt(
     return manifest
 
 
-def _check_base(base: Bundle) -> None:
+@contextlib.contextmanager
+def _folder_beside(out: Path) -> Iterator[Path]:
+    """Give a folder for what may become ``out``; made before the work, deleted after it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapt-")
+    except OSError as exc:
+        msg = f"{out}: cannot write the bundle ({exc.strerror}); choose another folder"
+        raise BundleError(msg) from exc
+    with temporary as folder:
+        yield Path(folder, "bundle")
+
+
+def _check(base: Bundle, about: Mapping[str, str]) -> None:
+    """Tell before the work what would spoil it after."""
+    names = {"name": about["name"], "version": about["version"]}
+    try:
+        Manifest.model_validate(base.manifest.model_dump() | names)
+    except ValidationError as exc:
+        problems = (f"{error['loc'][0]}: {error['msg']}" for error in exc.errors())
+        raise RecipeError("; ".join(problems)) from exc
     has_official = IMAGE_ENCODERS[base.manifest.parts.image_encoder].checkpoint is not None
     if has_official and base.manifest.lineage is not None:
         msg = (

@@ -95,8 +95,9 @@ def pseudo_labels(
 
     What the teacher is sure of is kept; a piece of its water with a click on dry ground, and
     none on water, is dry; a click on water vouches for the piece round it, also for a fainter
-    one; a box in which it sees too little gets its most probable pixels. What a hint is sure
-    of has the last word.
+    one; a box in which it sees too little gets its most probable pixels. Where it has
+    overlooked water that somebody clicked on, or a box of it, what else it calls dry there is
+    not believed. What a hint is sure of has the last word.
 
     Args:
         probability: (B, H, W) float in [0, 1], the teacher's.
@@ -121,25 +122,34 @@ def _apply_marks(
 ) -> None:
     """Change one picture's labels as its marks say, in place."""
     marks = set(np.unique(hints))
+    if WATER_POINT in marks:
+        _vouch(labels, probability, hints, settings)
     if DRY_POINT in marks:
         _, pieces = cv2.connectedComponents(
             (probability >= settings.dry_below).astype(np.uint8)
         )
         doubted = set(pieces[hints == DRY_POINT]) - set(pieces[hints == WATER_POINT]) - {0}
         labels[np.isin(pieces, list(doubted))] = DRY
-    if WATER_POINT in marks:
-        _, clicks = cv2.connectedComponents((hints == WATER_POINT).astype(np.uint8))
-        for click in range(1, clicks.max() + 1):
-            at = clicks == click
-            edge = float(np.clip(probability[at].mean() / 2, _LEAST_PIECE, 0.5))
-            _, pieces = cv2.connectedComponents((probability >= edge).astype(np.uint8))
-            vouched = np.isin(pieces, list(set(pieces[at]) - {0}))
-            labels[vouched & (hints != DRY_POINT)] = WATER
     for mark, fill in ((IN_BOX, settings.box_fill), (SOMEWHERE, settings.picture_fill)):
         if mark in marks:
             _, regions = cv2.connectedComponents((hints == mark).astype(np.uint8))
             for region in range(1, regions.max() + 1):
                 _fill_region(labels, probability, regions == region, fill)
+
+
+def _vouch(
+    labels: ImageArray, probability: Floats, hints: ImageArray, settings: PseudoLabelsSection
+) -> None:
+    """Make the pieces round clicks on water water."""
+    _, clicks = cv2.connectedComponents((hints == WATER_POINT).astype(np.uint8))
+    regions = [clicks == click for click in range(1, clicks.max() + 1)]
+    if any(probability[at].mean() < settings.dry_below for at in regions):
+        labels[labels == DRY] = IGNORED
+    for at in regions:
+        edge = float(np.clip(probability[at].mean() / 2, _LEAST_PIECE, 0.5))
+        _, pieces = cv2.connectedComponents((probability >= edge).astype(np.uint8))
+        vouched = np.isin(pieces, list(set(pieces[at]) - {0}))
+        labels[vouched & (hints != DRY_POINT)] = WATER
 
 
 def _fill_region(

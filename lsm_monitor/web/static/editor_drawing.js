@@ -12,7 +12,7 @@ const copy = (value) => structuredClone(value);
 /** The drawing of a camera's geometry, as the daemon tells it. */
 export function drawingOf({ zones, gauges, ground }) {
   return copy({
-    zones: Object.entries(zones).map(([name, points]) => ({ name, points })),
+    zones: Object.entries(zones).map(([name, points]) => ({ name, was: name, points })),
     gauges: Object.entries(gauges).map(([name, gauge]) => ({ name, ...gauge })),
     ground: ground ?? null,
   });
@@ -26,6 +26,12 @@ export function geometryOf({ zones, gauges, ground }) {
     gauges: Object.fromEntries(named),
     ground,
   });
+}
+
+/** New names of zones, and those that they have in the file. */
+export function renamesOf({ zones }) {
+  const others = zones.filter(({ name, was }) => was !== undefined && was !== name);
+  return Object.fromEntries(others.map(({ name, was }) => [name, was]));
 }
 
 export const isSame = (one, other) => JSON.stringify(one) === JSON.stringify(other);
@@ -124,10 +130,15 @@ function freeName(things, stem) {
   return `${stem}-${number}`;
 }
 
+/** A zone more. Beside a single one a gauge need not say whose depth it tells; from now on it does. */
 export function withZone(drawing, points = NEW_ZONE) {
   const corners = points.map(([x, y]) => [inside(x), inside(y)]);
-  const zone = { name: freeName(drawing.zones, "zone"), points: corners };
-  return { ...drawing, zones: [...drawing.zones, zone] };
+  const zones = [...drawing.zones, { name: freeName(drawing.zones, "zone"), points: corners }];
+  const meant = zones[0].name;
+  const gauges = zones.length === 2
+    ? drawing.gauges.map((gauge) => (gauge.zone === undefined ? { ...gauge, zone: meant } : gauge))
+    : drawing.gauges;
+  return { ...drawing, zones, gauges };
 }
 
 const NEW_MARKS = {

@@ -40,7 +40,7 @@ export function Review({ ask, save, onSaved, onClose, onTheirs, gone }) {
   return html`<dialog ref=${dialog} class="ed-review" aria-labelledby="ed-review-title" onClose=${onClose}>
     <h2 id="ed-review-title">${t("editor.review.title")}</h2>
     ${isBusy && html`<p role="status">${t("editor.review.wait")}</p>`}
-    ${problem && html`<${Obstacle} problem=${problem} again=${() => look(true)} theirs=${onTheirs}
+    ${problem && html`<${Obstacle} problem=${problem} again=${() => look(true)} theirs=${() => attempt(onTheirs)}
       isBusy=${isBusy} />`}
     ${review && !review.diff && html`<p>${t("editor.review.same")}</p>`}
     ${review?.diff && html`<p>${t("editor.review.file", { file: review.file })}</p>

@@ -62,6 +62,8 @@ const format = computed(() => {
     hour: new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
     day: new Intl.DateTimeFormat(tag, { month: "short", day: "numeric" }),
     moment: new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "medium" }),
+    seconds: new Intl.NumberFormat(tag, { style: "unit", unit: "second", maximumFractionDigits: 0 }),
+    minutes: new Intl.NumberFormat(tag, { style: "unit", unit: "minute", maximumFractionDigits: 0 }),
     percent: new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 0 }),
     fine: new Intl.NumberFormat(tag, { maximumFractionDigits: 1 }),
     whole: new Intl.NumberFormat(tag, { maximumFractionDigits: 0 }),
@@ -90,6 +92,11 @@ export function ageOf(seconds) {
   const age = Math.max(0, Math.round(seconds));
   const [unit, length] = UNITS.find(([, one]) => age >= one) ?? UNITS[3];
   return format.value.age.format(-Math.floor(age / length), unit);
+}
+
+/** "40 sec", "12 min". */
+export function durationOf(seconds) {
+  return seconds < 120 ? format.value.seconds.format(seconds) : format.value.minutes.format(seconds / 60);
 }
 
 /** "15-25 cm" of {min_cm, max_cm}; max_cm null: deeper than every mark. */

@@ -10,7 +10,7 @@ import { listenToKeys } from "./keys.js";
 import { severityOf } from "./level.js";
 import { announce, Notices } from "./notice.js";
 import { route } from "./route.js";
-import { forget, isLoaded, titleOf, unacknowledged } from "./store.js";
+import { episodes, forget, isLoaded, titleOf, unacknowledged } from "./store.js";
 import { follow } from "./stream.js";
 import { CameraView } from "./views/camera.js";
 import { EditView } from "./views/edit.js";
@@ -48,21 +48,31 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
-const told = new Map();
-
-/** Say what is worse than what was said of it: a new flood, or a higher level of one. */
+/** Say what is worse than what was known: a new flood, or a higher level of one. */
 function tell(changed) {
   for (const episode of changed) {
-    const { event_id: id, status } = episode;
-    const severity = severityOf(episode);
-    const isWorse = status === "open" && severity > (told.get(id) ?? -1);
-    if (status === "closed") told.delete(id);
-    else told.set(id, severity);
-    if (!isWorse) continue;
+    const known = episodes.value.get(episode.event_id);
+    const isWorse = severityOf(episode) > (known ? severityOf(known) : -1);
+    if (episode.status !== "open" || !isWorse) continue;
     announce(t("announce.flood", {
       level: t(`level.${episode.level}`), camera: titleOf(episode.camera), zone: episode.zone,
     }));
   }
+}
+
+/** Another view begins at its top, for eyes and for screen readers; the wall where it was left. */
+function followViews() {
+  let { view } = route.value;
+  let wallY = 0;
+  history.scrollRestoration = "manual";
+  addEventListener("hashchange", () => {
+    if (view === "wall") wallY = scrollY;
+    ({ view } = route.value);
+    requestAnimationFrame(() => {
+      document.getElementById("main")?.focus({ preventScroll: true });
+      scrollTo(0, view === "wall" ? wallY : 0);
+    });
+  });
 }
 
 function followWhileLoggedIn() {
@@ -97,6 +107,7 @@ async function start() {
   });
   followWhileLoggedIn();
   listenToKeys();
+  followViews();
   const place = document.getElementById("page");
   place.replaceChildren();
   render(html`<${App} />`, place);

@@ -6,8 +6,9 @@ import pytest
 
 from lsm_engines.machine import this_machine
 from lsm_monitor.commands import check
-from lsm_monitor.commands.check import check_load
-from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.commands.check import check_http, check_load
+from lsm_monitor.config.models import HttpConfig, MonitorConfig
+from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import (
     CAPACITY_FILE,
     Capacity,
@@ -141,3 +142,16 @@ def test_not_all_of_a_machine_is_planned_with_and_every_connection_costs() -> No
     assert cameras_carried(10.0, 4.0, cores=1) == 23
     assert cameras_carried(10.0, 5.0, cores=10**6) == 34
     assert cameras_carried(10.0, 3600.0, cores=1) < 140
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("users_file", "lsm-monitor users add"), ("tls_cert_file", "http.tls_cert_file")],
+)
+def test_a_file_of_the_page_that_is_missing_is_found_before_the_start(
+    tmp_path: Path, key: str, hint: str
+) -> None:
+    settings = {key: tmp_path / "missing"}
+    with pytest.raises(ConfigError, match=hint):
+        check_http(HttpConfig.model_validate(settings))
+    check_http(HttpConfig.model_validate({**settings, "enabled": False}))

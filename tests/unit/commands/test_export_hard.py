@@ -29,6 +29,7 @@ from lsm_monitor.model.bundle import load_bundle
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.outbox_open import OUTBOX_FILE
 from lsm_monitor.types import EventKind, Feedback, Verdict
+from lsm_train.weak_labels import read_weak_labels
 from tests.unit.publish.scenes import event_of, messages_of
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -205,6 +206,8 @@ def test_the_export_is_what_the_trainer_reads_and_says_where_each_picture_is_fro
     manifest, weak = _exported(out)
     name = "wensan-underpass-20260701T120100000Z.jpg"
     assert weak == {"version": 1, "images": {name: {"verdict": "reflection"}}}
+    (label,) = read_weak_labels(out / "weak.json", out / "frames").values()
+    assert label.is_dry
     (frame,) = manifest["frames"]
     data = (out / frame["file"]).read_bytes()
     assert data == picture(1)

@@ -13,6 +13,7 @@ import torch
 
 from lsm_monitor.demo.scene import StreetScene
 from lsm_monitor.demo.scene_style import random_style
+from lsm_monitor.errors import BundleError
 from lsm_monitor.model.bundle import Bundle, load_bundle, save_bundle, stored_state
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.small_lite import SmallLite
@@ -220,6 +221,42 @@ def test_an_official_encoder_is_not_fitted_twice(
         RecipeError, match="was fitted before; fit the one it came from, city 1"
     ):
         adapt(Bundle(fitted, base.model), city, TINY, out=tmp_path / "x", about=ABOUT, seed=0)
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_anything_is_trained(
+    tmp_path: Path, base: Bundle, city: CityPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(adapt_module, "train")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match=r"holds other files \(notes\.txt\); choose another"):
+        adapt(base, city, TINY, out=tmp_path, about=ABOUT, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [({"name": "Town Hall"}, "name: String should match"), ({"version": ""}, "version: ")],
+)
+def test_a_name_no_bundle_can_have_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+    base: Bundle,
+    city: CityPictures,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    about: dict[str, str],
+    message: str,
+) -> None:
+    monkeypatch.delattr(adapt_module, "train")
+    with pytest.raises(RecipeError, match=message):
+        adapt(base, city, TINY, out=tmp_path / "x", about=ABOUT | about, seed=0)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
+    tmp_path: Path, base: Bundle, city: CityPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(adapt_module, "train")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(BundleError, match=r"cannot write the bundle \(.*\); choose another"):
+        adapt(base, city, TINY, out=tmp_path / "file" / "x", about=ABOUT, seed=0)
 
 
 def test_the_same_seed_gives_the_same_updates(base: Bundle, city: CityPictures) -> None:

@@ -69,6 +69,11 @@ def test_a_click_on_water_vouches_for_a_faint_piece_but_not_for_all_of_the_pictu
     assert decide([0.5, 0.3, 0.1, 0.3], hints) == [WATER, WATER, DRY, DRY]
 
 
+def test_a_teacher_that_overlooks_a_click_on_water_is_not_believed_about_dry_ground() -> None:
+    hints = [WATER_POINT, IGNORED, IGNORED, DRY_POINT]
+    assert decide([0.1, 0.1, 0.9, 0.1], hints) == [WATER, IGNORED, WATER, DRY]
+
+
 def test_boxes_make_the_rest_dry_and_clicks_leave_the_rest_open() -> None:
     boxed = hint_map(WeakLabel("boxes", boxes=((0.5, 0.0, 1.0, 1.0),)), (4, 8))
     assert (boxed[:, :4] == DRY).all()

@@ -13,7 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
-from lsm_monitor.types import CameraHealth, CameraId, HealthCode, HealthState, WaterLevel
+from lsm_monitor.types import (
+    CameraHealth,
+    CameraId,
+    HealthCode,
+    HealthState,
+    WaterLevel,
+    WaterState,
+    ZoneId,
+)
 from lsm_monitor.web import hub as hub_module
 from tests.web_daemon import BRIDGE, SQUARE, STARTED_AT, WebDaemon
 
@@ -144,6 +152,19 @@ def test_the_last_hour_has_one_point_a_minute(fresh: WebDaemon) -> None:
     newest = cards[-1]
     assert isinstance(newest, dict)
     assert [fraction for _, fraction in newest["spark"]] == [0.1, 0.2]
+
+
+def test_the_last_hour_survives_a_restart(tmp_path: Path) -> None:
+    with WebDaemon(tmp_path) as daemon:
+        at = daemon.clock.now() - timedelta(minutes=10)
+        lane = WaterState(BRIDGE, ZoneId("lane"), WaterLevel.WET, 0.04, 0.9, at, at)
+        daemon.history.record([lane])
+        daemon.history.flush()
+    with WebDaemon(tmp_path) as daemon:
+        card = card_of(daemon, "bridge", lambda card: bool(card["spark"]))
+    assert isinstance(card, dict)
+    ((minute_s, fraction),) = card["spark"]
+    assert (minute_s, fraction) == (int(at.timestamp()) // 60 * 60, 0.04)
 
 
 def test_the_geometry_is_as_in_the_file(page: WebDaemon) -> None:

@@ -29,6 +29,7 @@ from lsm_monitor.web.access import COOKIE, Access
 from lsm_monitor.web.editor import Editor
 from lsm_monitor.web.sessions import Sessions
 from lsm_monitor.web.users import User, Users, write_users
+from lsm_monitor.web.workers import Workers
 from tests.fakes import FakeClock
 
 SQUARE = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]
@@ -68,8 +69,11 @@ class EditorPort:
         users = folder / "users.yaml"
         accounts = {name: User(role=name, password="$argon2id$" + 20 * "x") for name in ROLES}  # type: ignore[arg-type]  # each is a role
         write_users(users, accounts)
+        workers = Workers()
         sessions = Sessions(idle_s=1e6, max_s=1e6, clock=clock)
-        self.access = Access(users=Users(users), sessions=sessions, clock=clock)
+        self.access = Access(
+            users=Users(users), sessions=sessions, workers=workers, clock=clock
+        )
         self.sessions = {name: sessions.begin(name, user) for name, user in accounts.items()}
         self.reloader = Reloader(
             loaded,
@@ -86,6 +90,7 @@ class EditorPort:
             self.reloader,
             environ={},
             newest=self.seen.get,
+            workers=workers,
             metrics=self.metrics,
             clock=clock,
         )
@@ -222,6 +227,16 @@ def test_what_a_zone_says_beside_its_outline_is_kept(port: EditorPort) -> None:
     assert status == 200
     assert port.post("save", {"token": review["token"]})[0] == 200
     assert port.main.read_text() == of_road.replace("[0.1, 0.9]]", "[0.2, 0.8]]")
+
+
+def test_a_zone_that_is_renamed_keeps_what_it_says_beside_its_outline(port: EditorPort) -> None:
+    of_road = MAIN.replace("0.9]]}", "0.9]], water_share_of: road}")
+    port.main.write_text(of_road)
+    asyncio.run(port.reloader.reload())
+    token = port.reviewed({"zones": {"left": SQUARE}, "renamed": {"left": "lane"}})
+    assert port.post("save", {"token": token})[0] == 200
+    saved = port.reloader.loaded.config.cameras["bridge"].zones
+    assert {name: zone.water_share_of for name, zone in saved.items()} == {"left": "road"}
 
 
 def test_a_camera_of_the_inventory_is_saved_in_its_own_file(port: EditorPort) -> None:

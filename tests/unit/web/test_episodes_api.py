@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from lsm_monitor.evidence.sidecar import EvidenceKind
+from lsm_monitor.publish.event_archive import EpisodeRecord, EventArchive
 from lsm_monitor.types import EventKind, WaterLevel
 from tests.unit.publish.scenes import event_of, messages_of
 from tests.web_daemon import WebDaemon
@@ -81,6 +86,29 @@ def test_what_operators_say_is_stored_and_told(tmp_path: Path) -> None:
         assert daemon.ask("POST", unknown, body=body, headers=csrf).status == 404
 
 
+def test_open_pages_are_told_of_an_episode_and_of_what_is_said_about_it(
+    tmp_path: Path,
+) -> None:
+    with WebDaemon(tmp_path) as daemon:
+        connection = daemon.connection()
+        connection.request("GET", "/api/stream")
+        response = connection.getresponse()
+        told = (json.loads(line[6:]) for line in response if line.startswith(b"data: "))
+        assert "version" in next(told)
+        tell(daemon, IDS[0])
+        daemon.see(WaterLevel.FLOODED, 0.3)
+        news = (data for data in told if "event_id" in data)
+        assert next(news)["acknowledged"] is None
+        csrf = {"X-CSRF-Token": daemon.get("/api/session").json["csrf"]}
+        daemon.ask("POST", f"/api/episodes/{IDS[0]}/acknowledge", headers=csrf)
+        assert next(news)["acknowledged"]["at"]
+        tell(daemon, IDS[0], EventKind.CLOSE, 2)
+        daemon.see(WaterLevel.DRY, 0.0)
+        assert next(news)["status"] == "closed"
+        response.close()
+        connection.close()
+
+
 @pytest.mark.parametrize("state", ["open", "all"])
 def test_an_alert_is_shown_although_the_history_cannot_be_read(
     tmp_path: Path, state: str
@@ -95,6 +123,31 @@ def test_an_alert_is_shown_although_the_history_cannot_be_read(
             assert (answer.status, "history" in answer.json["detail"]) == (503, True)
 
 
+def test_readers_whom_the_disk_lets_wait_do_not_hold_up_alerts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, asked = threading.Event(), threading.Semaphore(0)
+
+    def wait(*_: object, **__: object) -> list[EpisodeRecord]:
+        asked.release()
+        assert disk.wait(30.0)
+        return []
+
+    monkeypatch.setattr(EventArchive, "newest_first", wait)
+    with WebDaemon(tmp_path) as daemon, ThreadPoolExecutor(20) as readers:
+        waiting = [readers.submit(daemon.get, "/api/episodes?state=all") for _ in range(20)]
+        assert asked.acquire(timeout=30.0)
+        assert daemon.loop is not None
+        # The publisher takes its messages from the outbox in such a thread.
+        taken = asyncio.run_coroutine_threadsafe(
+            asyncio.to_thread(daemon.outbox.pending, 1), daemon.loop
+        )
+        assert taken.result(10.0) == []
+        assert daemon.get("/healthz").status == 200
+        disk.set()
+        assert {answer.result().status for answer in waiting} == {200}
+
+
 def test_evidence_is_handed_out_in_pieces_too(tmp_path: Path) -> None:
     with WebDaemon(tmp_path) as daemon:
         tell(daemon, IDS[0])
@@ -105,5 +158,8 @@ def test_evidence_is_handed_out_in_pieces_too(tmp_path: Path) -> None:
         answer = daemon.get(clip["url"], {"Range": "bytes=2-4"})
         assert (answer.status, answer.body) == (206, b"234")
         assert answer.headers["content-type"] == "video/mp4"
+        assert "immutable" in answer.headers["cache-control"]
+        (sidecar,) = (file for file in files if file["kind"] == "sidecar")
+        assert daemon.get(sidecar["url"]).headers["cache-control"] == "no-cache"
         assert daemon.get(clip["url"].replace("1", "2")).status == 404
         assert daemon.get(f"/api/evidence/{IDS[1]}/{clip['name']}").status == 404

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
+from lsm_monitor.web import guard
 from lsm_monitor.web.origins import is_local, is_our_host, is_same_origin, known_names
 from tests.web_daemon import WebDaemon
 
@@ -137,6 +138,20 @@ def test_a_large_body_in_chunks_is_refused_as_well(page: WebDaemon) -> None:
     connection.request("POST", "/api/login", chunks, headers, encode_chunked=True)
     response = connection.getresponse()
     assert (response.status, b"65536 bytes" in response.read()) == (413, True)
+    connection.close()
+
+
+def test_a_body_that_never_comes_keeps_nobody_waiting(
+    page: WebDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "BODY_WITHIN_S", 0.1)
+    connection = page.connection()
+    connection.putrequest("POST", "/api/login")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "50")
+    connection.endheaders(b'{"user": ')
+    response = connection.getresponse()
+    assert (response.status, b"in time" in response.read()) == (408, True)
     connection.close()
 
 

@@ -82,6 +82,12 @@ def test_one_name_may_not_be_tried_from_many_addresses(clock: FakeClock) -> None
     assert limits.wait_s("192.0.2.99", "ann") == 0
 
 
+def test_all_attempts_together_leave_the_machine_to_the_model(clock: FakeClock) -> None:
+    limits = LoginLimits(clock)
+    waits = [limits.wait_s(f"192.0.2.{number}", f"user-{number}") for number in range(60)]
+    assert waits == [0] * 50 + [1] * 10
+
+
 def test_who_has_an_account_cannot_try_those_of_others_with_it(clock: FakeClock) -> None:
     limits = LoginLimits(clock)
     allowed = 0

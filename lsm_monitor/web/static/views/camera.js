@@ -2,7 +2,7 @@
 import { useState } from "../vendor/hooks.js";
 import { may } from "../api.js";
 import { html } from "../html.js";
-import { depthOf, fine, hasText, momentOf, percent, t, whole } from "../i18n.js";
+import { depthOf, durationOf, hasText, momentOf, percent, t, whole } from "../i18n.js";
 import { Health, LevelBadge, Trend } from "../level.js";
 import { toCamera, toWall } from "../route.js";
 import { cardOf, nowMs, openEpisodes } from "../store.js";
@@ -46,10 +46,9 @@ function Zone({ id, zone }) {
 
 function nextOf(next) {
   if (!next) return "";
-  const minutes = (seconds) => fine(seconds / 60);
-  const values = { level: t(`level.${next.level}`), soonest: minutes(next.eta_s_min) };
-  if (next.eta_s_max === null || next.eta_s_max === undefined) return t("zone.next.from", values);
-  return t("zone.next.between", { ...values, latest: minutes(next.eta_s_max) });
+  const values = { level: t(`level.${next.level}`), soonest: durationOf(next.eta_s_min) };
+  if (next.eta_s_max === null) return t("zone.next.from", values);
+  return t("zone.next.between", { ...values, latest: durationOf(next.eta_s_max) });
 }
 
 function HealthSection({ health }) {

@@ -23,9 +23,11 @@ export function AcknowledgeButton({ episode }) {
   const [isBusy, setBusy] = useState(false);
   const onClick = async () => {
     setBusy(true);
-    await say(episode, "acknowledge", {}).then(
-      () => show(t("acknowledge.done", { camera: titleOf(episode.camera) })), showError,
-    );
+    await say(episode, "acknowledge", {}).then(() => {
+      show(t("acknowledge.done", { camera: titleOf(episode.camera) }));
+      // This button goes. Not to the next one: who presses twice means the same flood.
+      document.getElementById("main")?.focus({ preventScroll: true });
+    }, showError);
     setBusy(false);
   };
   return html`<button class="primary" data-acknowledge disabled=${isBusy} onClick=${onClick}
@@ -74,6 +76,9 @@ export function peakOf({ peak_fraction: peak }) {
   return t("episode.peak", { share: peak === null ? "–" : percent(peak) });
 }
 
+/** Relative, as all addresses of the page: a proxy may put it below a path. */
+const addressOf = (file) => file.url.replace(/^\//, "");
+
 function sizeOf(bytes) {
   return bytes < 1e6 ? `${whole(bytes / 1e3)} kB` : `${whole(bytes / 1e6)} MB`;
 }
@@ -86,9 +91,9 @@ function Evidence({ episode }) {
     files.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
     const picture = files.find((file) => PICTURES.includes(file.kind));
     return html`<li key=${seq}>
-      ${picture && html`<a href=${picture.url} ...${open}><img src=${picture.url} loading="lazy"
+      ${picture && html`<a href=${addressOf(picture)} ...${open}><img src=${addressOf(picture)} loading="lazy"
         alt=${t("evidence.picture", { camera: titleOf(episode.camera), seq })} /></a>`}
-      <p>${t("evidence.seq", { seq })}: ${files.map((file) => html`<a href=${file.url} ...${open}
+      <p>${t("evidence.seq", { seq })}: ${files.map((file) => html`<a href=${addressOf(file)} ...${open}
         title=${`${file.name}, ${sizeOf(file.bytes)}`}>${t(`evidence.${file.kind}`)}</a> `)}</p></li>`;
   })}</ul>`;
 }

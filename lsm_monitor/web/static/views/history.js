@@ -1,5 +1,6 @@
 // The timeline of a camera: reads a range once, and goes on with what the stream brings.
 import { useEffect, useState } from "../vendor/hooks.js";
+import { useComputed } from "../vendor/signals.js";
 import { api } from "../api.js";
 import { html } from "../html.js";
 import { t } from "../i18n.js";
@@ -9,6 +10,7 @@ import { Timeline } from "./timeline.js";
 
 const RANGES_H = [1, 6, 24, 168];
 const POINTS = 480;
+const MOST_LIVE = 5000; // a page may stay open for weeks
 
 function useReadings(id, hours) {
   const [zones, setZones] = useState(null);
@@ -37,7 +39,7 @@ function useLive(card, zoneId, zones) {
       ms: Date.parse(zone.observed_at), fraction: zone.water_fraction, level: zone.level,
       fraction_max: zone.water_fraction, depth_cm: null,
     };
-    setLive((old) => (old.length && old[old.length - 1].ms >= point.ms ? old : [...old, point]));
+    setLive((old) => (old.at(-1)?.ms >= point.ms ? old : [...old, point].slice(-MOST_LIVE)));
   }, [zone?.observed_at, zones]);
   const read = (zones?.[zoneId] ?? []).map((one) => ({ ...one, ms: Date.parse(one.at) }));
   const last = read.length ? read[read.length - 1].ms : 0;
@@ -52,7 +54,8 @@ export function History({ card }) {
   const zones = useReadings(card.id, hours);
   const points = useLive(card, zoneId, zones);
   // The right edge moves once per minute: a curve that creeps every second is hard to read.
-  const endMs = Math.max(Math.ceil(nowMs.value / 60_000) * 60_000, points.at(-1)?.ms ?? 0);
+  const minute = useComputed(() => Math.ceil(nowMs.value / 60_000) * 60_000);
+  const endMs = Math.max(minute.value, points.at(-1)?.ms ?? 0);
   const startMs = endMs - hours * 3600_000;
   return html`<section class="history" aria-labelledby="history-title">
     <header><h2 id="history-title">${t("timeline.title")}</h2>

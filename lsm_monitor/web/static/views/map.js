@@ -9,7 +9,7 @@ import { allCards } from "../store.js";
 import { useWidth } from "./width.js";
 
 const EDGE = 56;
-const HEIGHT = { share: 0.6, least: 300, most: 720 };
+const HEIGHT = { share: 0.6, least: 300, aroundPx: 190 };
 const METRES_PER_DEGREE = 111_320;
 const LEAST_SPAN_M = 400;
 const ZOOM = { step: 1.5, most: 60, wheel: 1.2 };
@@ -119,7 +119,7 @@ function Buttons({ zoomBy, showAll }) {
 
 function Plan({ cards }) {
   const [box, width] = useWidth();
-  const height = Math.min(HEIGHT.most, Math.max(HEIGHT.least, width * HEIGHT.share));
+  const height = Math.max(HEIGHT.least, Math.min(innerHeight - HEIGHT.aroundPx, width * HEIGHT.share));
   const { view, zoomBy, showAll, hands } = useView(width, height);
   // What is drawn last lies on top: the worst.
   const spots = project(cards).sort((a, b) => rankOf(a.card) - rankOf(b.card));
