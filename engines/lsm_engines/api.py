@@ -36,7 +36,7 @@ class Graph:
     """A part of the model that can be compiled.
 
     Attributes:
-        name: ``encoder`` or ``head``.
+        name: ``encoder``, ``head``, or what a part of the encoder is called.
         module: In evaluation mode, on the CPU. Called with one float32 tensor for each of
             ``inputs``, in their order; returns a tuple of float32 tensors.
         inputs: Shape of each input, without the batch, by name.

@@ -132,7 +132,7 @@ def test_without_the_interim_losses_the_maps_are_learned_through_the_prompts_alo
 
 @pytest.mark.parametrize(
     ("name", "stages", "recurrences"),
-    [("spm.yaml", (1, 2, 3, 4), 1)]
+    [("spm.yaml", (2, 3, 4, 5), 1), ("ablation/spm_stages_2_5.yaml", (2, 3, 4, 5), 1)]
     + [(f"ablation/spm_stages_{n}.yaml", (*range(1, n + 1),), 1) for n in range(1, 6)]
     + [(f"ablation/spm_r{r}.yaml", (1, 2, 3, 4), r) for r in (2, 3)],
 )
