@@ -19,6 +19,7 @@ from torch import nn
 
 from lsm_monitor.model.classwise_decoder import ClassWiseDecoder
 from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.semantic_prompt import SemanticPrompt
 from lsm_monitor.model.small_model import SmallModel
 from lsm_train.class_loss import WATER_ALONE, ClassTeaching, class_loss, interim_loss
@@ -138,6 +139,10 @@ class Stage(nn.Module):
     def trains_in_bf16(self) -> bool:
         """Whether the stage's forward pass may run in bfloat16."""
         small_model = self.model.head.small_model
+        # In PyTorch 2 on a CPU the gradient of a dilated depthwise convolution is NaN in it.
+        matches = isinstance(self.model.encoder.adapter, StageMatchers)
+        if matches and self.name in {"large", "one_stage"}:
+            return False
         learns_small = self.name in {"small", "one_stage"}
         return small_model is None or small_model.trains_in_bf16 or not learns_small
 

@@ -24,7 +24,7 @@ from lsm_train.data import DRY, IGNORED, WATER, Picture
 from lsm_train.export import export
 from lsm_train.fit import fit
 from lsm_train.recipe_file import load_recipe
-from lsm_train.stages import Stage
+from lsm_train.stages import Stage, StageName
 from lsm_train.surfaces import ROAD, WET_ROAD
 from tests.unit.model.models import noise
 from tests.unit.model.test_prompt_matcher import STAGES, TWO_STAGES, matched, teach
@@ -115,6 +115,13 @@ def test_gradients_reach_every_matcher_parameter_and_no_frozen_one(
     assert all(p.grad is None for p in model.encoder.image_encoder.parameters())
     after = model.encoder.image_encoder.state_dict()
     assert all(torch.equal(p, after[key]) for key, p in frozen.items())
+
+
+def test_matchers_learn_in_float32_because_their_gradients_do_not_survive_bfloat16() -> None:
+    model = matched("efficientnet_lite0")
+    stages: tuple[StageName, ...] = ("large", "one_stage", "joint")
+    found = [Stage(name, model, LossesSection()).trains_in_bf16 for name in stages]
+    assert found == [False, False, True]
 
 
 def test_without_the_interim_losses_the_maps_are_learned_through_the_prompts_alone() -> None:
