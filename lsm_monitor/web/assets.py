@@ -1,8 +1,9 @@
 """The page's files: read once, served from memory.
 
-A file that is not in this table does not exist, whatever the address says. A browser keeps a
-file for a year when it asks with ``?v=`` and the digest of all files, which stands in
-``index.html`` for ``__VERSION__``; otherwise it asks each time whether its copy is still good.
+A file that is not in this table does not exist, whatever the address says. ``index.html``
+names its files below ``static/__VERSION__/``, where the digest of all files takes that place,
+and modules import each other from beside them: a browser keeps them for a year. Asked for
+without it, or with an old one, it asks each time whether its copy is still good.
 ``__LANGUAGES__`` stands for the names of the files in ``i18n/``: what the page can speak.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib import resources
@@ -22,6 +24,7 @@ from lsm_monitor.web.problems import Problem
 _INDEX = "index.html"
 _PLACEHOLDER = b"__VERSION__"
 _LANGUAGES = b"__LANGUAGES__"
+_NAMED = re.compile("([0-9a-f]{12})/(.+)")
 _LEAST_WORTH_PACKING = 512
 # Not the system's table, which differs from machine to machine.
 _MEDIA_TYPES = {
@@ -77,10 +80,11 @@ class Assets:
         Raises:
             Problem: There is no such file.
         """
-        asset = self._assets.get(path)
+        named = _NAMED.fullmatch(path)
+        asset = self._assets.get(named[2] if named else path)
         if asset is None:
             raise Problem(404, "the page has no such file")
-        is_named = request.query_params.get("v") == self.version
+        is_named = named is not None and named[1] == self.version
         headers = {
             "Cache-Control": "public, max-age=31536000, immutable" if is_named else "no-cache",
             "ETag": asset.etag,

@@ -113,3 +113,19 @@ def test_whoever_wants_no_motion_gets_none(city: City, open_page: NewPage) -> No
     page = open_page(address_of(city), reduced_motion="reduce")
     expect(page.locator(".card")).to_have_count(len(PLACES))
     assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_a_second_visit_asks_for_none_of_the_pages_files(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(city))
+    expect(page.locator(".card")).to_have_count(len(PLACES))
+    page.goto("about:blank")
+    page.goto(address_of(city))
+    expect(page.locator(".card")).to_have_count(len(PLACES))
+    sent = page.evaluate(
+        "performance.getEntriesByType('resource')"
+        ".filter((one) => one.name.includes('/static/') && one.transferSize > 0)"
+        ".map((one) => one.name)"
+    )
+    assert sent == []

@@ -64,7 +64,7 @@ def page_target(folder: Path) -> Iterator[Target]:
         episode = f"/api/episodes/{EVENT_ID}".encode()
         gets = (
             b"/",
-            b"/static/index.html?v=1",
+            b"/static/0123456789ab/index.html",
             b"/api/cameras/bridge/picture.jpg?kind=mask",
             b"/api/cameras/bridge/readings?start=2026-01-01T00:00:00Z&points=5",
             b"/api/episodes?state=all&limit=5&camera=bridge",

@@ -28,7 +28,7 @@ function preferred() {
 }
 
 async function read(tag) {
-  const response = await fetch(`static/i18n/${tag}.json`);
+  const response = await fetch(new URL(`i18n/${tag}.json`, import.meta.url));
   return response.ok ? response.json() : {};
 }
 

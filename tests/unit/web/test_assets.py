@@ -27,9 +27,11 @@ def test_a_file_that_a_browser_has_is_not_sent_again(page: WebDaemon) -> None:
 
 def test_a_file_asked_for_by_its_version_is_kept_for_a_year(page: WebDaemon) -> None:
     version = Assets.shipped().version
-    named = page.get(f"/static/index.html?v={version}").headers["cache-control"]
+    named = page.get(f"/static/{version}/main.js").headers["cache-control"]
     assert named == "public, max-age=31536000, immutable"
-    assert page.get("/static/index.html?v=old").headers["cache-control"] == "no-cache"
+    assert page.get("/static/main.js").headers["cache-control"] == "no-cache"
+    old = page.get("/static/0123456789ab/main.js")
+    assert (old.status, old.headers["cache-control"]) == (200, "no-cache")
 
 
 def test_a_file_is_packed_where_that_helps_and_a_strange_one_left_out() -> None:

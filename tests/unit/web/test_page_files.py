@@ -61,7 +61,7 @@ def test_the_page_has_nothing_that_a_strict_content_policy_forbids() -> None:
 
 
 def test_every_module_of_the_first_view_is_loaded_at_once() -> None:
-    preloaded = set(re.findall(r'modulepreload" href="static/([^"]+)"', _index()))
+    preloaded = set(re.findall(r'modulepreload" href="static/__VERSION__/([^"]+)"', _index()))
     needed, seen = [STATIC / "main.js"], set[Path]()
     while needed:
         script = needed.pop()
