@@ -9,7 +9,8 @@ from torch import nn
 
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
 from lsm_monitor.model.he_adapt import CnnHeAdapt, VitHeAdapt, flat_weights
-from lsm_monitor.model.lsm_adapter import AdaptedEncoder, ImageEncoder
+from lsm_monitor.model.image_encoder import ImageEncoder
+from lsm_monitor.model.lsm_adapter import AdaptedEncoder
 from lsm_monitor.model.sam_vit import VIT_SIZES, SamVit
 from tests.unit.model.models import SIZE_PX, TINY_VIT, noise, parameter_count
 
