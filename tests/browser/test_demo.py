@@ -1,4 +1,4 @@
-"""From ``scripts/demo`` to an acknowledged alarm by the page alone, with nothing in between."""
+"""From ``scripts/demo`` to an acknowledged alarm and a drawn zone, by the page alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage, keep_picture
+from tests.browser.drawing import draw, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -39,7 +40,7 @@ def address() -> Iterator[str]:
     assert process.returncode == 130
 
 
-def test_a_newcomer_finds_the_flood_and_acknowledges_it(
+def test_a_newcomer_acknowledges_the_flood_and_draws_a_zone(
     address: str, open_page: NewPage
 ) -> None:
     page = open_page(address)
@@ -53,3 +54,9 @@ def test_a_newcomer_finds_the_flood_and_acknowledges_it(
     page.get_by_role("button", name="1 h").click()
     expect(page.get_by_role("img", name=re.compile("^Highest: "))).to_be_visible()
     keep_picture(page, "demo")
+    page.get_by_role("link", name="Edit zones").click()
+    page.locator(".ed-canvas img").wait_for()
+    draw(page, [(0.35, 0.7), (0.65, 0.7), (0.65, 0.85), (0.35, 0.85)])
+    page.locator("[data-review]").click()
+    expect(page.locator(".ed-diff .added")).not_to_have_count(0)
+    save(page)

@@ -20,6 +20,7 @@ from lsm_monitor.demo.rtsp_server import RtspServer
 from lsm_monitor.demo.scene import StreetScene
 from lsm_monitor.demo.scene_style import SceneStyle
 from tests.browser.conftest import NewPage, keep_picture
+from tests.browser.drawing import draw, save
 from tests.integration.brokers import Notes, RealBroker
 from tests.integration.daemon_process import DaemonProcess
 from tests.integration.test_service import port_of
@@ -82,15 +83,6 @@ def zone(page: Page, index: int) -> Locator:
     return page.locator(f'[data-item="zones.{index}"]')
 
 
-def draw(page: Page, corners: list[tuple[float, float]]) -> None:
-    """Draw a zone with the mouse, corner by corner, and close it at the first one."""
-    page.locator('[data-add="zone"]').click()
-    box = page.locator(".ed-canvas svg").bounding_box()
-    assert box is not None
-    for x, y in [*corners, corners[0]]:
-        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-
-
 def drag(page: Page, thing: Locator, right: float, down: float) -> None:
     """Drag the middle of ``thing`` by shares of the picture."""
     picture, box = page.locator(".ed-canvas svg").bounding_box(), thing.bounding_box()
@@ -104,12 +96,6 @@ def drag(page: Page, thing: Locator, right: float, down: float) -> None:
             x + part * right * picture["width"], y + part * down * picture["height"]
         )
     page.mouse.up()
-
-
-def save(page: Page) -> None:
-    page.locator("[data-save]").click()
-    expect(page.locator(".ed-told").first).to_contain_text("Saved and in use")
-    expect(page.locator("dialog.ed-review")).to_have_count(0)
 
 
 def test_a_zone_is_drawn_reviewed_and_saved_and_the_next_decision_uses_it(
