@@ -95,7 +95,10 @@ def test_ready_follows_the_first_decision_and_http_tells_what_was_decided(
         )
         port = port_of(daemon)
         assert get(port, "/healthz")[0] == 200
-        assert get(port, "/readyz") == (200, '{"ready":true,"cameras":1,"deciding":1}')
+        assert get(port, "/readyz") == (
+            200,
+            '{"ready":true,"cameras":1,"deciding":1,"durable":true}',
+        )
         stats = json.loads(get(port, "/api/stats")[1])
         assert stats["cameras"]["bridge"]["zones"]["full"]["level"] in {"dry", "wet"}
         metrics = get(port, "/metrics")[1]
