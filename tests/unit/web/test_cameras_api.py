@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -108,7 +109,7 @@ def test_all_cameras_come_packed_to_who_can_unpack_them(page: WebDaemon) -> None
     assert json.loads(gzip.decompress(packed.body)) == plain.json
 
 
-def test_a_page_is_told_every_change_once(fresh: WebDaemon) -> None:
+def test_a_page_is_told_every_change(fresh: WebDaemon) -> None:
     told, close = stream(fresh)
     assert next(told)[0] == "hello"
     fresh.see(WaterLevel.WET, 0.03)
@@ -116,9 +117,13 @@ def test_a_page_is_told_every_change_once(fresh: WebDaemon) -> None:
         CameraId("second"), HealthState.OFFLINE, (HealthCode.STALLED,), "silent", STARTED_AT, 1
     )
     fresh.overview.on_health(health)
-    found = {card["id"]: card for name, card in (next(told), next(told)) if name == "camera"}
+    found: dict[str, Any] = {}
+    # What was read before the start may be told in between.
+    while found.keys() != {"bridge", "second"} or found["bridge"]["level"] != "wet":
+        name, card = next(told)
+        assert name == "camera"
+        found[card["id"]] = card
     close()
-    assert found["bridge"]["level"] == "wet"
     assert found["second"]["health"] == {
         "state": "offline",
         "codes": ["STALLED"],
