@@ -174,10 +174,10 @@ def test_the_page_works_with_the_keyboard_alone(city: City, wall: Page) -> None:
     wall.keyboard.press("k")
     wall.keyboard.press("Enter")
     expect(wall.get_by_role("heading", name="Wensan underpass")).to_be_visible()
+    raw = wall.get_by_role("button", name="Raw picture")
+    expect(raw).to_be_visible()
     wall.keyboard.press("2")
-    expect(wall.get_by_role("button", name="Raw picture")).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    expect(raw).to_have_attribute("aria-pressed", "true")
     wall.keyboard.press("Escape")
     expect(wall.locator(".card")).to_have_count(len(PLACES))
     wall.keyboard.press("a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import queue
@@ -127,11 +128,10 @@ class Told:
 
     def pids(self) -> list[int]:
         """Return the processes that hold cameras."""
-        found = {
-            int(pid)
-            for task in Path("/proc/self/task").iterdir()
-            for pid in (task / "children").read_text().split()
-        }
+        found: set[int] = set()
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                found |= {int(pid) for pid in (task / "children").read_text().split()}
         return sorted(pid for pid in found if b"capture_process" in _command_line(pid))
 
     def count(self, name: str) -> float:

@@ -120,8 +120,9 @@ def test_a_page_is_told_every_change(fresh: WebDaemon) -> None:
     wet: Any = None
     offline: Any = None
     while wet is None or offline is None:  # cards that know less may be told in between
-        name, card = next(told)
+        name, news = next(told)
         assert name == "camera"
+        card: Any = news
         wet = card if card["level"] == "wet" else wet
         offline = card if card["id"] == "second" and card["health"]["detail"] else offline
     close()
