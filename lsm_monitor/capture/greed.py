@@ -13,7 +13,9 @@ import os
 from pathlib import Path
 
 GREEDY_SHARE = 0.5
-"""Of a core, in two looks in succession: a backlog is read in less."""
+"""Of the time it ran or waited for a core, twice in succession: a backlog is read in less."""
+MIN_RUN_SHARE = 0.1
+"""Of the time it ran: on a busy machine everybody waits, but a healthy camera needs no core."""
 LAST_NICE = 19
 
 
@@ -23,7 +25,7 @@ class Greed:
     def __init__(self, thread_id: int) -> None:
         self._thread_id = thread_id
         self._looked_at_s: float | None = None
-        self._took_s = 0.0
+        self._ran_s = self._wanted_s = 0.0
         self._was_greedy = False
         self.is_last = False
 
@@ -33,16 +35,18 @@ class Greed:
         Args:
             now_s: Any clock that never goes backwards, in seconds.
         """
-        took_s = _cpu_s(self._thread_id)
-        if took_s is None or self.is_last:
+        used = _used_s(self._thread_id)
+        if used is None or self.is_last:
             return False
         before_s, self._looked_at_s = self._looked_at_s, now_s
-        spent_s, self._took_s = took_s - self._took_s, took_s
+        ran_s, wanted_s = used[0] - self._ran_s, used[1] - self._wanted_s
+        self._ran_s, self._wanted_s = used
         if before_s is None or now_s <= before_s:
             return False
-        was_greedy, self._was_greedy = (
-            self._was_greedy,
-            spent_s > GREEDY_SHARE * (now_s - before_s),
+        passed_s = now_s - before_s
+        was_greedy = self._was_greedy
+        self._was_greedy = (
+            wanted_s > GREEDY_SHARE * passed_s and ran_s > MIN_RUN_SHARE * passed_s
         )
         if was_greedy and self._was_greedy:
             with contextlib.suppress(OSError):  # it has just ended
@@ -51,9 +55,12 @@ class Greed:
         return self.is_last
 
 
-def _cpu_s(thread_id: int) -> float | None:
+def _used_s(thread_id: int) -> tuple[float, float] | None:
+    """Return for how long a thread has run, and has run or waited for a core, in seconds."""
     try:
-        nanoseconds = Path(f"/proc/self/task/{thread_id}/schedstat").read_text().split()[0]
-    except (OSError, IndexError):
+        ran_ns, waited_ns, _ = (
+            Path(f"/proc/self/task/{thread_id}/schedstat").read_text().split()
+        )
+    except (OSError, ValueError):
         return None
-    return int(nanoseconds) / 1e9
+    return int(ran_ns) / 1e9, (int(ran_ns) + int(waited_ns)) / 1e9

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +73,28 @@ def test_one_busy_second_is_a_backlog_and_no_greed() -> None:
         wait_for_cpu(thread_id, 0.1)
         assert not greed.look(1e6 + 0.1)
         assert not greed.is_last
+
+
+@is_last_already
+def test_three_that_share_a_core_are_greedy_each() -> None:
+    core, stop = min(os.sched_getaffinity(0)), threading.Event()
+
+    def live() -> None:
+        os.sched_setaffinity(0, {core})  # of this thread
+        while not stop.is_set():
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 20_000)  # without Python's lock
+
+    threads = [threading.Thread(target=live) for _ in range(3)]
+    for each in threads:
+        each.start()
+    try:
+        greed = Greed(threads[0].native_id or 0)
+        while not greed.look(time.monotonic()):
+            wait_for_cpu(threads[0].native_id or 0, 0.1)
+    finally:
+        stop.set()
+        for each in threads:
+            each.join()
 
 
 def test_a_thread_that_waits_and_one_that_is_gone_are_left_alone() -> None:
