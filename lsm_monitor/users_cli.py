@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -48,10 +50,8 @@ def add(
     from lsm_monitor.commands.users import put_user  # noqa: PLC0415 - argon2 when needed
 
     path = _users_file(config, file)
-    try:
+    with _usage_errors():
         put_user(path, name, role, lambda: _password(name, password_file))
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
     typer.echo(f"{path}: {name} is {role}")
 
 
@@ -67,10 +67,8 @@ def passwd(
     from lsm_monitor.commands.users import put_user  # noqa: PLC0415
 
     path = _users_file(config, file)
-    try:
+    with _usage_errors():
         put_user(path, name, None, lambda: _password(name, password_file))
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
     typer.echo(f"{path}: {name} has another password")
 
 
@@ -80,10 +78,8 @@ def rm(*, name: NameArgument, config: OptionalConfig = None, file: FileOption = 
     from lsm_monitor.commands.users import remove_user  # noqa: PLC0415
 
     path = _users_file(config, file)
-    try:
+    with _usage_errors():
         remove_user(path, name)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
     typer.echo(f"{path}: {name} is gone")
 
 
@@ -97,6 +93,15 @@ def ls(
     for name, user in read_users(_users_file(config, file)).items():
         row = {"user": name, "role": user.role}
         typer.echo(json.dumps(row) if as_json else f"{name}\t{user.role}")
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn a name, role or password that will not do into a usage error."""
+    try:
+        yield
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
 
 
 def _users_file(config: Path | None, file: Path | None) -> Path:

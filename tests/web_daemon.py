@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
-import socket
 import ssl
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -33,6 +30,7 @@ from lsm_monitor.runtime.http import HttpService
 from lsm_monitor.runtime.http_app import Status, http_app
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.reload import Reloader
+from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.types import (
     Acknowledgement,
@@ -47,6 +45,7 @@ from lsm_monitor.types import (
 )
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
+from tests.served import Served
 
 STARTED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 BRIDGE = CameraId("bridge")
@@ -65,7 +64,7 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-class WebDaemon:
+class WebDaemon(Served):
     """One camera, ``bridge`` with the zone ``lane``, and the page; a context manager.
 
     Args:
@@ -81,6 +80,7 @@ class WebDaemon:
         http: Mapping[str, object] | None = None,
         cameras: Mapping[str, object] | None = None,
     ) -> None:
+        super().__init__()
         bridge = {"url": "rtsp://192.0.2.1/s", "zones": {"lane": {"points": SQUARE}}}
         data = {
             "version": 1,
@@ -149,22 +149,14 @@ class WebDaemon:
             )
         )
         self.page.mount(self.app)
-        self.port = 0
-        self.loop: asyncio.AbstractEventLoop | None = None
         self.tls: ssl.SSLContext | None = None
-        self._stop = threading.Event()
-        self._listening = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._listening.wait(30.0)
-        return self
+    def services(self, on_listening: Callable[[int], None]) -> Sequence[Service]:
+        port = HttpService(self.app, self.config.http, on_listening=on_listening)
+        return [port, *self.page.services()]
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30.0)
-        assert not self._thread.is_alive()
+    def __exit__(self, *how: object) -> None:
+        super().__exit__(*how)
         self.outbox.close()
 
     def connection(self) -> http.client.HTTPConnection:
@@ -197,16 +189,6 @@ class WebDaemon:
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Return the answer to a GET."""
         return self.ask("GET", path, headers=headers)
-
-    def send(self, data: bytes) -> bytes:
-        """Return all that is answered to ``data``, sent as it is, after which nothing comes."""
-        with socket.create_connection(("127.0.0.1", self.port), 30.0) as client:
-            client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-            answer = b""
-            while part := client.recv(65536):
-                answer += part
-            return answer
 
     def see(
         self,
@@ -246,16 +228,3 @@ class WebDaemon:
             raise CommandError(msg)
         self.page.live.on_said(UUID(str(command.event_id)))
         return "done"
-
-    async def _run(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        service = HttpService(self.app, self.config.http, on_listening=self._listens)
-        running = [asyncio.create_task(each.run()) for each in (service, *self.page.services())]
-        await asyncio.to_thread(self._stop.wait)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-    def _listens(self, port: int) -> None:
-        self.port = port
-        self._listening.set()

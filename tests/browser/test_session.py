@@ -76,6 +76,7 @@ def test_a_lost_connection_is_told_and_what_was_missed_is_caught_up(
 ) -> None:
     page = open_page(address_of(city))
     expect(page.locator(".link.up")).to_have_text("Live")
+    expect(page.locator(".picture img").first).to_be_visible()
     page.context.set_offline(True)
     city.hang_up()
     banner = page.get_by_role("alert")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -14,8 +13,10 @@ from lsm_monitor.errors import DaemonUnreachableError
 from tests.fuzz.canned import CannedServer
 from tests.fuzz.harness import BrokenPromiseError, Target
 from tests.http_daemon import HttpDaemon
+from tests.served import Served
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
+_ALIVE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _HTTP_WORDS = (
     b"Content-Length: -1\r\n",
     b"Transfer-Encoding: chunked\r\n",
@@ -34,31 +35,13 @@ _HTTP_WORDS = (
 @contextmanager
 def http_target() -> Iterator[Target]:
     """The HTTP port: raw bytes to the real server, which must go on answering."""
-    errors = Errors()
-    logging.getLogger("asyncio").addHandler(errors)
-    logging.getLogger("uvicorn").addHandler(errors)
-    with HttpDaemon() as daemon:
-        served = 0
-
-        def run(data: bytes) -> None:
-            nonlocal served
-            with contextlib.suppress(ConnectionError):  # it may hang up, not fall silent
-                daemon.send(data)
-            served += 1
-            if errors.texts:
-                raise BrokenPromiseError(errors.texts.pop())
-            if served % 500 == 0 and daemon.get("/healthz")[0] != http.client.OK:
-                msg = "the server does not answer any more"
-                raise BrokenPromiseError(msg)
-
+    with HttpDaemon() as daemon, bombarded(daemon) as run:
         get = b"GET /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         seeds = [get % path for path in (b"healthz", b"readyz", b"metrics", b"openapi.json")]
         post = b"POST /api/stats HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
         put = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         put += b"2\r\nab\r\n0\r\n\r\n"
         yield Target("http", (*seeds, post, put, seeds[0] * 3), run, (), _HTTP_WORDS)
-    logging.getLogger("asyncio").removeHandler(errors)
-    logging.getLogger("uvicorn").removeHandler(errors)
 
 
 class Errors(logging.Handler):
@@ -70,6 +53,32 @@ class Errors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(record.getMessage() + repr(record.exc_info))
+
+
+@contextmanager
+def bombarded(served: Served) -> Iterator[Callable[[bytes], None]]:
+    """Yield what sends bytes to a port, and sees if it reports an error or falls silent."""
+    errors, sent = Errors(), 0
+    libraries = [logging.getLogger(name) for name in ("asyncio", "uvicorn")]
+
+    def run(data: bytes) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionError):  # it may hang up, not fall silent
+            served.send(data)
+        sent += 1
+        if errors.texts:
+            raise BrokenPromiseError(errors.texts.pop())
+        if sent % 500 == 0 and not served.send(_ALIVE).startswith(b"HTTP/1.1 200 "):
+            msg = "the server does not answer any more"
+            raise BrokenPromiseError(msg)
+
+    for library in libraries:
+        library.addHandler(errors)
+    try:
+        yield run
+    finally:
+        for library in libraries:
+            library.removeHandler(errors)
 
 
 @contextmanager

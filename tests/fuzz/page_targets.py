@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +10,7 @@ from lsm_monitor.errors import ConfigError
 from lsm_monitor.types import EventKind
 from lsm_monitor.web.users import read_users
 from tests.fuzz.harness import BrokenPromiseError, Target
-from tests.fuzz.network_targets import Errors
+from tests.fuzz.network_targets import bombarded
 from tests.unit.publish.scenes import EVENT_ID, event_of, messages_of
 from tests.web_daemon import WebDaemon
 
@@ -41,26 +38,10 @@ _WORDS = (
 @contextmanager
 def page_target(folder: Path) -> Iterator[Target]:
     """The page without users: raw bytes to everything that it answers."""
-    errors = Errors()
-    for name in ("asyncio", "uvicorn"):
-        logging.getLogger(name).addHandler(errors)
-    with WebDaemon(folder) as daemon:
+    with WebDaemon(folder) as daemon, bombarded(daemon) as run:
         event = event_of(EventKind.OPEN, seq=1)
         daemon.outbox.record(event, messages_of(event), now=daemon.clock.now())
         csrf = daemon.get("/api/session").json["csrf"].encode()
-        served = 0
-
-        def run(data: bytes) -> None:
-            nonlocal served
-            with contextlib.suppress(ConnectionError):  # it may hang up, not fall silent
-                daemon.send(data)
-            served += 1
-            if errors.texts:
-                raise BrokenPromiseError(errors.texts.pop())
-            if served % 500 == 0 and daemon.get("/healthz").status != http.client.OK:
-                msg = "the server does not answer any more"
-                raise BrokenPromiseError(msg)
-
         episode = f"/api/episodes/{EVENT_ID}".encode()
         gets = (
             b"/",
@@ -79,8 +60,6 @@ def page_target(folder: Path) -> Iterator[Target]:
             _POST % (b"/api/login", csrf, len(login), login),
         )
         yield Target("page", (*(_GET % path for path in gets), *posts), run, (), _WORDS)
-    for name in ("asyncio", "uvicorn"):
-        logging.getLogger(name).removeHandler(errors)
 
 
 def users_target(folder: Path) -> Target:

@@ -4,12 +4,11 @@ import asyncio
 import http.client
 import json
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from lsm_monitor.config.models import HttpConfig
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.runtime.http import HttpService
 from lsm_monitor.runtime.reload import Reloader
+from lsm_monitor.runtime.supervisor import Service
 from lsm_monitor.runtime.systemd import Notifier
 from lsm_monitor.types import CameraId
 from lsm_monitor.web import api_editor, problems
@@ -31,6 +31,7 @@ from lsm_monitor.web.sessions import Sessions
 from lsm_monitor.web.users import User, Users, write_users
 from lsm_monitor.web.workers import Workers
 from tests.fakes import FakeClock
+from tests.served import Served
 
 SQUARE = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]
 LEFT = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
@@ -55,10 +56,11 @@ class Half:
         return water
 
 
-class EditorPort:
+class EditorPort(Served):
     """The editor's endpoints on a real port, with a real reload; a context manager."""
 
     def __init__(self, folder: Path, clock: FakeClock) -> None:
+        super().__init__()
         self.main, self.more = folder / "monitor.yaml", folder / "more.yaml"
         self.main.write_text(MAIN)
         self.more.write_bytes(MORE.encode())
@@ -96,18 +98,9 @@ class EditorPort:
         )
         self.app.include_router(api_editor.routes(editor=self.editor, access=self.access))
         problems.install(self.app)
-        self._port = 0
-        self._stop, self._listening = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._listening.wait(30.0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30.0)
+    def services(self, on_listening: Callable[[int], None]) -> Sequence[Service]:
+        return [HttpService(self.app, HttpConfig(port=0), on_listening=on_listening)]
 
     def post(
         self, what: str, body: object, *, camera: str = "bridge", role: str = "admin"
@@ -118,7 +111,7 @@ class EditorPort:
             "Cookie": f"{COOKIE}={session_id}",
             "X-CSRF-Token": session.csrf,
         }
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30.0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30.0)
         try:
             connection.request(
                 "POST", f"/api/cameras/{camera}/{what}", json.dumps(body), headers
@@ -144,17 +137,6 @@ class EditorPort:
         self._config = loaded.config
         self.adopted.append(found)
         return found
-
-    async def _run(self) -> None:
-        service = HttpService(self.app, HttpConfig(port=0), on_listening=self._listens)
-        serving = asyncio.create_task(service.run())
-        await asyncio.to_thread(self._stop.wait)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-
-    def _listens(self, port: int) -> None:
-        self._port = port
-        self._listening.set()
 
 
 ROLES = ("viewer", "operator", "admin")
