@@ -45,11 +45,15 @@ class EditedDaemon:
         self.address = f"http://127.0.0.1:{port_of(daemon)}/#/camera/street/edit"
 
     def wait_for_zone(self, zone: str) -> dict[str, Any]:
-        """Return the first decision about ``zone``."""
+        """Return the first decision about ``zone``; before it the zone is told as unknown."""
         topic = f"lsm/v1/test/camera/street/zone/{zone}/state"
-        self.notes.wait_until(lambda _: len(self.notes.on(topic)) > 0, timeout_s=60.0)
-        decision: dict[str, Any] = json.loads(self.notes.on(topic)[0])
-        return decision
+
+        def decisions() -> list[dict[str, Any]]:
+            states = [json.loads(payload) for payload in self.notes.on(topic) if payload]
+            return [state for state in states if state["level"] != "unknown"]
+
+        self.notes.wait_until(lambda _: len(decisions()) > 0, timeout_s=60.0)
+        return decisions()[0]
 
 
 @pytest.fixture(scope="module")

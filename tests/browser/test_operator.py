@@ -190,6 +190,21 @@ def test_the_page_works_with_the_keyboard_alone(city: City, wall: Page) -> None:
     assert wall.url == address_of(city)
 
 
+def test_a_key_pressed_while_another_view_is_drawn_keeps_the_focus_it_chose(
+    wall: Page,
+) -> None:
+    chosen = wall.evaluate("""() => new Promise((tell) => {
+        addEventListener("hashchange", () => {
+            const chosen = document.querySelector("header a");
+            chosen.focus();
+            const drawn = () => tell(document.activeElement === chosen);
+            requestAnimationFrame(() => requestAnimationFrame(drawn));
+        }, { once: true });
+        location.hash = "#/map";
+    })""")
+    assert chosen is True
+
+
 def test_a_card_that_moves_keeps_the_keyboards_focus(city: City, wall: Page) -> None:
     link = wall.locator("[data-camera=quay] h3 a")
     link.focus()

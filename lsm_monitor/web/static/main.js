@@ -68,10 +68,9 @@ function followViews() {
   addEventListener("hashchange", () => {
     if (view === "wall") wallY = scrollY;
     ({ view } = route.value);
-    requestAnimationFrame(() => {
-      document.getElementById("main")?.focus({ preventScroll: true });
-      scrollTo(0, view === "wall" ? wallY : 0);
-    });
+    // At once: after the view is drawn, the next key may already have moved the focus on.
+    document.getElementById("main")?.focus({ preventScroll: true });
+    requestAnimationFrame(() => scrollTo(0, view === "wall" ? wallY : 0));
   });
 }
 
