@@ -8,6 +8,9 @@ a file that belongs to one processor and one release.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 import openvino
 import torch
 
@@ -36,7 +39,7 @@ def build_engine(graph: Graph, request: EngineRequest, plans: PlanStore) -> Open
     if request.device not in {"auto", "cpu"}:
         msg = f"openvino runs on the CPU only, not on {request.device!r}; use 'auto' or 'cpu'"
         raise EngineError(msg)
-    core = openvino.Core()
+    core = the_core()
     precision = request.precision or "fp32"
     _check_precision(core, precision)
     path = onnx_file(graph, plans)
@@ -59,6 +62,24 @@ def build_engine(graph: Graph, request: EngineRequest, plans: PlanStore) -> Open
         max_batch=request.max_batch,
     )
     return OpenVinoEngine(infer_request, spec)
+
+
+@cache
+def the_core() -> openvino.Core:
+    """Return the one of this process, made by a thread that ends.
+
+    The thread that loads OpenVINO's plugin gets a signal stack from it, which is unmapped when
+    the plugin goes, in whatever thread that happens. The first one's next signal would then
+    end the process (SIGSEGV); no signal comes to a thread that has ended.
+    """
+
+    def load() -> openvino.Core:
+        core = openvino.Core()
+        core.get_versions(_DEVICE)  # loads the plugin
+        return core
+
+    with ThreadPoolExecutor(1, thread_name_prefix="openvino") as thread:
+        return thread.submit(load).result()
 
 
 class OpenVinoEngine:

@@ -89,7 +89,7 @@ RUNTIMES = [
 
 def has_bfloat16() -> bool:
     """Say whether OpenVINO has it here."""
-    import openvino  # noqa: PLC0415 - an extra
+    from lsm_engines.openvino_engine import the_core  # noqa: PLC0415 - an extra
 
-    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities: list[str] = the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,35 @@ def test_a_file_that_is_no_model_is_an_engine_error(tmp_path: Path) -> None:
     path.write_text("not a model")
     with pytest.raises(EngineError, match="openvino cannot compile graph 'mixer': "):
         build_engine("openvino", mixer_graph(), EngineRequest("cpu"), OneFile(path))
+
+
+# What the daemon does when its bundle is exchanged; the handler of a signal runs on whatever
+# signal stack its thread was left with.
+EXCHANGED_AND_SIGNALLED = """
+import os, signal, sys, threading
+from pathlib import Path
+from lsm_engines import EngineRequest, build_engine
+from lsm_engines.plans import PlanStore
+from tests.engines.small_graphs import mixer_graph
+
+signal.signal(signal.SIGHUP, lambda *_: print("heard"))
+plans = PlanStore(Path(sys.argv[1]))
+engines = [build_engine("openvino", mixer_graph(), EngineRequest("cpu"), plans)]
+thread = threading.Thread(target=engines.clear)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGHUP)
+"""
+
+
+def test_a_signal_is_heard_after_an_engine_was_dropped_by_another_thread(
+    tmp_path: Path,
+) -> None:
+    result = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-X", "faulthandler", "-c", EXCHANGED_AND_SIGNALLED, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "heard\n"), result.stderr

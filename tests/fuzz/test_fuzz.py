@@ -1,8 +1,6 @@
 """Runs ``alone.py`` in a process of its own.
 
-The harness sets an audit hook, which no process gets rid of again, and interrupts with
-SIGALRM. After the tests of the engines in one process, that signal ended the process (SIGSEGV
-while it was delivered, in some of the runs; which native library is to blame is not known).
+The harness sets an audit hook, which no process gets rid of again.
 """
 
 from __future__ import annotations
