@@ -15,18 +15,19 @@ from __future__ import annotations
 import threading
 
 from lsm_monitor.clock import Clock
+from lsm_monitor.inference.demand import Demand
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId, Frame
 
 MAX_WAITING_BYTES = 1 << 30
 """170 pictures at 1080p: a thousand cameras must not fill the memory of a slow machine."""
 
+_MAX_AGE_INTERVALS = 3.0
+"""The newest frame of a live camera is at most one interval old; an older one is history."""
+
 
 class FrameScheduler:
     """Where frames wait for the model. One thread takes; anybody may put, watch and forget.
-
-    Attributes:
-        lost: Frames that were replaced or became too old, since the start.
 
     Args:
         max_batch: Most frames of one batch.
@@ -54,7 +55,7 @@ class FrameScheduler:
         self._clock = clock
         self._arrived = arrived or threading.Event()
         self._lock = threading.Lock()
-        self.lost = 0
+        self._demand = Demand()
         # In the order of their turn: the longest unserved first.
         self._max_age_s: dict[CameraId, float] = {}
         self._waiting: dict[CameraId, Frame] = {}  # in the order of their arrival
@@ -66,15 +67,22 @@ class FrameScheduler:
         """How many frames wait."""
         return len(self._waiting)
 
-    def watch(self, camera_id: CameraId, *, max_age_s: float) -> None:
-        """Expect frames of a camera, and drop those older than ``max_age_s``."""
+    def demand_per_s(self) -> float:
+        """Return how many frames a second the watched cameras are going to bring."""
         with self._lock:
-            self._max_age_s[camera_id] = max_age_s
+            return self._demand.per_s(self._clock.monotonic_s())
+
+    def watch(self, camera_id: CameraId, *, interval_s: float) -> None:
+        """Expect frames of a camera this far apart, and drop those three intervals old."""
+        with self._lock:
+            self._max_age_s[camera_id] = _MAX_AGE_INTERVALS * interval_s
+            self._demand.expect(camera_id, interval_s)
 
     def forget(self, camera_id: CameraId) -> None:
         """Expect no more frames of a camera; one that waits is dropped."""
         with self._lock:
             self._max_age_s.pop(camera_id, None)
+            self._demand.forget(camera_id)
             self._remove(camera_id)
 
     def put(self, frame: Frame) -> None:
@@ -83,6 +91,7 @@ class FrameScheduler:
         with self._lock:
             if camera_id not in self._max_age_s:
                 return
+            self._demand.came(camera_id, self._clock.monotonic_s())
             if self._remove(camera_id) is not None:
                 self._count_lost(camera_id, "dropped")
             self._add(frame)
@@ -142,5 +151,4 @@ class FrameScheduler:
         return age_s <= self._max_age_s[frame.stamp.camera_id]
 
     def _count_lost(self, camera_id: CameraId, stage: str) -> None:
-        self.lost += 1
         self._metrics.frames.labels(camera_id, stage).inc()

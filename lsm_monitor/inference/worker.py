@@ -73,27 +73,28 @@ class InferenceWorker:
         self._begin_window()
         while not stop.is_set():
             frames = self._scheduler.take_batch(_TICK_S)
+            began_s = self._clock.monotonic_s()
             if frames:
-                began_s = self._clock.monotonic_s()
                 self._judge(frames)
+            self._on_tick()
+            if frames:
                 self._judged += len(frames)
                 self._busy_s += self._clock.monotonic_s() - began_s
-            self._on_tick()
             if self._clock.monotonic_s() - self._window_began_s >= _LOAD_WINDOW_S:
                 self._govern()
 
     def _begin_window(self) -> None:
         self._window_began_s = self._clock.monotonic_s()
-        self._busy_s, self._judged, self._lost_before = 0.0, 0, self._scheduler.lost
+        self._busy_s, self._judged = 0.0, 0
 
     def _govern(self) -> None:
         """Adapt the cameras' intervals to what the last window has shown."""
         before = self._governor.stretch
         after = self._governor.update(
-            judged=self._judged,
-            lost=self._scheduler.lost - self._lost_before,
+            demand_per_s=self._scheduler.demand_per_s(),
             waiting=self._scheduler.waiting,
-            busy_fraction=self._busy_s / (self._clock.monotonic_s() - self._window_began_s),
+            judged=self._judged,
+            busy_s=self._busy_s,
         )
         if after != before:
             self._metrics.interval_stretch.set(after)

@@ -31,8 +31,6 @@ from lsm_monitor.water.judge import CameraJudge
 
 logger = logging.getLogger(__name__)
 
-_MAX_AGE_INTERVALS = 3.0
-"""The newest frame of a live camera is at most one interval old; an older one is history."""
 _WORTH_TELLING = 1.25
 
 
@@ -185,7 +183,7 @@ class Cameras:
             episode_open=episode_open,
         )
         stretched_s = configured_s * self._stretch
-        self._scheduler.watch(camera_id, max_age_s=_MAX_AGE_INTERVALS * stretched_s)
+        self._scheduler.watch(camera_id, interval_s=stretched_s)
         spec = SourceSpec.from_config(camera_id, camera)
         self._fleet.put(
             WatchedCamera(

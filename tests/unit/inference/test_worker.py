@@ -40,7 +40,7 @@ def test_a_frame_that_breaks_the_model_costs_no_other_camera_its_frame(
     metrics, stop, judged = Metrics(), threading.Event(), list[str]()
     scheduler = FrameScheduler(max_batch=3, metrics=metrics, clock=clock)
     for name in ("a", "poison", "b"):
-        scheduler.watch(CameraId(name), max_age_s=5.0)
+        scheduler.watch(CameraId(name), interval_s=5.0 / 3)
         scheduler.put(frame(name, clock))
     worker = InferenceWorker(
         scheduler=scheduler,
@@ -54,3 +54,35 @@ def test_a_frame_that_breaks_the_model_costs_no_other_camera_its_frame(
     assert judged == ["a", "b"]
     assert metrics.snapshot()['lsm_camera_frames_total{camera="poison",stage="failed"}'] == 1.0
     assert "camera 'poison': the model failed on a frame" in caplog.text
+
+
+def test_a_model_that_is_too_slow_for_the_cameras_makes_their_intervals_longer(
+    clock: FakeClock,
+) -> None:
+    """Four cameras bring a picture every two seconds; the model needs one second for each."""
+    metrics, stop, factors = Metrics(), threading.Event(), list[float]()
+    cameras = [CameraId(name) for name in "abcd"]
+    scheduler = FrameScheduler(max_batch=1, metrics=metrics, clock=clock)
+    for camera in cameras:
+        scheduler.watch(camera, interval_s=2.0)
+
+    def work_for_a_second() -> None:
+        clock.now_s += 1.0
+        for camera in cameras:
+            scheduler.put(frame(camera, clock))
+        if clock.now_s - began_s > 60.0:
+            stop.set()
+
+    began_s = clock.now_s
+    worker = InferenceWorker(
+        scheduler=scheduler,
+        segmenter=Segmenter(),
+        on_mask=lambda _frame, _mask: None,
+        on_tick=work_for_a_second,
+        on_stretch=factors.append,
+        metrics=metrics,
+        clock=clock,
+    )
+    worker.run(stop)
+    assert factors[:2] == [1.5, 1.5 * 1.5]
+    assert metrics.snapshot()["lsm_interval_stretch_ratio"] == factors[-1]
