@@ -73,7 +73,7 @@ class Delivery:
     async def give_birth(self) -> None:
         """Say that we are there, and tell the open episodes; the states follow as news."""
         self._board.mark_all_changed()
-        await self._send_states()  # the first of them is the birth message
+        await self._send_states(limit=1)  # the birth message: the rest waits for the alerts
         kept = await asyncio.to_thread(self._outbox.kept)
         for topic in self._unwanted.keys() - {message.topic for message in kept}:
             del self._unwanted[topic]
@@ -95,9 +95,12 @@ class Delivery:
         while is_news:
             is_event = await self._send_events()
             is_news = await self._send_states() or is_event
+            if not is_news and (batch := self._notices.take(1)):
+                # One by one: they are pictures, and on a slow line an alert must not wait for
+                # twenty of them.
+                self._require(await self._send(batch, flow="notice"))
+                is_news = True
         await self._strike_removed()
-        while batch := self._notices.take(self._window):
-            self._require(await self._send(batch, flow="notice"))
         self._window = self._connection.terms.window
 
     async def tell(self, message: OutboundMessage) -> None:
@@ -119,9 +122,9 @@ class Delivery:
         self._require(receipts)
         return True
 
-    async def _send_states(self) -> bool:
+    async def _send_states(self, limit: int | None = None) -> bool:
         """Send the next batch from the board; return whether there was one."""
-        batch = self._board.take_changed(self._window)
+        batch = self._board.take_changed(limit or self._window)
         if not batch:
             return False
         receipts = await self._send(batch, flow="state")

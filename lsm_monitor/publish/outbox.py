@@ -124,6 +124,8 @@ class Outbox:
                 self._unsaved.begin_after(self._shelf.do(OutboxFile.last_id) or 0, now)
                 self._is_late = True
             self._save()
+            if not (self._shelf.is_durable or self._is_late or self._unsaved):
+                self._shelf.do(self._prove)  # the next flood may be weeks away
             if abs(now - self._forgot_at) >= _FORGET_EVERY:
                 self._forgot_at = now
                 self._shelf.do(self._forget_old)
@@ -246,7 +248,9 @@ class Outbox:
 
     def _save_to(self, file: OutboxFile) -> None:
         while self._unsaved:
-            dropped = file.write(self._unsaved.first(), without=self._done, limits=self._limits)
+            # What arrived needs no row; what was refused does, to become a dead letter.
+            arrived = {row_id for row_id, why in self._done.items() if why is None}
+            dropped = file.write(self._unsaved.first(), without=arrived, limits=self._limits)
             self._metrics.outbox_dropped.labels("size").inc(dropped)
             self._unsaved.drop_first()
         if self._done:
@@ -264,6 +268,10 @@ class Outbox:
     def _forget_old(self, file: OutboxFile) -> None:
         expired = file.forget_old(self._limits, now=self._now)
         self._metrics.outbox_dead.labels("expired").inc(expired)
+
+    def _prove(self, file: OutboxFile) -> None:
+        file.prove()
+        self._shelf.accepted()
 
     def _adopt(self, found: Iterable[tuple[Episode, list[OutboundMessage]]]) -> None:
         for episode, retained in found:

@@ -261,6 +261,12 @@ class OutboxFile:
                 )
             )
 
+    def prove(self) -> None:
+        """Write something that changes nothing, to see whether the disk takes it."""
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO episode VALUES ('proof', '')")
+            connection.execute("DELETE FROM episode WHERE event_id = 'proof'")
+
     def shrink_log(self) -> None:
         """Give back what the write-ahead log takes: on a full disk that may be the cure."""
         with self._translated():

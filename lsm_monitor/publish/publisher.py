@@ -236,11 +236,12 @@ class Publisher:
             if now_s >= heartbeat_s:
                 self._board.mark_all_changed()
                 heartbeat_s = now_s + self._config.heartbeat_s
-            if now_s >= stats_s:
-                await delivery.tell(self._stats())
-                stats_s = now_s + STATS_EVERY_S
             await delivery.send_news()
             await self._count_outbox()
+            if now_s >= stats_s:
+                # Behind the alerts: a broker that hangs up on so long a message has them.
+                await delivery.tell(self._stats())
+                stats_s = now_s + STATS_EVERY_S
             self._is_careful = False
             if self._stopping:
                 return

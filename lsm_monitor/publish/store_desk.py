@@ -124,18 +124,23 @@ def feedback(path: Path, *, event_id: UUID | None = None) -> Iterator[StoredFeed
 def retry(path: Path, ids: Sequence[int] | None) -> int:
     """Let dead letters be sent, in their old place; return how many.
 
+    A retained message whose episode has gone on since would undo what came later: it is
+    deleted.
+
     Args:
         path: The outbox's file.
         ids: Which; ``None``: all.
     """
     with _transaction(path) as connection:
         rows = [(i,) for i in ids] if ids is not None else _ids_of_all(connection)
-        connection.executemany(
+        retried = connection.executemany(
             f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) SELECT {_COLUMNS} FROM dead "  # noqa: S608 - our own names
-            "WHERE id = ?",
+            "WHERE id = ? AND NOT (retain AND EXISTS (SELECT 1 FROM event "
+            "WHERE event.event_id = dead.event_id AND event.seq > dead.seq))",
             rows,
-        )
-        return connection.executemany("DELETE FROM dead WHERE id = ?", rows).rowcount
+        ).rowcount
+        connection.executemany("DELETE FROM dead WHERE id = ?", rows)
+        return retried
 
 
 def purge(path: Path, *, dead: bool) -> int:

@@ -11,7 +11,7 @@ import pytest
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.types import OutboundMessage
-from tests.integration.brokers import RealBroker
+from tests.integration.brokers import WAIT_S, RealBroker
 from tests.integration.publishing import (
     ImpatientClock,
     first_of_each,
@@ -119,6 +119,41 @@ def test_a_connection_cut_between_a_message_and_its_acknowledgement_loses_nothin
     assert first_of_each(heard) == told
     assert all(heard.count(payload) >= 2 for payload in told)
     assert outbox.count() == 0
+
+
+def test_an_alert_is_out_before_what_a_broker_may_find_too_long(outbox: Outbox) -> None:
+    told = record_story(outbox, [1])
+
+    def cuts(message: OutboundMessage) -> bool:
+        return message.topic == TOPICS.stats
+
+    with (
+        ScriptedBroker(script=Script(acknowledges=(10_000,), cuts=cuts)) as broker,
+        running(publisher_for(outbox, port=broker.port, protocol="3.1.1")),
+    ):
+        wait_for_events(broker.notes, told)
+        broker.notes.wait_for(ACTIVE_TOPIC, told[0])
+        assert broker.hung_up.wait(WAIT_S)
+    assert outbox.count() == 0
+
+
+def test_an_alert_waits_for_one_picture_at_most(outbox: Outbox) -> None:
+    told: list[bytes] = []
+
+    def a_flood_begins_with_the_first_picture(message: OutboundMessage) -> bool:
+        if message.payload == b"picture" and not told:
+            told.extend(record_story(outbox, [1]))
+        return False
+
+    script = Script(acknowledges=(10_000,), cuts=a_flood_begins_with_the_first_picture)
+    with ScriptedBroker(script=script) as broker:
+        publisher = publisher_for(outbox, port=broker.port)
+        for number in range(20):
+            publisher.tell(retained(f"{STATE_TOPIC}/{number}", b"picture"))
+        with running(publisher):
+            broker.notes.wait_for(f"{STATE_TOPIC}/19", b"picture")
+        payloads = [message.payload for message in broker.notes.all()]
+    assert payloads[: payloads.index(told[0])].count(b"picture") == 1
 
 
 def test_an_alert_does_not_wait_for_all_the_states_of_a_city(outbox: Outbox) -> None:

@@ -94,12 +94,24 @@ def test_a_dead_letter_is_shown_with_its_reason_and_can_be_sent_in_its_old_place
 
 
 def test_retry_wants_ids_or_all(config: Path, outbox: Outbox) -> None:
-    for row in outbox.pending(2):
+    for row in [row for row in outbox.pending(4) if not row.message.retain]:
         outbox.set_aside(row.row_id, "no")
     assert run(config, "outbox", "retry").exit_code == 2
     assert run(config, "outbox", "retry", "1", "--all").exit_code == 2
     assert run(config, "outbox", "retry", "--all").stdout.startswith("2 ")
     assert outbox.count() == 6
+
+
+def test_a_flood_that_has_closed_since_does_not_come_back_by_a_retry(
+    config: Path, outbox: Outbox
+) -> None:
+    event, kept, *others = outbox.pending(10)
+    assert kept.message.retain
+    for row in (event, kept):
+        outbox.set_aside(row.row_id, "not authorised")
+    assert run(config, "outbox", "retry", "--all").stdout.startswith("1 ")
+    assert outbox.pending(10) == [event, *others]
+    assert run(config, "outbox", "dead").stdout == ""
 
 
 def test_nothing_is_purged_without_a_yes(config: Path, outbox: Outbox) -> None:

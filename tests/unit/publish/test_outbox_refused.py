@@ -113,6 +113,37 @@ def test_what_was_acknowledged_meanwhile_is_not_sent_again(outbox: Outbox, path:
     assert [episode.seq for episode in outbox.episodes()] == [2]
 
 
+def test_what_a_broker_refused_meanwhile_becomes_a_dead_letter(
+    outbox: Outbox, path: Path
+) -> None:
+    refuse(outbox)
+    tell(outbox, 1)
+    poison, *others = outbox.pending(100)
+    outbox.set_aside(poison.row_id, "payload too large")
+    refuse(outbox, on=False)
+    outbox.settle(LATER)
+    assert [row_id for row_id, _ in rows_on_disk(path)] == [row.row_id for row in others]
+    with sqlite3.connect(path) as connection:
+        dead = connection.execute("SELECT id, payload, reason FROM dead").fetchall()
+    connection.close()
+    assert dead == [(poison.row_id, poison.message.payload, "payload too large")]
+
+
+def test_a_disk_that_refused_while_nothing_happened_is_good_again_without_an_event(
+    outbox: Outbox, metrics: Metrics
+) -> None:
+    refuse(outbox)
+    outbox.settle(NOW + timedelta(days=2))  # old history is due to go
+    assert not outbox.is_durable
+    outbox.settle(NOW + timedelta(days=2, seconds=1))
+    assert not outbox.is_durable
+    refuse(outbox, on=False)
+    outbox.settle(NOW + timedelta(days=2, seconds=2))
+    assert outbox.is_durable
+    assert metrics.snapshot()["lsm_outbox_durable"] == 1
+    assert outbox.episodes() == []
+
+
 def test_late_subscribers_are_served_while_the_disk_refuses(outbox: Outbox) -> None:
     refuse(outbox)
     told = tell(outbox, 1, 2)
