@@ -25,6 +25,7 @@ from torch import nn
 from lsm_monitor.model.low_rank import add_low_rank, merge_low_rank
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import Preprocessor
+from lsm_monitor.model.small_model import IGNORED, WATER
 from lsm_train.adapt_config import AdaptRecipe
 from lsm_train.adapt_losses import contrast_loss, dice_loss, focal_loss
 from lsm_train.augment import crop, distort
@@ -58,6 +59,7 @@ class Views:
         strong: Like ``weak``, in other light and weather, by another camera.
         strong_equalised: Its equalised pictures.
         hints: (B, S, S) uint8; the letterbox's padding is dry.
+        inside: (B, S, S) bool, what is not padding.
     """
 
     weak: torch.Tensor
@@ -65,6 +67,7 @@ class Views:
     strong: torch.Tensor
     strong_equalised: torch.Tensor
     hints: torch.Tensor
+    inside: torch.Tensor
 
     @classmethod
     def of(
@@ -74,18 +77,21 @@ class Views:
         rng: np.random.Generator,
     ) -> Self:
         """Return views of the pictures."""
-        weak, strong, hints = [], [], []
+        weak, strong, hints, inside = [], [], [], []
         for picture in pictures:
             image, marks = crop(picture.image, picture.hints, preprocessor.input_size_px, rng)
             weak.append(preprocessor(image))
             strong.append(preprocessor(distort(image, rng)))
-            hints.append(pad_labels(marks, weak[-1].letterbox))
+            letterbox = weak[-1].letterbox
+            hints.append(pad_labels(marks, letterbox))
+            inside.append(pad_labels(np.full_like(marks, WATER), letterbox) == WATER)
         return cls(
             weak=_stack(each.image for each in weak),
             weak_equalised=_stack(each.equalised for each in weak),
             strong=_stack(each.image for each in strong),
             strong_equalised=_stack(each.equalised for each in strong),
             hints=torch.stack(hints),
+            inside=torch.stack(inside),
         )
 
     def to(self, device: torch.device) -> Views:
@@ -132,6 +138,10 @@ class Adaptation:
                 teacher.sigmoid().cpu(), views.hints.cpu(), self._recipe.pseudo_labels
             ).to(teacher.device)
             anchor_labels = overrule((anchor > 0.0).to(torch.uint8), views.hints)
+            # Student and anchor agree about padding, whatever has become of the ground.
+            pooled, anchor_pooled = (
+                each.masked_fill(~views.inside, IGNORED) for each in (labels, anchor_labels)
+            )
         student, student_map = opinion(
             self.student, views.strong, views.strong_equalised, size_hw
         )
@@ -140,7 +150,7 @@ class Adaptation:
             + weights.dice * dice_loss(student, labels)
             + weights.anchor * dice_loss(student, anchor_labels)
             + weights.contrast
-            * contrast_loss(student_map, labels, anchor_map, anchor_labels, weights.temperature)
+            * contrast_loss(student_map, pooled, anchor_map, anchor_pooled, weights.temperature)
         )
 
     def move_teacher(self, step: int) -> None:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import MASK_MAX_SIDE_PX, WaterRule
-from lsm_train.data import WATER, Picture, shrink
+from lsm_train.data import IGNORED, WATER, Picture, shrink
+from lsm_train.errors import DataError
 from lsm_train.evaluate import predict
 
 _THRESHOLDS = np.linspace(0.3, 0.9, 25)
@@ -18,7 +19,8 @@ _CORE_SHARE = 0.1
 _TOLERATED_IOU_LOSS = 0.005
 
 Mask = npt.NDArray[np.bool_]
-Scored = tuple[npt.NDArray[np.float32], Mask]  # probabilities and true water of a picture
+Scored = tuple[npt.NDArray[np.float32], Mask, Mask]
+"""Of a picture: probabilities, true water, and of which pixels somebody knows."""
 
 
 def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
@@ -29,13 +31,25 @@ def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
     is the *highest* one whose IoU is within half a point of the best: on the plateau around
     the optimum, the stricter choice costs nothing and rings fewer false alarms. The demand
     for a core is found alike.
+
+    Raises:
+        DataError: No picture has water: every rule that finds none would be as good.
     """
     # At the size at which the daemon applies the rule.
     small = (shrink(picture, MASK_MAX_SIDE_PX) for picture in pictures)
     scored: dict[str, list[Scored]] = {}
     for picture in small:
         probability = predict(model, picture.image).numpy()
-        scored.setdefault(picture.dataset, []).append((probability, picture.labels == WATER))
+        labels = picture.labels
+        scored.setdefault(picture.dataset, []).append(
+            (probability, labels == WATER, labels != IGNORED)
+        )
+    if not any(_has_water(group) for group in scored.values()):
+        msg = (
+            "no val picture shows water, so no threshold can be chosen; add some with masks, "
+            "or rendered.validation_streets to the recipe"
+        )
+        raise DataError(msg)
     by_threshold = [_mean_iou(scored, WaterRule.plain(float(t))) for t in _THRESHOLDS]
     tolerated = max(by_threshold) - _TOLERATED_IOU_LOSS
     threshold = _highest(_THRESHOLDS, by_threshold, at_least=tolerated)
@@ -59,16 +73,20 @@ def _highest(
 
 
 def _mean_iou(scored: Mapping[str, Sequence[Scored]], rule: WaterRule) -> float:
-    """Return the mean over the data sets that have water; 0 without any."""
-    ious = [_iou(group, rule) for group in scored.values() if any(w.any() for _, w in group)]
-    return sum(ious) / max(len(ious), 1)
+    """Return the mean over the data sets that have water."""
+    ious = [_iou(group, rule) for group in scored.values() if _has_water(group)]
+    return sum(ious) / len(ious)
+
+
+def _has_water(group: Iterable[Scored]) -> bool:
+    return any(water.any() for _, water, _ in group)
 
 
 def _iou(scored: Iterable[Scored], rule: WaterRule) -> float:
-    """Return the IoU over all pixels."""
+    """Return the IoU over all pixels of which somebody knows."""
     intersection = union = 0
-    for probability, water in scored:
-        predicted = rule.apply(probability) >= rule.threshold
+    for probability, water, is_known in scored:
+        predicted = (rule.apply(probability) >= rule.threshold) & is_known
         intersection += int((predicted & water).sum())
         union += int((predicted | water).sum())
     return intersection / max(union, 1)

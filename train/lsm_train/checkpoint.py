@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import safetensors.torch
@@ -36,14 +36,14 @@ class Run:
         folder: Holds all files of the run.
         recipe: What to do.
         seed: Of everything left to chance.
-        pictures_sha256: Of the names of all pictures, by part: a stage that was trained on
-            what another split validates with must not be taken over.
+        pictures_sha256: Of the names of all pictures, by part (``train``, ``unlabelled``,
+            ``val``): nothing that was trained on may ever be validated with.
     """
 
     folder: Path
     recipe: Recipe
     seed: int
-    pictures_sha256: str = ""
+    pictures_sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stages(self) -> tuple[StageName, ...]:
@@ -52,13 +52,15 @@ class Run:
         return tuple(name for name in order if getattr(self.recipe.stages, name) is not None)
 
 
-def open_run(folder: Path, recipe: Recipe, seed: int, pictures_sha256: str = "") -> Run:
+def open_run(
+    folder: Path, recipe: Recipe, seed: int, pictures_sha256: Mapping[str, str] | None = None
+) -> Run:
     """Return the run in ``folder``, a new one or one to go on with.
 
     Raises:
         RunError: The folder holds another run, or cannot be written.
     """
-    run = Run(folder, recipe, seed, pictures_sha256)
+    run = Run(folder, recipe, seed, pictures_sha256 or {})
     if (folder / RUN_FILE).exists():
         found = read_run(folder)
         if found != run:
@@ -70,7 +72,7 @@ def open_run(folder: Path, recipe: Recipe, seed: int, pictures_sha256: str = "")
         return run
     about = {
         "seed": seed,
-        "pictures_sha256": pictures_sha256,
+        "pictures_sha256": dict(run.pictures_sha256),
         "recipe": recipe.model_dump(mode="json"),
     }
     try:
@@ -91,7 +93,7 @@ def read_run(folder: Path) -> Run:
     try:
         about = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         recipe = Recipe.model_validate(about["recipe"])
-        return Run(folder, recipe, int(about["seed"]), str(about["pictures_sha256"]))
+        return Run(folder, recipe, int(about["seed"]), dict(about["pictures_sha256"]))
     except ValidationError as exc:
         where = ".".join(map(str, exc.errors()[0]["loc"]))
         msg = (

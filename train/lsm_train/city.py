@@ -15,7 +15,7 @@ import numpy as np
 
 from lsm_train.adapt_config import AdaptRecipe, GuardSection
 from lsm_train.adaptation import HintedPicture
-from lsm_train.data import DRY, Picture, read_layout, read_pictures, shrink
+from lsm_train.data import DRY, WATER, Picture, read_layout, read_pictures, shrink
 from lsm_train.errors import DataError
 from lsm_train.guard import GuardPictures
 from lsm_train.hints import hint_map
@@ -75,9 +75,11 @@ def read_city(
     labelled: list[HintedPicture] = []
     frames: list[HintedPicture] = []
     held_out, dry_pictures = [], []
+    masked = [picture for folder in guard for picture in read_pictures(folder, masks=None)]
+    shows_water = any((picture.labels == WATER).any() for picture in masked)
     for picture in read_layout(layout):
         label = labels.get(picture.name)
-        if label is None and not guard and _is_held_out(picture.name, recipe.guard):
+        if label is None and not shows_water and _is_held_out(picture.name, recipe.guard):
             held_out.append(shrink(picture, _JUDGED_SIDE_PX).image)
             continue
         if label is not None and label.is_dry:
@@ -87,7 +89,7 @@ def read_city(
         hinted = HintedPicture(picture.name, small.image, small.labels)
         (frames if label is None else labelled).append(hinted)
     judges = GuardPictures(
-        masked=[picture for folder in guard for picture in read_pictures(folder, masks=None)],
+        masked=masked,
         dry=[*dry_pictures, *_read_dry(dry)],
         frames=held_out,
     )

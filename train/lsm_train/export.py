@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from lsm_train.calibrate import calibrate
 from lsm_train.checkpoint import read_run
 from lsm_train.config import RENDERED, SIMULATED, Recipe
 from lsm_train.data import Picture, load_dataset, read_splits
+from lsm_train.errors import RunError
 from lsm_train.evaluate import evaluate
-from lsm_train.fit import load_run
+from lsm_train.fit import VAL, load_run, names_sha256
 from lsm_train.layouts import find_layout, list_images
 from lsm_train.rendered import render_validation_pictures
 from lsm_train.splits import stems_of
@@ -32,7 +34,8 @@ def export(run_folder: Path, *, data: Path, out: Path) -> Manifest:
     on. The figures in the manifest are those of the stored, rounded weights.
 
     Raises:
-        RunError: The run is not finished or cannot be read.
+        RunError: The run is not finished, cannot be read, or held out other pictures than the
+            val part of ``data``: it may have been trained on some of them.
         DataError: The validation pictures are missing or damaged.
         BundleError: The bundle cannot be written.
     """
@@ -46,6 +49,13 @@ def export(run_folder: Path, *, data: Path, out: Path) -> Manifest:
         name: load_dataset(data, name, stems_of(splits, "val", name), _MAX_SIDE_PX)
         for name in recipe.validation
     }
+    held_out = itertools.chain.from_iterable(groups.values())
+    if names_sha256(held_out) != run.pictures_sha256.get(VAL):
+        msg = (
+            f"{data}: its val part is not what {run_folder} held out, and may have been "
+            "trained on; give the data that it was trained with, or train again"
+        )
+        raise RunError(msg)
     if recipe.rendered is not None and recipe.rendered.validation_streets:
         groups[RENDERED] = render_validation_pictures(recipe.rendered)
     rule = calibrate(model, [picture for group in groups.values() for picture in group])

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from lsm_train.stages import StageName
 logger = logging.getLogger(__name__)
 
 CONTACT_SHEET_FILE = "contact_sheet.png"
+VAL = "val"
 _MIN_MEMORY_PX = 768
 
 
@@ -57,19 +58,19 @@ class Pictures:
     validation: Sequence[Picture]
 
     @property
-    def sha256(self) -> str:
-        """Digest of the pictures' names and of the part each is in."""
-        parts = {
-            "train": [picture for group in self.labelled.values() for picture in group],
-            "unlabelled": self.unlabelled,
-            "val": self.validation,
+    def sha256(self) -> dict[str, str]:
+        """Digest of the pictures' names, by part."""
+        return {
+            "train": names_sha256(itertools.chain.from_iterable(self.labelled.values())),
+            "unlabelled": names_sha256(self.unlabelled),
+            VAL: names_sha256(self.validation),
         }
-        names = sorted(
-            f"{part}/{picture.dataset}/{picture.name}"
-            for part, pictures in parts.items()
-            for picture in pictures
-        )
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def names_sha256(pictures: Iterable[Picture]) -> str:
+    """Return a digest of the pictures' data sets and names, in any order."""
+    names = sorted(f"{picture.dataset}/{picture.name}" for picture in pictures)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def fit(

@@ -3,6 +3,8 @@
 Both are judged by the rule of the deployed bundle, on the same pictures. Where somebody has
 drawn masks, IoU decides. Where nobody has, the fitted model must at least mostly agree with the
 old one about water on frames that it has not seen, and must not cry on dry ones more often.
+Pictures without any water cannot show that a model has forgotten what water is: by them alone
+no model is accepted.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class GuardReport:
         before: The deployed model.
         after: The fitted model.
         agreement: IoU of both models' water on the held-out frames; ``None`` without water in
-            either, or with masks, which say more.
+            either, or with masks of water, which say more.
         objections: In words; empty when the fitted model may be used.
     """
 
@@ -86,9 +88,14 @@ def compare(
     """
     old, new = (_figures(model, pictures, water_rule) for model in (before, after))
     agreement = None
-    if not pictures.masked:
+    if old.iou is None:
         agreement = _agreement(before, after, pictures.frames, water_rule)
     objections = []
+    if old.iou is None and agreement is None:
+        objections.append(
+            "no picture that judges shows water to either model, so it may have forgotten what "
+            "water is; give --guard with pictures of floods and their masks"
+        )
     if old.iou is not None and (new.iou or 0.0) < old.iou - settings.tolerated_iou_loss:
         objections.append(f"IoU fell from {old.iou:.3f} to {new.iou or 0.0:.3f}")
     if (

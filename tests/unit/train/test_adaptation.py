@@ -12,6 +12,7 @@ import torch
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_train.adapt_config import AdaptRecipe
+from lsm_train.adapt_losses import contrast_loss
 from lsm_train.adaptation import Adaptation, HintedPicture, Views, merge_updates, opinion
 from lsm_train.augment import crop
 from lsm_train.data import DRY, IGNORED, WATER
@@ -72,6 +73,23 @@ def test_labels_come_from_the_weak_view_alone(monkeypatch: pytest.MonkeyPatch) -
         (True, False, True),
         (False, True, False),
     ]
+
+
+def test_the_letterboxs_padding_is_no_ground_to_contrast_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pooled: list[torch.Tensor] = []
+
+    def spy(*arguments: torch.Tensor) -> torch.Tensor:
+        pooled.extend(arguments[1:4:2])
+        return contrast_loss(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("lsm_train.adaptation.contrast_loss", spy)
+    model = lively_model(EVERYTHING)
+    Adaptation(model, SHARED).loss(views_of(DRY, model))  # pictures of 48 x 64
+    for labels in pooled:
+        assert (labels[:, 3 * SIZE_PX // 4 :] == IGNORED).all()
+        assert (labels[:, : 3 * SIZE_PX // 4] == DRY).all()
 
 
 @pytest.mark.parametrize("hints", [DRY, WATER, IGNORED])

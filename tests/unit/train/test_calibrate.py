@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_train.calibrate import calibrate
-from lsm_train.data import Picture
+from lsm_train.data import IGNORED, Picture
+from lsm_train.errors import DataError
 from tests.unit.train.fakes import BlueIsWater, striped_picture
 
 Probabilities = npt.NDArray[np.float32]
@@ -106,10 +107,17 @@ def test_without_a_stricter_core_that_costs_nothing_the_rule_has_none() -> None:
     assert rule.core_threshold == pytest.approx(rule.threshold)
 
 
-def test_dry_pictures_alone_give_a_rule_that_can_be_stored() -> None:
-    rule = calibrate(BlueIsWater(), [striped_picture("dry", 16, 0)])
-    assert 0.0 < rule.threshold < 1.0
-    assert rule.threshold <= rule.core_threshold < 1.0
+def test_dry_pictures_alone_cannot_tell_what_counts_as_water() -> None:
+    with pytest.raises(DataError, match="no val picture shows water"):
+        calibrate(BlueIsWater(), [striped_picture("dry", 16, 0)])
+
+
+def test_what_is_found_where_nobody_has_looked_changes_nothing() -> None:
+    known = striped_picture("p", 32, 32)
+    known.labels[48:] = IGNORED
+    found_there = replace(known, image=known.image.copy())
+    found_there.image[48:, :, 2] = 159  # probability 0.73
+    assert calibrate(BlueIsWater(), [found_there]) == calibrate(BlueIsWater(), [known])
 
 
 def test_data_sets_count_alike_however_many_pictures_they_have() -> None:

@@ -14,8 +14,10 @@ from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.types import CameraId, Frame, FrameStamp
 from lsm_train import cli
 from lsm_train.config import Recipe
+from lsm_train.errors import RunError
 from lsm_train.export import export
 from lsm_train.fit import fit, load_pictures
+from lsm_train.splits import SPLITS_FILE
 from lsm_train.surfaces import DRY_ROAD, OFF_ROAD, ROAD
 from tests.unit.train.conftest import EditRecipe
 
@@ -29,6 +31,19 @@ def _classwise(content: dict[str, Any]) -> None:
     content["classes"] = {"dry_roads": ["dry_lums"], "weights": {"wet_road": 2.0}}
     content["sources"] = content["sources"][:4]
     content["rendered"] = content["simulated"] = content["self_training"] = None
+
+
+def split_otherwise(data: Path, folder: Path) -> Path:
+    """Link the data, with one picture of train in val and one of val in train."""
+    folder.mkdir()
+    for path in data.iterdir():
+        if path.name != SPLITS_FILE:
+            (folder / path.name).symlink_to(path)
+    splits = json.loads((data / SPLITS_FILE).read_text())
+    train, val = splits["train"]["roadway_dev"], splits["val"]["roadway_dev"]
+    train[0], val[0] = val[0], train[0]
+    (folder / SPLITS_FILE).write_text(json.dumps(splits))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +70,9 @@ def test_a_run_becomes_a_bundle_that_says_which_class_is_water_and_finds_roads(
     assert manifest.classes == ("other", "dry_road", "wet_road", "water", "vehicle")
     assert manifest.parts.decoder is not None
     assert manifest.parts.decoder.water == "water"
+    otherwise = split_otherwise(shared_data, tmp_path / "data")
+    with pytest.raises(RunError, match="its val part is not what"):
+        export(tmp_path / "run", data=otherwise, out=tmp_path / "flattered")
     segmenter = Segmenter.open(
         str(tmp_path / "bundle"), backend="torch", device="cpu", threads=0, max_batch=1
     )

@@ -254,12 +254,12 @@ def test_stages_of_a_run_with_another_seed_are_refused(tmp_path: Path, recipe: R
 
 
 def test_stages_of_a_run_on_another_split_are_refused(tmp_path: Path, recipe: Recipe) -> None:
-    open_run(tmp_path / "one", recipe, seed=0, pictures_sha256="a")
-    other = open_run(tmp_path / "other", recipe, seed=0, pictures_sha256="b")
+    open_run(tmp_path / "one", recipe, seed=0, pictures_sha256={"val": "a"})
+    other = open_run(tmp_path / "other", recipe, seed=0, pictures_sha256={"val": "b"})
     with pytest.raises(RunError, match=r"one: was run on other pictures .* without --reuse"):
         module._take_over(tmp_path / "one", other)
     with pytest.raises(RunError, match="another recipe, seed or split"):
-        open_run(tmp_path / "one", recipe, seed=0, pictures_sha256="b")
+        open_run(tmp_path / "one", recipe, seed=0, pictures_sha256={"val": "b"})
 
 
 def test_a_picture_that_moves_to_another_part_changes_the_digest(pictures: Pictures) -> None:

@@ -50,7 +50,7 @@ def test_masks_show_that_a_model_is_spoiled() -> None:
 
 def test_dry_pictures_show_that_a_model_cries_wolf() -> None:
     found = judge(GuardPictures([], [DRY], []), BlackIsWater())
-    assert found == "false alarms on dry pictures rose from 0.0% to 100.0%"
+    assert "false alarms on dry pictures rose from 0.0% to 100.0%" in found
 
 
 def test_dry_pictures_among_those_with_masks_count_too() -> None:
@@ -68,8 +68,24 @@ def test_what_is_tolerated_is_a_setting() -> None:
     assert judge(pictures, BlackIsWater(), lenient) == ""
 
 
-def test_dry_frames_without_any_water_are_no_disagreement() -> None:
-    assert judge(GuardPictures([], [], [DRY.image]), BlueIsWater()) == ""
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        GuardPictures([], [], [DRY.image]),
+        GuardPictures([], [DRY], [DRY.image]),
+        GuardPictures([DRY], [], []),
+    ],
+)
+def test_without_any_water_nobody_knows_what_a_model_has_forgotten(
+    pictures: GuardPictures,
+) -> None:
+    assert judge(pictures, BlueIsWater()).startswith("no picture that judges shows water")
+
+
+def test_masks_without_water_leave_the_word_to_the_frames() -> None:
+    pictures = GuardPictures([DRY], [], [FLOODED.image])
+    assert judge(pictures, BlueIsWater()) == ""
+    assert "agrees with the model before" in judge(pictures, BlackIsWater())
 
 
 def test_the_report_has_both_models_figures() -> None:
