@@ -35,7 +35,6 @@ from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.runtime import logs, state_dir
-from lsm_monitor.runtime.judging import check_road_shares
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.runtime.model_exchange import ModelExchange, on_exchange, ready_segmenter
 from lsm_monitor.runtime.obey import Obedience
@@ -124,10 +123,14 @@ class Daemon:
             stack.enter_context(state_dir.locked(folder))
             self._notifier.status("loading the model")
             on_progress = functools.partial(self._report_progress, stop)
-            first = await asyncio.to_thread(ready_segmenter, config.model, on_progress)
-            exchange = ModelExchange(first, config.model, on_progress=on_progress)
+            exchange = ModelExchange(
+                # Nobody else may hold the first model: it goes when another takes over.
+                await asyncio.to_thread(ready_segmenter, config.model, on_progress),
+                config.model,
+                on_progress=on_progress,
+            )
             stack.callback(exchange.close)
-            check_road_shares(config.cameras, first)
+            exchange.check(config.cameras)
             stores = open_stores(folder, config, stack, metrics=self.metrics, clock=self._clock)
             await self._serve(exchange, stores, stop)
         self._notifier.status("stopped")

@@ -82,6 +82,10 @@ class ModelExchange:
         self._newest = first
         self._prepared: tuple[str, Segmenter] | None = None
 
+    def check(self, cameras: Mapping[str, CameraConfig]) -> None:
+        """Raise ``ConfigError`` if the newest model cannot judge what ``cameras`` ask for."""
+        check_road_shares(cameras, self._newest)
+
     def prepare(self, wanted: ModelConfig, cameras: Mapping[str, CameraConfig]) -> None:
         """Load the model that a new configuration names, if it is another one; may take long.
 
