@@ -9,6 +9,7 @@ small kernels one by one takes longer than running them.
 from __future__ import annotations
 
 import copy
+import threading
 
 import torch
 from torch import nn
@@ -24,6 +25,7 @@ from lsm_engines.api import (
 from lsm_engines.plans import PlanStore
 
 _WARM_UP_RUNS = 3  # lets cuDNN choose its algorithms before they are captured
+_CAPTURING = threading.Lock()
 
 
 def build_engine(graph: Graph, request: EngineRequest, plans: PlanStore) -> TorchEngine:
@@ -134,7 +136,9 @@ class TorchEngine:
                 self._forward(module, static)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # One at a time in a process; and what another thread does on the GPU meanwhile, such as
+        # judging while a new model is made ready, is no error of this one.
+        with _CAPTURING, torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = self._forward(module, static)
         return _CapturedGraph(graph, static, outputs)
 
