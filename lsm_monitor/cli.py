@@ -130,12 +130,13 @@ def check(
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
         check_authority,
+        check_credentials,
         check_http,
         check_load,
         check_model,
     )
 
-    loaded = _load(file)
+    loaded = _load(file, needs_credentials=probe)
     check_authority(loaded.config.mqtt)
     check_http(loaded.config.http)
     model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
@@ -145,9 +146,12 @@ def check(
         f"{model.backend}",
         err=as_json,
     )
-    load = check_load(loaded.config, model, default_plans_folder())
-    if load is not None:
-        typer.echo(load, err=as_json)
+    for hint in (
+        check_load(loaded.config, model, default_plans_folder()),
+        check_credentials(loaded.config),
+    ):
+        if hint is not None:
+            typer.echo(hint, err=as_json)
     if probe:
         enabled = {name: camera for name, camera in cameras.items() if camera.enabled}
         show_probes(enabled, parallel=parallel, watch_s=watch_s, as_json=as_json)

@@ -61,8 +61,11 @@ def state_folder(config: Path | None, folder: Path | None) -> Path:
     Raises:
         ConfigError: The configuration cannot be read.
     """
-    configured = load(config, os.environ).config.state_dir if config and not folder else folder
-    return state_dir.resolve(configured, os.environ)
+    if config and not folder:
+        folder = load(config, os.environ, needs_secrets=False).config.state_dir
+        if "${" in str(folder):  # a reference that names nothing; this says which
+            folder = load(config, os.environ).config.state_dir
+    return state_dir.resolve(folder, os.environ)
 
 
 def read_password(path: Path) -> SecretStr:
@@ -77,18 +80,27 @@ def read_password(path: Path) -> SecretStr:
         raise typer.BadParameter(str(exc)) from None
 
 
-def load_config(path: Path, *, log: bool = False, needs_secrets: bool = True) -> LoadedConfig:
+def load_config(
+    path: Path,
+    *,
+    log: bool = False,
+    needs_secrets: bool = True,
+    needs_credentials: bool = True,
+) -> LoadedConfig:
     """Read the configuration and let the log filter know its secrets.
 
     Args:
         path: YAML file.
         log: Log as the configuration says, and not only warnings.
         needs_secrets: See :func:`lsm_monitor.config.loader.load`.
+        needs_credentials: The same.
 
     Raises:
         ConfigError: See :func:`lsm_monitor.config.loader.load`.
     """
-    loaded = load(path, os.environ, needs_secrets=needs_secrets)
+    loaded = load(
+        path, os.environ, needs_secrets=needs_secrets, needs_credentials=needs_credentials
+    )
     logging_config = loaded.config.logging
     configure_logs(
         level=logging_config.level if log else "warning",

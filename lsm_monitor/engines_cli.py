@@ -126,7 +126,9 @@ def build(
     from lsm_monitor.config.models import ModelConfig  # noqa: PLC0415
     from lsm_monitor.runtime.judging import open_segmenter  # noqa: PLC0415
 
-    model = ModelConfig() if config is None else load(config, os.environ).config.model
+    model = ModelConfig()
+    if config is not None:
+        model = load(config, os.environ, needs_secrets=False).config.model
     segmenter = open_segmenter(model, max_batch=model.max_batch, on_progress=_say)
     segmenter.warm_up()
     segmenter.close()

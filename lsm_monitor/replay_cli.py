@@ -58,7 +58,7 @@ def replay(
 
     with Interrupt() as interrupt:
         is_complete = replay_videos(
-            load_config(config),
+            load_config(config, needs_secrets=False),
             videos,
             camera=camera,
             out_dir=out,

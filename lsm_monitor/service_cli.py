@@ -69,8 +69,9 @@ def service_install(
         this_program_folder,
     )
 
+    programs = this_program_folder()
     try:
-        files = service_files(gpu=gpu, programs=this_program_folder(), config=config)
+        files = service_files(gpu=gpu, programs=programs, config=config)
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from None
     if only_print:
@@ -79,4 +80,4 @@ def service_install(
         return
     for path in install(files, root):
         typer.echo(str(path))
-    typer.echo(next_steps(gpu=gpu), err=True)
+    typer.echo(next_steps(gpu=gpu, programs=programs, config=config, root=root), err=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from lsm_engines.machine import this_machine, usable_cores
 from lsm_monitor.config.intervals import interval_s
 from lsm_monitor.config.models import HttpConfig, MonitorConfig, MqttConfig
+from lsm_monitor.config.secrets import revealed
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
@@ -126,3 +127,14 @@ def check_authority(mqtt: MqttConfig) -> None:
         why = exc.strerror or "not a PEM certificate"
         msg = f"mqtt.ca_file: {mqtt.ca_file}: {why}"
         raise ConfigError(msg) from None
+
+
+def check_credentials(config: MonitorConfig) -> str | None:
+    """Name the credentials that only the service can read; ``None`` when there are none."""
+    unread = sorted({text for text in revealed(config) if text.startswith("${cred:")})
+    if not unread:
+        return None
+    return (
+        f"not looked at: {', '.join(unread)}, which the service alone is given; as root: "
+        "CREDENTIALS_DIRECTORY=/etc/lsm-monitor/credentials lsm-monitor check ..."
+    )

@@ -81,13 +81,28 @@ def install(files: list[ServiceFile], root: Path) -> list[Path]:
     return written
 
 
-def next_steps(*, gpu: bool) -> str:
-    """Return the commands that make the files work."""
+def next_steps(*, gpu: bool, programs: Path, config: Path, root: Path) -> str:
+    """Return the commands that make the files work.
+
+    Args:
+        gpu: As for :func:`service_files`.
+        programs: The same.
+        config: The same.
+        root: Where the files were written; a ``config`` that is there already is kept.
+
+    Raises:
+        StoreError: The shipped files are not there.
+    """
+    steps = ["systemd-sysusers && systemd-tmpfiles --create"]
+    if not root.joinpath(config.relative_to("/")).exists():
+        example = _shipped_folder().parent / "config" / "monitor.minimal.yaml"
+        steps += [f"install -m 640 -g lsm-monitor {example} {config}", f"editor {config}"]
     unit = "lsm-monitor-gpu" if gpu else "lsm-monitor"
-    return (
-        "now: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload\n"
-        f"     systemctl enable --now {unit}"
-    )
+    steps += [
+        f"{programs / 'lsm-monitor'} check {config}",
+        f"systemctl daemon-reload && systemctl enable --now {unit}",
+    ]
+    return "now: " + "\n     ".join(steps)
 
 
 def this_program_folder() -> Path:

@@ -68,6 +68,7 @@ def load(
     environ: Mapping[str, str],
     *,
     needs_secrets: bool = True,
+    needs_credentials: bool = True,
     texts: Mapping[Path, str] = MappingProxyType({}),
 ) -> LoadedConfig:
     """Read ``path`` and its inventory, resolve their secrets and check everything.
@@ -78,6 +79,8 @@ def load(
         needs_secrets: Whether a secret that is not there is a problem. A command that opens
             nothing runs where the service's credentials are not; the reference then stands
             in place of its value.
+        needs_credentials: Whether ``${cred:..}`` is one outside a service, where there is no
+            folder of credentials.
         texts: Check these, as if they stood in the YAML files whose resolved paths they have.
 
     Raises:
@@ -86,7 +89,10 @@ def load(
     main = parse(path, path.name, text=texts.get(path.resolve()))
     others, watched = inventory.read(main, path.parent, texts)
     documents = [main, *others]
-    resolver = _Secrets(path.parent, environ, needed=needs_secrets)
+    spared = not needs_credentials and "CREDENTIALS_DIRECTORY" not in environ
+    resolver = _Secrets(
+        path.parent, environ, needed=needs_secrets, spared="${cred:" if spared else None
+    )
     for document in documents:
         document.data = resolver.resolve(document, document.data, ())
     if not isinstance(main.data, dict):
@@ -153,6 +159,7 @@ class _Secrets:
     base_dir: Path
     environ: Mapping[str, str]
     needed: bool
+    spared: str | None
     known: dict[str, str] = field(default_factory=dict, repr=False)
 
     def resolve(self, document: Document, data: object, at: Location) -> object:
@@ -164,7 +171,7 @@ class _Secrets:
             try:
                 return self._value(data)
             except ValueError as exc:
-                if self.needed:
+                if self.needed and not (self.spared and data.startswith(self.spared)):
                     document.add(at, str(exc))
         return data
 

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from lsm_monitor.config.base import FilePath, Period, Seconds, Section, beside_the_file
+from lsm_monitor.config.secrets import is_reference
 
 _MIN_TOKEN_CHARACTERS = 16
 
@@ -109,7 +110,9 @@ class HttpConfig(Section):
     @field_validator("metrics_token")
     @classmethod
     def _cannot_be_guessed(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value()) < _MIN_TOKEN_CHARACTERS:
+        text = token.get_secret_value() if token is not None else None
+        # A reference stands here where a command does without secrets.
+        if text is not None and not is_reference(text) and len(text) < _MIN_TOKEN_CHARACTERS:
             msg = (
                 f"is shorter than {_MIN_TOKEN_CHARACTERS} characters; try: openssl rand -hex 32"
             )

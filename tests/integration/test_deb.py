@@ -62,6 +62,8 @@ def test_the_package_has_the_program_the_units_and_nothing_of_this_machine(
         "./usr/lib/lsm-monitor/make-venv",
         "./usr/share/lsm-monitor/constraints.txt",
         "./usr/share/lsm-monitor/lsm_monitor-",
+        "./usr/share/doc/lsm-monitor/docs/grafana/lsm-monitor.json",
+        "./usr/share/doc/lsm-monitor/docs/img/page-wall.webp",
     ):
         assert path in listing
     assert all(line.split()[1] == "root/root" for line in listing.splitlines())

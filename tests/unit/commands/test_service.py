@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lsm_monitor.commands.service import DEFAULT_CONFIG, install, service_files
+from lsm_monitor.commands.service import DEFAULT_CONFIG, install, next_steps, service_files
 from lsm_monitor.errors import StoreError
 
 PROGRAMS = Path("/srv/lsm/bin")
@@ -36,6 +36,26 @@ def test_install_writes_what_print_shows(tmp_path: Path) -> None:
     written = install(files, tmp_path)
     assert [path.read_text() for path in written] == [file.text for file in files]
     assert written[0] == tmp_path / "etc/systemd/system/lsm-monitor-gpu.service"
+
+
+def test_what_comes_next_makes_the_file_that_the_service_runs_on(tmp_path: Path) -> None:
+    told = next_steps(gpu=True, programs=PROGRAMS, config=DEFAULT_CONFIG, root=tmp_path)
+    accounts, copy, edit, check, start = (line.strip() for line in told.splitlines())
+    assert accounts == "now: systemd-sysusers && systemd-tmpfiles --create"
+    *command, example, config = copy.split()
+    assert command == ["install", "-m", "640", "-g", "lsm-monitor"]
+    assert "version: 1" in Path(example).read_text()
+    assert config == str(DEFAULT_CONFIG)
+    assert edit == f"editor {DEFAULT_CONFIG}"
+    assert check == f"/srv/lsm/bin/lsm-monitor check {DEFAULT_CONFIG}"
+    assert start == "systemctl daemon-reload && systemctl enable --now lsm-monitor-gpu"
+
+
+def test_a_file_that_is_there_is_not_to_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "etc/lsm-monitor").mkdir(parents=True)
+    (tmp_path / "etc/lsm-monitor/monitor.yaml").touch()
+    told = next_steps(gpu=False, programs=PROGRAMS, config=DEFAULT_CONFIG, root=tmp_path)
+    assert "install -m" not in told
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Path) -> None:

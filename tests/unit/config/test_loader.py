@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lsm_monitor.config.loader import LoadedConfig, load
+from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.errors import ConfigError
 
 HEAD = "version: 1\nsite: west\nmqtt: {host: localhost}\n"
@@ -252,6 +254,17 @@ def test_every_shipped_configuration_is_valid() -> None:
     assert [file.name for file in files] == ["monitor.example.yaml", "monitor.minimal.yaml"]
     environ = {"LSM_MQTT_PASSWORD": "x", "LSM_CAMERA_PASSWORD": "x"}
     assert all(load(file, environ).config.cameras for file in files)
+
+
+def test_the_example_has_every_key_of_the_schema() -> None:
+    text = (Path(__file__).parents[3] / "config" / "monitor.example.yaml").read_text()
+    schema = MonitorConfig.model_json_schema()
+    keys = {
+        key
+        for section in [schema, *schema["$defs"].values()]
+        for key in section.get("properties", {})
+    }
+    assert {key for key in keys if not re.search(rf"\b{key}:", text)} == set()
 
 
 def test_the_minimal_configuration_has_at_most_12_lines() -> None:
