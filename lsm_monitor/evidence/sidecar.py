@@ -61,7 +61,13 @@ def file_name(seq: int, kind: EvidenceKind) -> str:
 
 def is_file_name(name: str) -> bool:
     """Return whether ``name`` can be one of ours; one that is not may be anything."""
-    return _NAME.fullmatch(name) is not None
+    return seq_of(name) is not None
+
+
+def seq_of(name: str) -> int | None:
+    """Return the event's number in the name of one of our files; ``None``: it is not ours."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def described(seq: int, kind: EvidenceKind, data: bytes) -> Json:
@@ -109,17 +115,48 @@ def read(path: Path) -> Json:
 def files_of(path: Path) -> Iterator[EvidenceFile]:
     """Yield the files that the sidecar at ``path`` names and that are whole, and itself.
 
-    Nothing when it is not a sidecar, or cannot be read.
+    Nothing when it is not a sidecar, or cannot be read. A file that is gone, or that the disk
+    does not show, is left out; the others count.
     """
-    match = _NAME.fullmatch(path.name)
-    if match is None:
+    seq = seq_of(path.name)
+    if seq is None:
         return
-    seq = int(match[1])
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        for entry in read(path)["files"]:
-            kind = EvidenceKind(entry["kind"])
-            name = file_name(seq, kind)
-            if (path.parent / name).stat().st_size == entry["bytes"]:
-                yield EvidenceFile(seq, name, kind, entry["bytes"], entry["sha256"])
+    try:
+        named = _named(seq, read(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for file in named:
+        with contextlib.suppress(OSError):
+            if (path.parent / file.name).stat().st_size == file.size_bytes:
+                yield file
+    with contextlib.suppress(OSError):
         size_bytes = path.stat().st_size
         yield EvidenceFile(seq, path.name, EvidenceKind.SIDECAR, size_bytes, None)
+
+
+def claimed_by(path: Path) -> frozenset[str] | None:
+    """Return the names in the sidecar at ``path``, its own among them; ``None``: unknown.
+
+    That is so when it cannot be read, was damaged, or is of another version: then any file of
+    its number may be one that it names.
+    """
+    seq = seq_of(path.name)
+    try:
+        named = [] if seq is None else _named(seq, read(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return frozenset({path.name, *(file.name for file in named)})
+
+
+def _named(seq: int, sidecar: Json) -> list[EvidenceFile]:
+    """Return the files that a sidecar names, whole or not.
+
+    Raises:
+        ValueError: It was damaged; as KeyError and TypeError.
+    """
+    named = []
+    for entry in sidecar["files"]:
+        kind = EvidenceKind(entry["kind"])
+        name = file_name(seq, kind)
+        named.append(EvidenceFile(seq, name, kind, entry["bytes"], entry["sha256"]))
+    return named

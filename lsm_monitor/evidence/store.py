@@ -2,7 +2,8 @@
 
 ``<event_id>/<seq>.json`` is written last and names every file with its size and SHA-256, so a
 crash at any moment leaves files that nobody names: they do not count, and are removed at the
-next start. A file appears under its name only when all of it is on the disk.
+next start. Where a sidecar is there and cannot be read, nothing of its event is removed: it may
+name them all. A file appears under its name only when all of it is on the disk.
 
 One thread writes; ``listing`` and ``path_of`` may be called by any.
 """
@@ -20,6 +21,7 @@ from uuid import UUID
 
 from lsm_monitor.errors import StoreError
 from lsm_monitor.evidence import sidecar as sidecars
+from lsm_monitor.evidence.leftovers import is_ours, leftovers, part_name
 from lsm_monitor.evidence.retention import KeptEpisode
 from lsm_monitor.evidence.sidecar import EvidenceFile, EvidenceKind, Json, file_name
 
@@ -54,17 +56,25 @@ class EvidenceStore:
         """Make the folder, remove what a crash has left behind, and count what is there.
 
         Raises:
-            StoreError: The disk refuses.
+            StoreError: The disk refuses. What it refused is told once all the rest was done;
+                all that can be counted is.
         """
+        refused: list[StoreError] = []
         with _translated(self._folder):
             self._folder.mkdir(mode=0o750, exist_ok=True)
             for path in list(self._folder.iterdir()):
-                if path.is_symlink() or not path.is_dir():
-                    continue
-                if path.name.startswith(_GONE):
-                    shutil.rmtree(path)
-                elif event_id := _event_id(path.name):
-                    self._tidy(event_id)
+                with _collected(refused), _translated(path):
+                    self._open_episode(path)
+        if refused:
+            raise refused[0]
+
+    def _open_episode(self, path: Path) -> None:
+        if path.is_symlink() or not path.is_dir():
+            return
+        if path.name.startswith(_GONE):
+            shutil.rmtree(path)
+        elif event_id := _event_id(path.name):
+            self._tidy(event_id)
 
     def put(
         self, event_id: UUID, seq: int, files: Mapping[EvidenceKind, bytes], about: Json
@@ -200,17 +210,26 @@ class EvidenceStore:
             raise StoreError(msg)
 
     def _tidy(self, event_id: UUID) -> None:
-        """Remove the files of an episode that no sidecar names, and count the others."""
+        """Remove the files of an episode that no sidecar can name, and count the others.
+
+        Raises:
+            StoreError: Some cannot be removed: they are counted, too.
+        """
         folder = self._folder / str(event_id)
-        named = {file.name for file in self.listing(event_id)}
-        for entry in list(os.scandir(folder)):
-            if entry.name not in named and not entry.is_dir(follow_symlinks=False):
-                Path(entry.path).unlink()
-        if named:
+        entries = list(os.scandir(folder))
+        names = {entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)}
+        refused: list[StoreError] = []
+        for name in sorted(leftovers(folder, names)):
+            with _collected(refused), _translated(folder / name):
+                (folder / name).unlink(missing_ok=True)
+                names.discard(name)
+        if any(map(is_ours, names)):
             self._count(event_id)
-            return
-        with contextlib.suppress(OSError):  # somebody put a folder of their own into it
-            folder.rmdir()
+        else:
+            with contextlib.suppress(OSError):  # somebody has put something of their own there
+                folder.rmdir()
+        if refused:
+            raise refused[0]
 
     def _count(self, event_id: UUID) -> None:
         """Note what an episode takes now."""
@@ -227,7 +246,7 @@ def _write(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk refuses.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(part_name(path.name))
     try:
         with part.open("wb") as file:
             file.write(data)
@@ -265,3 +284,12 @@ def _translated(path: Path) -> Iterator[None]:
     except (ValueError, KeyError, TypeError):
         msg = f"{path}: damaged; it was not written by this daemon"
         raise StoreError(msg) from None
+
+
+@contextlib.contextmanager
+def _collected(refused: list[StoreError]) -> Iterator[None]:
+    """Go on after what the disk refuses, and add it to ``refused``."""
+    try:
+        yield
+    except StoreError as exc:
+        refused.append(exc)

@@ -16,7 +16,7 @@ from lsm_monitor.clock import Clock
 from lsm_monitor.errors import LsmMonitorError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_parser import parse
-from lsm_monitor.publish.commands import Command, Known, Request
+from lsm_monitor.publish.commands import Command, Known, Reload, Request
 from lsm_monitor.publish.inbox import InboundMessage, Inbox
 from lsm_monitor.publish.payloads import rfc3339
 from lsm_monitor.publish.rate import Rate, TokenBucket
@@ -48,7 +48,7 @@ class CommandDesk:
         known: Returns the names that a command may use now.
         on_command: Obeys a command and returns what was done, one sentence; raises
             ``CommandError`` when it cannot. Called on the event loop, one at a time, and
-            cancelled after a minute.
+            cancelled after a minute; a reload must go on all the same.
         reply: Publishes an answer.
         birth_topic: Where Home Assistant says that it has started; ``None``: not listened to.
         on_birth: Called when it has.
@@ -126,7 +126,13 @@ class CommandDesk:
         except LsmMonitorError as exc:
             return "failed", str(exc)
         except TimeoutError:
-            return "failed", f"not done within {_ANSWER_WITHIN_S:g} s"
+            return "failed", f"not done within {_ANSWER_WITHIN_S:g} s{self._prospect(request)}"
+
+    def _prospect(self, request: Request) -> str:
+        """Return what becomes of a request that takes too long for its answer."""
+        if not isinstance(request.command, Reload):
+            return ""
+        return f"; the reload goes on, and '{self._topics.info}' will say what came of it"
 
     def _may(self, kind: str) -> bool:
         now_s = self._clock.monotonic_s()

@@ -26,18 +26,17 @@ class CameraMemories:
     """The files; one process uses them.
 
     Args:
-        state_dir: The daemon's state folder; ``views`` is made in it.
-
-    Raises:
-        StoreError: The folder cannot be made.
+        state_dir: The daemon's state folder; ``views`` is made in it, at the latest when
+            there is something to keep.
     """
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / FOLDER
         try:
-            self._folder.mkdir(mode=0o750, exist_ok=True)
+            self._make_folder()
         except OSError as exc:
-            raise _refused(self._folder, exc) from None
+            refused = _refused(self._folder, exc)
+            logger.warning("a restart will have cameras learn their views anew: %s", refused)
 
     def load(self, camera_id: CameraId) -> bytes | None:
         """Return what :meth:`save` was given; ``None`` when there is nothing that can be used.
@@ -69,6 +68,7 @@ class CameraMemories:
         path = self._path(camera_id)
         written = path.with_suffix(".new")
         try:
+            self._make_folder()
             written.write_bytes(data)
             written.replace(path)
         except OSError as exc:
@@ -89,16 +89,34 @@ class CameraMemories:
     def keep_only(self, camera_ids: Collection[CameraId]) -> None:
         """Remove what cameras have learnt that are gone, and what a crash left half written.
 
-        Raises:
-            StoreError: The folder or a file cannot be changed.
+        What cannot be removed stays, and is told once: it takes room, and does no harm.
         """
         kept = {self._path(camera_id) for camera_id in camera_ids}
+        refused: list[StoreError] = []
         try:
-            for path in self._folder.iterdir():
+            for path in list(self._folder.iterdir()):
                 if path not in kept:
-                    path.unlink()
+                    self._remove(path, refused)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # told when it could not be made
         except OSError as exc:
-            raise _refused(self._folder, exc) from None
+            refused.append(_refused(self._folder, exc))
+        if refused:
+            others = f", and {len(refused) - 1} more like it" if refused[1:] else ""
+            logger.warning(
+                "what no camera needs any more stays: %s%s; or remove it yourself",
+                refused[0],
+                others,
+            )
+
+    def _remove(self, path: Path, refused: list[StoreError]) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as exc:
+            refused.append(_refused(path, exc))
+
+    def _make_folder(self) -> None:
+        self._folder.mkdir(mode=0o750, exist_ok=True)
 
     def _path(self, camera_id: CameraId) -> Path:
         return self._folder / f"{camera_id}{_SUFFIX}"

@@ -88,8 +88,7 @@ class EvidenceDesk:
         self._lock = threading.Lock()
         self._open_ids = set(open_ids)
         self._clips = OrderedClips(config)
-        self._is_open = False
-        self._is_refused = False
+        self._is_refused, self._open_at_s = False, -math.inf
         self._tidy_at_s = clock.monotonic_s()
 
     # On the thread that decides.
@@ -122,9 +121,8 @@ class EvidenceDesk:
             return
         if reason == NOT_YET and seen is not None:
             at_mono_s = seen[0].stamp.decoded_mono_s
-            self.order_clip(
-                self._clips.order(camera_id, event_id, case.seq, at_mono_s=at_mono_s)
-            )
+            order = self._clips.order(camera_id, event_id, case.seq, at_mono_s=at_mono_s)
+            self.order_clip(order)
 
     def _clip_reason(self, camera_id: CameraId, seen: Seen | None) -> str | None:
         """Return why there is no clip now; ``None`` when nobody wants one."""
@@ -168,7 +166,7 @@ class EvidenceDesk:
             self._handle(self._queue.take(0.0))
 
     def _step(self, timeout_s: float) -> None:
-        if not self._is_open:
+        if self._clock.monotonic_s() >= self._open_at_s:
             self._open()
         self._handle(self._queue.take(timeout_s))
         self._give_up_clips(self._clock.monotonic_s(), _TOO_LATE)
@@ -177,12 +175,14 @@ class EvidenceDesk:
 
     def _open(self) -> None:
         """Find what is there; until the disk lets us, events are tried all the same."""
+        is_first, self._open_at_s = self._open_at_s == -math.inf, math.inf
         try:
             self._store.open()
         except StoreError as exc:
-            self._note_refusal(exc)
+            if is_first:  # events have been tried since; what is refused now may be old
+                self._note_refusal(exc)
+            self._open_at_s = self._clock.monotonic_s() + _TIDY_EVERY_S
             return
-        self._is_open = True
         self._note_acceptance()
 
     def _handle(self, item: Case | Late | None) -> None:

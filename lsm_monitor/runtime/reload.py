@@ -3,6 +3,9 @@
 Asked for by SIGHUP, by an MQTT command, or by a change of one of the files. A file with a
 problem changes nothing: the configuration before it stays in use, and the problem is in the
 log, in the metrics and on MQTT.
+
+Who asks may stop waiting, as an answer has its time limit. The reload goes on: a thread that
+loads a model cannot be stopped, and what it has loaded must be taken over or freed.
 """
 
 from __future__ import annotations
@@ -72,6 +75,7 @@ class Reloader:
         self._is_asked = False
         self._is_good = True
         self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[str]] = set()
 
     @property
     def loaded(self) -> LoadedConfig:
@@ -85,31 +89,57 @@ class Reloader:
 
     async def run(self) -> None:
         """Reload when asked to, and when a file changes, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_files(), name="config-files")
-            while True:
-                await self._requested.wait()
-                is_asked, self._is_asked = self._is_asked, False
-                self._requested.clear()
-                with contextlib.suppress(ConfigError):  # told already
-                    await self.reload(is_asked=is_asked)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch_files(), name="config-files")
+                while True:
+                    await self._requested.wait()
+                    is_asked, self._is_asked = self._is_asked, False
+                    self._requested.clear()
+                    with contextlib.suppress(ConfigError):  # told already
+                        await self.reload(is_asked=is_asked)
+        except asyncio.CancelledError:  # a stop; when the watch fails, reloads go on
+            await self._end_reloads()
+            raise
 
     async def reload(self, *, is_asked: bool = True) -> str:
         """Read the files and go over to what they say; return what changed, in words.
+
+        Goes on when who asked is cancelled; another one waits until it is over.
 
         Args:
             is_asked: Whether somebody waits for an answer: files that say what they said
                 before are then no news.
 
         Raises:
-            ConfigError: They cannot be used; nothing was changed.
+            ConfigError: They cannot be used, or the daemon stops; nothing was changed.
         """
+        task = asyncio.create_task(self._reload_alone(is_asked=is_asked), name="one-reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if task.cancelled() and not (asker and asker.cancelling()):
+                msg = "the daemon is being stopped; it reads the files when it starts"
+                raise ConfigError(msg) from None
+            task.add_done_callback(_tell_fault)
+            raise
+
+    async def _reload_alone(self, *, is_asked: bool) -> str:
         async with self._reloading:
             self._notifier.reloading()
             try:
                 return await self._reload(is_asked=is_asked)
             finally:
                 self._notifier.reloaded()
+
+    async def _end_reloads(self) -> None:
+        """Take nothing over any more; what a thread still loads is freed with the process."""
+        for task in self._reloads:
+            task.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
 
     async def _reload(self, *, is_asked: bool) -> str:
         try:
@@ -164,3 +194,10 @@ class Reloader:
 
     def _folders(self) -> frozenset[Path]:
         return frozenset(path if path.is_dir() else path.parent for path in self._files())
+
+
+def _tell_fault(task: asyncio.Task[str]) -> None:
+    """Log a fault of ours in a reload that nobody waits for; a mistake in the files is told."""
+    fault = None if task.cancelled() else task.exception()
+    if fault is not None and not isinstance(fault, ConfigError):
+        logger.error("a reload failed that nobody waited for", exc_info=fault)

@@ -33,6 +33,7 @@ def test_a_flood_goes_on_under_its_id_from_a_folder_that_became_read_only(
             with DaemonProcess(tmp_path, text) as daemon:
                 wait_for_event(notes, "open")
                 assert daemon.terminate() == 0
+                (state / "views" / "bridge.new").write_bytes(b"half a file, of a kill")
                 disk.make_writable(writable=False)
                 daemon.start()
                 daemon.wait_for_log("events are not durable")
@@ -46,6 +47,7 @@ def test_a_flood_goes_on_under_its_id_from_a_folder_that_became_read_only(
         pytest.skip(f"needs the right to mount a tmpfs: {exc}")
     # A disk with less room than is left to the outbox: it cost evidence, and no alert.
     assert "evidence is not stored" in daemon.log
+    assert daemon.log.count("bridge.new: cannot be used") == 1
     told = events(notes)
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     assert len({event["event_id"] for event in told}) == 1

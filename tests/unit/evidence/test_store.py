@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,16 +90,106 @@ def test_a_file_that_is_not_as_its_sidecar_says_does_not_count(
         b'{"schema": "lsm.evidence/1", "missing": [{}], "files": [7]}',
     ],
 )
-def test_a_damaged_sidecar_makes_its_files_leftovers(
+def test_a_damaged_sidecar_hides_its_files_and_none_of_them_is_removed(
     tmp_path: Path, store: EvidenceStore, garbage: bytes
 ) -> None:
     store.put(FLOOD, 1, {SNAPSHOT: b"one"}, ABOUT)
-    (tmp_path / "evidence" / str(FLOOD) / "1.json").write_bytes(garbage)
+    folder = tmp_path / "evidence" / str(FLOOD)
+    (folder / "1.json").write_bytes(garbage)
     assert names_of(store) == []
     with pytest.raises(StoreError, match="damaged"):
         store.add(FLOOD, 1, CLIP, b"video", {})
-    store.open()
-    assert not (tmp_path / "evidence" / str(FLOOD)).exists()
+    again = EvidenceStore(tmp_path)
+    again.open()
+    assert {path.name for path in folder.iterdir()} == {"1.jpg", "1.json"}
+    assert again.size_bytes == 3 + len(garbage)
+
+
+def test_a_sidecar_that_the_disk_does_not_show_costs_no_file(
+    tmp_path: Path, store: EvidenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(FLOOD, 1, {SNAPSHOT: b"one"}, ABOUT)
+    store.put(FLOOD, 2, {SNAPSHOT: b"two"}, ABOUT)
+    real = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name == "1.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", read)
+        again = EvidenceStore(tmp_path)
+        again.open()
+        assert names_of(again) == ["2.jpg", "2.json"]
+    assert again.size_bytes == store.size_bytes
+    assert names_of(again) == ["1.jpg", "1.json", "2.jpg", "2.json"]
+
+
+def test_a_sidecar_of_a_newer_version_keeps_its_files(
+    tmp_path: Path, store: EvidenceStore
+) -> None:
+    store.put(FLOOD, 1, {SNAPSHOT: b"one"}, ABOUT)
+    folder = tmp_path / "evidence" / str(FLOOD)
+    newer = (folder / "1.json").read_text().replace("evidence/1", "evidence/2")
+    (folder / "1.json").write_text(newer)
+    (folder / "1.later.avif").write_bytes(b"of a kind that we do not know")
+    EvidenceStore(tmp_path).open()
+    assert {path.name for path in folder.iterdir()} == {"1.jpg", "1.json", "1.later.avif"}
+
+
+def test_a_file_that_somebody_has_removed_costs_no_other(
+    tmp_path: Path, store: EvidenceStore
+) -> None:
+    store.put(FLOOD, 1, {SNAPSHOT: b"one", RAW: b"raw"}, ABOUT)
+    store.add(FLOOD, 1, CLIP, b"video", {})
+    folder = tmp_path / "evidence" / str(FLOOD)
+    (folder / "1.jpg").unlink()
+    assert names_of(store) == ["1.raw.jpg", "1.mp4", "1.json"]
+    for _ in range(2):
+        EvidenceStore(tmp_path).open()
+    assert names_of(store) == ["1.raw.jpg", "1.mp4", "1.json"]
+
+
+def test_a_start_keeps_a_file_of_another_size_that_is_named_and_removes_one_that_is_not(
+    tmp_path: Path, store: EvidenceStore
+) -> None:
+    store.put(FLOOD, 1, {SNAPSHOT: b"one"}, ABOUT)
+    folder = tmp_path / "evidence" / str(FLOOD)
+    (folder / "1.jpg").write_bytes(b"o")
+    (folder / "1.mp4").write_bytes(b"a kill came before the sidecar was written anew")
+    EvidenceStore(tmp_path).open()
+    assert {path.name for path in folder.iterdir()} == {"1.jpg", "1.json"}
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let nobody remove files of these names."""
+    real = Path.unlink
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name in names:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+
+
+def test_leftovers_that_cannot_be_removed_are_told_and_all_the_rest_is_tidied_and_counted(
+    tmp_path: Path, store: EvidenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_ids = [UUID(int=number) for number in range(1, 9)]
+    for event_id in event_ids:
+        store.put(event_id, 1, {SNAPSHOT: b"one"}, ABOUT)
+        for name in (".2.jpg.part", "2.raw.jpg", "3.raw.jpg"):
+            (tmp_path / "evidence" / str(event_id) / name).write_bytes(b"left")
+    refusing(monkeypatch, "2.raw.jpg")
+    again = EvidenceStore(tmp_path)
+    with pytest.raises(StoreError, match=r"2\.raw\.jpg: cannot be used \(Operation not perm"):
+        again.open()
+    assert {episode.event_id for episode in again.episodes} == set(event_ids)
+    kept = {path.name for path in (tmp_path / "evidence").rglob("*.*")}
+    assert kept == {"1.jpg", "1.json", "2.raw.jpg"}
+    assert again.size_bytes == store.size_bytes + len(event_ids) * len(b"left")
 
 
 def test_leftovers_of_a_crash_are_gone_after_the_start_and_the_rest_is_not(

@@ -11,6 +11,7 @@ import pytest
 
 from lsm_monitor.errors import CommandError
 from lsm_monitor.metrics import Metrics
+from lsm_monitor.publish import command_desk
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.commands import Command, Known, Reload, SetEnabled
 from lsm_monitor.publish.inbox import CAPACITY, InboundMessage, Inbox
@@ -23,6 +24,7 @@ RELOAD = InboundMessage("lsm/v1/hz-west/cmd/reload", b'{"correlation_id":"r-1"}'
 ENABLE = InboundMessage(f"lsm/v1/hz-west/camera/{UNDERPASS}/enabled/set", b"ON")
 RETAINED = InboundMessage(ENABLE.topic, b"ON", retain=True)
 BIRTH = InboundMessage("homeassistant/status", b"online")
+GOES_ON = "; the reload goes on, and 'lsm/v1/hz-west/info' will say what came of it"
 
 
 class Desk:
@@ -123,6 +125,21 @@ def test_what_cannot_be_done_is_said() -> None:
     (answer,) = Desk(fail).work_off([RELOAD], answers=1)
     assert json.loads(answer)["outcome"] == "failed"
     assert "2 problems" in json.loads(answer)["detail"]
+
+
+@pytest.mark.parametrize(("message", "prospect"), [(RELOAD, GOES_ON), (ENABLE, "")])
+def test_what_takes_too_long_is_answered_and_a_reload_is_said_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, message: InboundMessage, prospect: str
+) -> None:
+    monkeypatch.setattr(command_desk, "_ANSWER_WITHIN_S", 0.01)
+
+    async def never(_: Command) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    (answer,) = Desk(never).work_off([message], answers=1)
+    assert json.loads(answer)["outcome"] == "failed"
+    assert json.loads(answer)["detail"] == f"not done within 0.01 s{prospect}"
 
 
 def test_too_many_reloads_are_answered_but_not_obeyed() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +63,55 @@ def test_what_is_damaged_is_reported_removed_and_learnt_anew(
     assert not list((tmp_path / FOLDER).iterdir())
 
 
-def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_warning_and_is_made_when_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / FOLDER).write_bytes(b"a file is in the way")
-    with pytest.raises(StoreError, match=f"{FOLDER}: cannot be used"):
-        CameraMemories(tmp_path)
+    memories = CameraMemories(tmp_path)
+    memories.keep_only([BRIDGE])
+    assert len(caplog.messages) == 1
+    assert f"{tmp_path / FOLDER}: cannot be used (File exists)" in caplog.text
+    with pytest.raises(StoreError, match="cannot be used"):
+        memories.load(BRIDGE)
+    with pytest.raises(StoreError, match="cannot be used"):
+        memories.save(BRIDGE, NOTHING)
+    (tmp_path / FOLDER).unlink()
+    memories.save(BRIDGE, NOTHING)
+    assert memories.load(BRIDGE) == NOTHING
+
+
+def test_a_disk_that_is_read_only_keeps_what_is_gone_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = CameraMemories(tmp_path)
+    for name in ("bridge", "quay", "lock"):
+        memories.save(CameraId(name), NOTHING)
+
+    def refuse(_self: Path, *, missing_ok: bool = False) -> None:  # noqa: ARG001 - of Path
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        memories.keep_only([BRIDGE])
+    (told,) = caplog.messages
+    assert "cannot be used (Read-only file system)" in told
+    assert "and 1 more like it" in told
+    assert memories.load(BRIDGE) == NOTHING
+
+
+def test_one_thing_that_cannot_be_removed_keeps_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    memories = CameraMemories(tmp_path)
+    folder = tmp_path / FOLDER
+    names = [f"{number}.new" for number in range(6)]
+    for name in names:  # whatever the order in which they are listed
+        (folder / name).write_bytes(b"half")
+    (folder / "of-somebody").mkdir()
+    memories.keep_only([BRIDGE])
+    assert [path.name for path in folder.iterdir()] == ["of-somebody"]
+    assert f"{folder / 'of-somebody'}: cannot be used" in caplog.text
+    assert "more like it" not in caplog.text
 
 
 def test_what_cannot_be_written_is_an_error_and_the_old_stays(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ import pytest
 from lsm_monitor.capture import wire
 from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.models import CameraConfig
+from lsm_monitor.errors import StoreError
 from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.topics import Topics
@@ -230,6 +233,59 @@ def test_a_disk_that_refuses_is_told_once_and_evidence_comes_back_by_itself(
     assert caplog.text.count("evidence is stored again") == 1
     assert desk.metrics.snapshot()["lsm_evidence_storable"] == 1
     assert desk.names() == ["3.jpg", "3.raw.jpg", "3.mask.png", "3.json"]
+
+
+def test_what_cannot_be_tidied_up_is_tried_again_in_a_minute_and_events_are_stored_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(tmp_path)
+    opened: list[float] = []
+
+    def refuse() -> None:
+        opened.append(desk.clock.now_s)
+        msg = "evidence/.2.jpg.part: cannot be used"
+        raise StoreError(msg)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.store, "open", refuse)
+        desk.work()
+        assert desk.metrics.snapshot()["lsm_evidence_storable"] == 0
+        desk.happen(seen=picture())
+        desk.work()
+        assert desk.names()[-1] == "1.json"
+        desk.clock.now_s += 59
+        desk.work()
+        desk.clock.now_s += 1
+        desk.work()
+    assert opened == [1000.0, 1060.0]
+    # What is refused a second time is no news: events are stored, and were since.
+    assert desk.metrics.snapshot()["lsm_evidence_storable"] == 1
+    assert caplog.text.count("evidence is not stored") == 1
+    desk.clock.now_s += 60
+    desk.work()
+    desk.clock.now_s += 600
+    monkeypatch.setattr(desk.store, "open", refuse)
+    desk.work()
+    assert opened == [1000.0, 1060.0]
+
+
+def test_episodes_beside_one_that_cannot_be_tidied_up_go_by_their_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Desk(tmp_path, max_age_days=1)
+    for event_id in (EVENT_ID, OTHER_ID):
+        before.happen(EventKind.STALE, event_id=event_id)
+        before.work()
+    for folder in (tmp_path / "evidence").iterdir():
+        (folder / ".2.jpg.part").write_bytes(b"left")
+        os.utime(folder, (0, 0))
+
+    def refuse(_self: Path, *, missing_ok: bool = False) -> None:  # noqa: ARG001 - of Path
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    Desk(tmp_path, max_age_days=1).work()
+    assert list((tmp_path / "evidence").iterdir()) == []
 
 
 def test_a_clip_is_ordered_at_once_and_added_when_it_comes(tmp_path: Path) -> None:
