@@ -38,7 +38,7 @@ def routes(*, hub: Hub, gallery: Gallery, access: Access, started_at: datetime) 
         },
     )
     async def stream(request: Request) -> StreamingResponse:
-        """Tells `hello`, then `camera`, `episode` and `gone`, as they come.
+        """Tells `hello`, then `camera`, `gone`, `episode` and `episode_gone`, as they come.
 
         Whatever changes after `hello` is told: ask for the cameras then.
         """
