@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -34,8 +35,9 @@ _AT_LEAST_EVERY_S = 5.0
 """An event that no camera's state tells of, such as the end of one nobody watches."""
 _RECALLED = timedelta(hours=1)
 _RECALLED_POINTS = 60
-_MAX_SAID = 200
-"""Episodes about which somebody said something at once, and that are told again."""
+_MAX_SAID = 1000
+"""Episodes told again at once: something was said of them, or evidence came; it, too, has no
+more than this waiting."""
 _MOST_REFUSED = 3
 """After so many refusals a look ends: each may have waited seconds for the disk."""
 
@@ -86,16 +88,26 @@ class LivePage:
 
     def wake(self) -> None:
         """Say that a camera, its picture or an episode changed; from any thread."""
-        loop = self._loop
-        if not self._is_awake and loop is not None and not loop.is_closed():
+        if not self._is_awake and self._loop is not None:
             self._is_awake = True  # most of some hundred calls a second end above
-            loop.call_soon_threadsafe(self._woken.set)
+            self._call(self._woken.set)
 
     def on_said(self, event_id: UUID) -> None:
         """Say that somebody acknowledged or judged an episode; on the event loop."""
         if len(self._said) < _MAX_SAID:
             self._said.add(event_id)
         self.wake()
+
+    def on_stored(self, event_id: UUID) -> None:
+        """Say that evidence of an episode was stored, late perhaps; from any thread."""
+        self._call(functools.partial(self.on_said, event_id))
+
+    def _call(self, function: Callable[[], None]) -> None:
+        """Have the event loop call ``function``; without a loop nobody is told anything."""
+        if self._loop is not None:
+            # It may be closed at any moment: threads that write end after the page.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function)
 
     async def run(self) -> None:
         """Keep everything up to date until cancelled; then end the pages' streams."""

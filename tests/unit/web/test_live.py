@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from lsm_monitor.errors import StoreError
+from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.publish.event_archive import EpisodeRecord, EventArchive
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.types import EventKind, WaterLevel
@@ -190,3 +192,36 @@ def test_a_flood_that_is_open_stays_although_nothing_can_be_said_of_it(
     monkeypatch.setattr(Outbox, "newest", lambda *_: None)
     told.happen(IDS[0])
     assert told.news() == []
+
+
+def test_evidence_that_comes_after_its_event_reaches_open_pages(tmp_path: Path) -> None:
+    with WebDaemon(tmp_path) as daemon, contextlib.closing(daemon.connection()) as connection:
+        connection.request("GET", "/api/stream")
+        response = connection.getresponse()
+        told = (json.loads(line[6:]) for line in response if line.startswith(b"data: "))
+        news = (data for data in told if "event_id" in data)
+        Told(daemon).happen(IDS[0])
+        daemon.page.live.wake()
+        assert next(news)["evidence"] == []
+        daemon.evidence.put(IDS[0], 1, {EvidenceKind.SNAPSHOT: b"a picture"}, {"missing": []})
+        daemon.page.live.on_stored(IDS[0])  # as the desk's thread does
+        assert [each["kind"] for each in next(news)["evidence"]] == ["snapshot", "sidecar"]
+        Told(daemon).happen(IDS[0], EventKind.CLOSE, 2)
+        daemon.page.live.wake()
+        assert next(news)["status"] == "closed"
+        daemon.evidence.add(IDS[0], 1, EvidenceKind.CLIP, b"a clip", {})
+        daemon.page.live.on_stored(IDS[0])
+        assert "clip" in [each["kind"] for each in next(news)["evidence"]]
+        response.close()
+
+
+def test_evidence_may_come_before_the_page_runs_and_after_it_ran(
+    told: Told, tmp_path: Path
+) -> None:
+    told.live.on_stored(IDS[0])
+    folder = tmp_path / "another"
+    folder.mkdir()
+    with WebDaemon(folder) as daemon:
+        daemon.page.live.on_stored(IDS[0])
+    daemon.page.live.on_stored(IDS[0])
+    daemon.page.live.wake()
