@@ -57,8 +57,8 @@ def routes(*, hub: Hub, gallery: Gallery, access: Access, started_at: datetime) 
             yield sse_event("hello", hello)
             while not client.is_closed:
                 news = await client.next(HEARTBEAT_S)
-                # To be told something is not to use the session: an idle one still ends.
-                if await access.principal(request, use=False) is None:
+                # Whoever has the page open uses it: a map on a wall asks for nothing else.
+                if await access.principal(request) is None:
                     return
                 gallery.looked()
                 yield news or _HEARTBEAT
