@@ -219,6 +219,7 @@ class Daemon:
             clock=clock,
         )
         obedience.on_told = page.live.on_said
+        watch.evidence.on_stored = page.live.on_stored
         status = status_services(
             config,
             model=lambda: segmenter.identity,

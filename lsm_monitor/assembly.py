@@ -204,6 +204,7 @@ class Watch:
     """What looks at the streets and judges what it sees.
 
     Attributes:
+        evidence: Makes evidence of events.
         on_mask: Takes each judged frame and its mask.
         writers: What keeps things for people, each in a thread of its own: name and body.
     """
@@ -213,6 +214,7 @@ class Watch:
     decisions: Decisions
     cameras: Cameras
     overview: Overview
+    evidence: EvidenceDesk
     on_mask: Callable[[Frame, WaterMask], None]
     writers: Mapping[str, Callable[[threading.Event], None]]
 
@@ -299,7 +301,7 @@ def assemble_watch(
         if hard_frames is not None:
             hard_frames.offer(frame, mask)
 
-    return Watch(fleet, scheduler, decisions, cameras, overview, on_mask, writers)
+    return Watch(fleet, scheduler, decisions, cameras, overview, evidence, on_mask, writers)
 
 
 def assemble_page(

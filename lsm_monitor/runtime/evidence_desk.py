@@ -53,6 +53,7 @@ class EvidenceDesk:
     Attributes:
         order_clip: Orders a clip; must not block. What comes of it goes to :meth:`on_clip`.
         camera_of: Returns how a camera is configured now, if it is; must not block.
+        on_stored: Told of which episode something was stored; must not block.
 
     Args:
         store: Where evidence lies; nobody else writes there.
@@ -83,6 +84,7 @@ class EvidenceDesk:
         self._clock = clock
         self.order_clip: Callable[[wire.CutClip], None] = lambda _: None
         self.camera_of: Callable[[CameraId], CameraConfig | None] = lambda _: None
+        self.on_stored: Callable[[UUID], None] = lambda _: None
         self._queue = EvidenceQueue()
         metrics.queue_depth.labels("evidence").set_function(self._queue.__len__)
         self._lock = threading.Lock()
@@ -198,6 +200,7 @@ class EvidenceDesk:
         self._metrics.evidence.labels(kind, outcome).inc()
         if outcome == "stored":
             self._note_acceptance()
+            self.on_stored(item.event_id)
 
     def _note_refusal(self, exc: StoreError) -> None:
         if not self._is_refused:

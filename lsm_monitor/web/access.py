@@ -70,18 +70,13 @@ class Access:
         self._refreshed_s = float("-inf")
         self._everybody = Principal("", "admin", secrets.token_urlsafe(32))
 
-    async def principal(self, request: Request, *, use: bool = True) -> Principal | None:
-        """Return who asks; ``None``: nobody that is known.
-
-        Args:
-            request: What they ask.
-            use: Whether this counts as using their session.
-        """
+    async def principal(self, request: Request) -> Principal | None:
+        """Return who asks, and so uses their session; ``None``: nobody that is known."""
         if self.users is None:
             return self._everybody if is_local(request.scope) else None
         await self.refresh_users()
         session_id = request.cookies.get(COOKIE)
-        session = self.sessions.find(session_id, use=use)
+        session = self.sessions.find(session_id)
         if session is None:
             return None
         if self.users.get(session.name) != session.user:

@@ -38,7 +38,7 @@ def routes(*, hub: Hub, gallery: Gallery, access: Access, started_at: datetime) 
         },
     )
     async def stream(request: Request) -> StreamingResponse:
-        """Tells `hello`, then `camera`, `episode` and `gone`, as they come.
+        """Tells `hello`, then `camera`, `gone`, `episode` and `episode_gone`, as they come.
 
         Whatever changes after `hello` is told: ask for the cameras then.
         """
@@ -57,8 +57,8 @@ def routes(*, hub: Hub, gallery: Gallery, access: Access, started_at: datetime) 
             yield sse_event("hello", hello)
             while not client.is_closed:
                 news = await client.next(HEARTBEAT_S)
-                # To be told something is not to use the session: an idle one still ends.
-                if await access.principal(request, use=False) is None:
+                # Whoever has the page open uses it: a map on a wall asks for nothing else.
+                if await access.principal(request) is None:
                     return
                 gallery.looked()
                 yield news or _HEARTBEAT

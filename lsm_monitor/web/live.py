@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
 from uuid import UUID
@@ -34,8 +35,11 @@ _AT_LEAST_EVERY_S = 5.0
 """An event that no camera's state tells of, such as the end of one nobody watches."""
 _RECALLED = timedelta(hours=1)
 _RECALLED_POINTS = 60
-_MAX_SAID = 200
-"""Episodes about which somebody said something at once, and that are told again."""
+_MAX_SAID = 1000
+"""Episodes told again at once: something was said of them, or evidence came; it, too, has no
+more than this waiting."""
+_MOST_REFUSED = 3
+"""After so many refusals a look ends: each may have waited seconds for the disk."""
 
 
 class LivePage:
@@ -79,19 +83,31 @@ class LivePage:
         self._is_awake = False
         self._said: set[UUID] = set()
         self._open: dict[UUID, OpenEpisode] = {}
+        self._untold: dict[UUID, None] = {}  # a set in order: whose turn it is
+        self._is_refused = False
 
     def wake(self) -> None:
         """Say that a camera, its picture or an episode changed; from any thread."""
-        loop = self._loop
-        if not self._is_awake and loop is not None and not loop.is_closed():
+        if not self._is_awake and self._loop is not None:
             self._is_awake = True  # most of some hundred calls a second end above
-            loop.call_soon_threadsafe(self._woken.set)
+            self._call(self._woken.set)
 
     def on_said(self, event_id: UUID) -> None:
         """Say that somebody acknowledged or judged an episode; on the event loop."""
         if len(self._said) < _MAX_SAID:
             self._said.add(event_id)
         self.wake()
+
+    def on_stored(self, event_id: UUID) -> None:
+        """Say that evidence of an episode was stored, late perhaps; from any thread."""
+        self._call(functools.partial(self.on_said, event_id))
+
+    def _call(self, function: Callable[[], None]) -> None:
+        """Have the event loop call ``function``; without a loop nobody is told anything."""
+        if self._loop is not None:
+            # It may be closed at any moment: threads that write end after the page.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function)
 
     async def run(self) -> None:
         """Keep everything up to date until cancelled; then end the pages' streams."""
@@ -113,10 +129,7 @@ class LivePage:
 
     async def refresh(self) -> None:
         """Look at everything that may have changed, once."""
-        try:
-            await self._look_at_episodes()
-        except StoreError as exc:
-            logger.warning("the page cannot be told about episodes: %s", exc)
+        await self._look_at_episodes()
         self._wall.refresh(_by_camera(self._open))
 
     async def _recall(self) -> None:
@@ -138,11 +151,42 @@ class LivePage:
         before, self._open = self._open, {each.event_id: each for each in found}
         both = before.keys() | self._open.keys()
         changed = {each for each in both if before.get(each) != self._open.get(each)}
-        for event_id in sorted(changed | said):
-            episode = await self._workers.run(self._episodes.one, event_id)
-            if episode is not None:
-                data = episode.model_dump_json().encode()
-                self._hub.tell("episode", str(event_id), data)
+        new = sorted((changed | said) - self._untold.keys())
+        self._untold = dict.fromkeys([*new, *self._untold])
+        # What is open is known by heart; what has ended may have to wait for the disk.
+        await self._tell_all(sorted(self._untold, key=lambda each: each not in self._open))
+
+    async def _tell_all(self, event_ids: Sequence[UUID]) -> None:
+        """Tell of these; what the disk refuses stays untold, and comes last the next time."""
+        refused = 0
+        for event_id in event_ids:
+            try:
+                await self._tell(event_id)
+            except StoreError as exc:
+                self._untold[event_id] = self._untold.pop(event_id)
+                self._note_refusal(exc)
+                refused += 1
+                if refused == _MOST_REFUSED:
+                    return
+            else:
+                del self._untold[event_id]
+        if self._is_refused and not refused:
+            self._is_refused = False
+            logger.info("the page is told about every episode again")
+
+    def _note_refusal(self, exc: StoreError) -> None:
+        if not self._is_refused:
+            logger.warning("the page cannot be told about every episode: %s", exc)
+        self._is_refused = True
+
+    async def _tell(self, event_id: UUID) -> None:
+        episode = await self._workers.run(self._episodes.one, event_id)
+        if episode is not None:
+            self._hub.tell("episode", str(event_id), episode.model_dump_json().encode())
+        elif event_id not in self._open:
+            # Neither open nor kept: without this it would stay open on every page.
+            data = f'{{"event_id":"{event_id}"}}'.encode()
+            self._hub.tell("episode_gone", str(event_id), data)
 
 
 def _by_camera(episodes: Mapping[UUID, OpenEpisode]) -> dict[CameraId, tuple[str, ...]]:

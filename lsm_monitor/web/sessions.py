@@ -27,7 +27,7 @@ class Session:
         user: The user's entry at the login.
         csrf: What every request that changes something has to name.
         began_s: Monotonic time of the login.
-        used_s: Monotonic time of the newest request.
+        used_s: Monotonic time of the newest request, or of an open page's stream.
     """
 
     name: str
@@ -70,21 +70,15 @@ class Sessions:
         self._sessions[session_id] = session
         return session_id, session
 
-    def find(self, session_id: str | None, *, use: bool = True) -> Session | None:
-        """Return the session with this id, if it has not ended.
-
-        Args:
-            session_id: As the cookie says; anything.
-            use: Whether this counts as using it.
-        """
+    def find(self, session_id: str | None) -> Session | None:
+        """Return the session with this id, anything, if it has not ended; that uses it."""
         session = self._sessions.get(session_id or "")
         if session is None or session_id is None:
             return None
         if self._is_over(session):
             del self._sessions[session_id]
             return None
-        if use:
-            session.used_s = self._clock.monotonic_s()
+        session.used_s = self._clock.monotonic_s()
         return session
 
     def end(self, session_id: str | None) -> None:

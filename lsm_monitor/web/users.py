@@ -168,9 +168,11 @@ def _parsed(data: bytes, path: Path) -> _Content:
         raise ConfigError("\n".join(problems)) from None
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    # The inode's own time, too: a mode or an owner put right changes nothing else. And the
+    # mode, for the file system's clock may tick too slowly for two changes.
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode

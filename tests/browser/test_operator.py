@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from lsm_monitor.publish.event_archive import EpisodeRecord, EventArchive
 from lsm_monitor.types import CameraId, WaterLevel
 from tests.browser.city import PLACES, City
 from tests.browser.conftest import NewPage, address_of, keep_picture, wait_until
@@ -115,6 +118,22 @@ def test_a_flood_is_acknowledged_and_judged_without_leaving_the_page(
     assert [each["verdict"] for each in told["feedback"]] == ["wet_only"]
     city.dry_up(CameraId("market"))
     expect(flood.locator(".status")).to_have_text("over")
+
+
+def test_a_flood_that_ended_and_is_not_in_the_history_leaves_the_page(
+    city: City, open_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = city.flood(CameraId("tram"), WaterLevel.PONDING)
+    page = open_page(address_of(city, "episodes"))
+    flood = page.locator(f"[data-episode='{event_id}']")
+    expect(flood).to_be_visible()
+
+    def nothing(_: EventArchive, event_ids: Collection[UUID]) -> dict[UUID, EpisodeRecord]:
+        return {each: EpisodeRecord(each, (), frozenset(), None, ()) for each in event_ids}
+
+    monkeypatch.setattr(EventArchive, "episodes", nothing)
+    city.dry_up(CameraId("tram"))
+    expect(flood).to_have_count(0)
 
 
 def test_a_new_flood_is_announced_and_moves_its_camera_up(city: City, wall: Page) -> None:

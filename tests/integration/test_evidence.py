@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
+import itertools
 import json
+import re
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -62,3 +67,27 @@ def test_a_flood_leaves_pictures_of_both_streams_a_mask_and_a_clip_that_plays(
     published = notes.on("lsm/v1/test/camera/bridge/snapshot")
     assert (folder / str(event_id) / "1.jpg").read_bytes() in published
     assert list((tmp_path / "state").rglob("*.part")) == []
+
+
+def test_a_page_that_is_open_shows_the_clip_although_it_comes_after_its_event(
+    tmp_path: Path, broker: RealBroker, flooded: Clip
+) -> None:
+    with RtspServer(flooded) as camera:
+        text = config_text(broker, bridge=f"url: {camera.url}")
+        clips = "evidence: {clip_mb: 4, clip_before_s: 2, clip_after_s: 3, "
+        text = text.replace("evidence: {", clips)
+        with DaemonProcess(tmp_path, text) as daemon:
+            daemon.wait_for_log("listening on 127.0.0.1 port")
+            (port,) = re.findall(r"listening on 127.0.0.1 port (\d+)", daemon.log)
+            page = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30.0)
+            with contextlib.closing(page):
+                page.request("GET", "/api/stream")
+                with page.getresponse() as response:
+                    # The camera's card says something every second or so.
+                    before_s = time.monotonic() + 60.0
+                    said = itertools.takewhile(lambda _: time.monotonic() < before_s, response)
+                    lines = (line for line in said if line.startswith(b"data: "))
+                    told = (json.loads(line[6:]) for line in lines)
+                    news = (data["evidence"] for data in told if "event_id" in data)
+                    assert any("clip" in {file["kind"] for file in files} for files in news)
+            assert daemon.terminate() == 0

@@ -76,6 +76,11 @@ export function putEpisodes(list) {
   episodes.value = next;
 }
 
+/** Forget episodes that are neither open nor kept any more. */
+function dropEpisodes(ids) {
+  episodes.value = new Map([...episodes.value].filter(([id]) => !ids.has(id)));
+}
+
 async function readOpenEpisodes() {
   const found = [];
   let before = "";
@@ -100,11 +105,12 @@ export async function loadAll() {
 }
 
 /** Take what the stream has brought: newest per camera and per episode. */
-export function take({ cameras, gone, changed }) {
+export function take({ cameras, gone, changed, ended }) {
   batch(() => {
     gone.forEach(dropCamera);
     cameras.forEach(putCamera);
     if (changed.length) putEpisodes(changed);
+    if (ended.size) dropEpisodes(ended);
   });
 }
 

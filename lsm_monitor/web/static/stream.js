@@ -19,7 +19,7 @@ let isScheduled = false;
 let tellNews = () => {};
 
 function empty() {
-  return { cameras: new Map(), episodes: new Map(), gone: new Set() };
+  return { cameras: new Map(), episodes: new Map(), gone: new Set(), ended: new Set() };
 }
 
 // However fast news comes, the page is redrawn at most once per frame, and only the newest of
@@ -34,11 +34,11 @@ function schedule() {
 function flush() {
   if (!isScheduled) return;
   isScheduled = false;
-  const { cameras, episodes, gone } = waiting;
+  const { cameras, episodes, gone, ended } = waiting;
   waiting = empty();
   const changed = [...episodes.values()];
   tellNews(changed);
-  take({ cameras: [...cameras.values()], gone: [...gone], changed });
+  take({ cameras: [...cameras.values()], gone: [...gone], changed, ended });
 }
 
 function onEvent({ event, data }) {
@@ -50,7 +50,11 @@ function onEvent({ event, data }) {
     waiting.cameras.delete(value.id);
     waiting.gone.add(value.id);
   } else if (event === "episode") {
+    waiting.ended.delete(value.event_id);
     waiting.episodes.set(value.event_id, value);
+  } else if (event === "episode_gone") {
+    waiting.episodes.delete(value.event_id);
+    waiting.ended.add(value.event_id);
   } else {
     return;
   }

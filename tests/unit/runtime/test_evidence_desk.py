@@ -432,3 +432,38 @@ def test_what_no_room_was_made_for_stays_in_order(tmp_path: Path) -> None:
         desk.happen(seq=seq, seen=picture())
     taken = [desk.desk._queue.take(0.0) for _ in range(5)]
     assert [item.seq if item else None for item in taken] == [1, 2, 3, 4, None]
+
+
+def test_whatever_was_stored_is_told_once_it_can_be_listed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, camera=WITH_MAIN, clip_mb=2)
+    told: list[tuple[UUID, int]] = []
+    desk.desk.on_stored = lambda event_id: told.append((event_id, len(desk.names(event_id))))
+    desk.happen(seen=picture())
+    desk.work()
+    pictures = (EVENT_ID, 4)
+    assert told == [pictures]
+    image = np.zeros((90, 160, 3), np.uint8)
+    desk.main.asked[0](MainPicture(image, NOW))
+    desk.work()
+    clip_id = desk.ordered[0].clip_id
+    desk.desk.on_clip(wire.Clip(clip_id, "", "h264", 981.5, 13.4), b"video")
+    desk.work()
+    assert told == [pictures, (EVENT_ID, 5), (EVENT_ID, 6)]
+
+
+def test_what_was_not_stored_is_not_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, camera=WITH_MAIN)
+    told: list[UUID] = []
+    (tmp_path / "evidence").write_bytes(b"in the way")
+    desk.desk.on_stored = told.append
+    desk.happen(seen=picture())
+    desk.work()
+    assert desk.count("pictures", "failed") == 1
+    (tmp_path / "evidence").unlink()
+    desk.happen(seq=2, seen=picture())
+    desk.work()
+    assert told == [EVENT_ID]
+    desk.main.asked[0](MainPicture(None, NOW, "no picture came"))
+    desk.work()
+    assert desk.count("main", "missing") == 1
+    assert told == [EVENT_ID]

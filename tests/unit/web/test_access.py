@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from lsm_monitor.commands.users import put_user, remove_user
 from lsm_monitor.web import access as access_module
 from lsm_monitor.web import api_stream
+from lsm_monitor.web.sessions import Sessions
 from tests.certificates import self_signed
+from tests.fakes import FakeClock
 from tests.web_daemon import Answer, WebDaemon
 
 EPISODE = UUID("019816a2-7c1e-7b60-9f0e-2b1f6a1d9c55")
@@ -139,6 +142,26 @@ def test_a_stream_ends_with_its_session(
         connection.close()
     assert told.startswith(b"event: hello\n")
     assert b": still here\n\n" in told
+
+
+def test_a_page_that_is_open_uses_its_session(
+    guarded: WebDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_stream, "HEARTBEAT_S", 0.05)
+    clock = FakeClock()
+    guarded.page.access.sessions = Sessions(idle_s=100.0, max_s=1000.0, clock=clock)
+    cookie = cookie_of(log_in(guarded, "ann"))
+    with contextlib.closing(guarded.connection()) as connection:
+        connection.request("GET", "/api/stream", headers=cookie)
+        response = connection.getresponse()
+        heartbeats = (line for line in response if line.startswith(b": "))
+        for _ in range(3):
+            clock.now_s += 60.0
+            # The first may have been on its way before the clock moved.
+            assert [next(heartbeats), next(heartbeats)] == [b": still here\n"] * 2
+        response.close()
+    clock.now_s += 60.0
+    assert guarded.get("/api/cameras", cookie).status == 200
 
 
 def test_a_users_file_that_becomes_unreadable_changes_nothing(

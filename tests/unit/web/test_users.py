@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -99,3 +100,27 @@ def test_a_configuration_without_users_file_says_what_to_write(tmp_path: Path) -
     result = CliRunner().invoke(app, ["users", "ls", "--config", str(config)])
     assert isinstance(result.exception, ConfigError)
     assert "users_file: users.yaml" in str(result.exception)
+
+
+def test_a_file_is_read_again_when_only_its_mode_was_put_right(path: Path) -> None:
+    for name in ("ann", "eve"):
+        users("add", name, "--role", "admin", file=path, stdin="a good password\n")
+    known = Users(path)
+    users("rm", "eve", file=path)
+    path.chmod(0o644)  # as an editor may leave it
+    known.refresh()
+    assert known.get("eve") is not None
+    path.chmod(0o640)  # as the log says
+    known.refresh()
+    assert known.get("eve") is None
+
+
+def test_a_file_is_read_again_when_an_edit_kept_its_length_and_time(path: Path) -> None:
+    users("add", "ann", "--role", "viewer", file=path, stdin="a good password\n")
+    known, before = Users(path), path.stat()
+    path.write_text(path.read_text().replace("ann:", "bob:"))
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the file system's clock ticks
+        path.touch()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    known.refresh()
+    assert (known.get("ann"), known.get("bob") is None) == (None, False)
