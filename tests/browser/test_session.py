@@ -113,3 +113,37 @@ def test_an_action_without_a_connection_says_that_nothing_was_done(
     button.click()
     expect(page.get_by_role("status")).to_contain_text("Nothing was changed")
     expect(button).to_be_enabled()
+
+
+def test_somebody_elsewhere_is_told_that_there_are_no_users(
+    city: City, open_page: NewPage
+) -> None:
+    # As behind a proxy of this machine.
+    page = open_page(address_of(city), extra_http_headers={"X-Forwarded-For": "10.1.2.3"})
+    expect(page.get_by_role("alert")).to_contain_text("only this machine itself may look")
+    expect(page.get_by_role("alert")).not_to_contain_text("does not answer")
+
+
+def test_a_page_too_many_says_so_and_asks_again_when_it_was_told_to(
+    city: City, open_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page("about:blank")
+    page.clock.install()
+    page.add_init_script("""
+        window.attempts = 0;
+        const real = window.fetch;
+        window.fetch = (path, ...more) => {
+            window.attempts += path === "api/session";
+            return real(path, ...more);
+        };""")
+    with monkeypatch.context() as full:
+        full.setattr("lsm_monitor.web.hub.MAX_CLIENTS", 0)
+        page.goto(address_of(city))
+        banner = page.get_by_role("alert")
+        expect(banner).to_contain_text("64 pages are open already")
+        expect(banner).not_to_contain_text("What you see is from")  # it has seen nothing
+    page.clock.fast_forward(20_000)
+    assert page.evaluate("window.attempts") == 1
+    page.clock.fast_forward(11_000)
+    expect(page.locator(".link.up")).to_have_text("Live")
+    expect(banner.locator("p")).to_have_count(0)
