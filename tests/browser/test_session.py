@@ -147,3 +147,18 @@ def test_a_page_too_many_says_so_and_asks_again_when_it_was_told_to(
     page.clock.fast_forward(11_000)
     expect(page.locator(".link.up")).to_have_text("Live")
     expect(banner.locator("p")).to_have_count(0)
+
+
+def test_an_action_that_is_not_answered_in_time_says_so(city: City, open_page: NewPage) -> None:
+    page = open_page(address_of(city))
+    button = page.get_by_role("button", name="Acknowledge Wensan underpass, lane")
+    expect(button).to_be_visible()
+    # Playwright's clock does not move this one.
+    page.evaluate("""() => {
+        const real = AbortSignal.timeout;
+        AbortSignal.timeout = (ms) => real.call(AbortSignal, ms / 100);
+    }""")
+    page.route("**/acknowledge", lambda _: None)  # which never ends
+    button.click()
+    expect(page.get_by_role("status")).to_contain_text("No answer came in time")
+    expect(button).to_be_enabled()

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "./vendor/hooks.js";
 import { html } from "./html.js";
 import { t } from "./i18n.js";
+import { wordsOf } from "./notice.js";
 
 /**
  * @param ask (isAnyBase) the daemon's answer to what would change.
@@ -64,9 +65,8 @@ export function Review({ ask, save, onSaved, onClose, onTheirs, gone }) {
 }
 
 function Obstacle({ problem, again, theirs, isBusy }) {
-  const said = problem.status === 0 ? t("error.offline") : problem.detail;
   return html`<div role="alert"><p class="problem"><strong>${t("editor.review.failed")}</strong></p>
-    <pre class="ed-said">${said}</pre>
+    <pre class="ed-said">${wordsOf(problem)}</pre>
     ${[409, 410].includes(problem.status) && html`<div class="ed-buttons">
       ${problem.status === 409 && html`<button type="button" disabled=${isBusy} onClick=${theirs}>${
         t("editor.review.theirs")}</button>`}
