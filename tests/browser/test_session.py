@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -89,6 +90,27 @@ def test_a_lost_connection_is_told_and_what_was_missed_is_caught_up(
     expect(page.locator(".card").first).to_contain_text("Tram depot")
     expect(banner.locator("p")).to_have_count(0)
     city.dry_up(CameraId("tram"))
+
+
+def test_what_was_missed_stands_on_the_curve_and_among_the_floods_that_are_over(
+    city: City, open_page: NewPage
+) -> None:
+    camera_id = CameraId("quay")
+    page = open_page(address_of(city, "camera/quay"))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    expect(page.get_by_text("No flood at this camera yet")).to_be_visible()
+    page.context.set_offline(True)
+    city.hang_up()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
+    event_id = city.flood(camera_id, WaterLevel.SEVERE)
+    city.history.record([city.judge(camera_id, WaterLevel.SEVERE)])
+    city.history.flush()
+    city.dry_up(camera_id)
+    page.context.set_offline(False)
+    expect(page.locator(f"[data-episode='{event_id}'] .status")).to_have_text("over")
+    curve = page.locator(".timeline svg")
+    expect(curve).to_have_accessible_name(re.compile("^Highest: 62% .Severe."))
+    city.judge(camera_id, WaterLevel.WET)
 
 
 def test_a_connection_that_says_nothing_for_too_long_counts_as_lost(
