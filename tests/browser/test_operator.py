@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from lsm_monitor.publish.event_archive import EpisodeRecord, EventArchive
 from lsm_monitor.types import CameraId, WaterLevel
@@ -68,6 +69,45 @@ def test_a_camera_shows_what_it_sees_and_what_it_saw(wall: Page) -> None:
     expect(wall.locator(".evidence img")).to_have_count(1)
     wall.set_viewport_size({"width": 1280, "height": 1120})
     keep_picture(wall, "camera")
+
+
+def test_a_camera_that_goes_blind_while_it_is_watched_is_not_drawn_as_before(
+    city: City, open_page: NewPage
+) -> None:
+    camera_id = CameraId("station")
+    seen = city.judge(camera_id, WaterLevel.DRY)
+    page = open_page(address_of(city, "camera/station"))
+    expect(page.locator(".band .level-dry")).to_have_count(1)
+    expect(page.locator(".band .level-unknown")).to_have_count(0)
+    blind = replace(
+        seen, level=WaterLevel.UNKNOWN, water_fraction=None, since=city.clock.now(), trend=None
+    )
+    city.overview.on_states([blind])
+    expect(page.locator(".band .level-unknown")).to_have_count(1)
+    city.judge(camera_id, WaterLevel.DRY)
+
+
+def test_what_was_seen_stays_on_the_curve_however_long_the_page_is_open(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page("about:blank")
+
+    def keep_three(route: Route) -> None:
+        script = route.fetch()
+        text = script.text().replace("MOST_LIVE = 5000", "MOST_LIVE = 3")
+        route.fulfill(response=script, body=text)
+
+    page.route("**/views/history.js", keep_three)
+    page.goto(address_of(city, "camera/bridge"))
+    expect(page.locator(".readout")).to_be_visible()
+    for level in (WaterLevel.SEVERE, *[WaterLevel.DRY, WaterLevel.WET] * 3):
+        state = city.judge(CameraId("bridge"), level)
+        city.history.record([state])
+        city.history.flush()
+        expect(page.locator(".live .badge")).to_have_text(level.capitalize())
+    curve = page.locator(".timeline svg")
+    expect(curve).to_have_accessible_name(re.compile("^Highest: 62% .Severe."))
+    city.judge(CameraId("bridge"), WaterLevel.DRY)
 
 
 def test_the_map_leads_to_a_camera_and_names_those_without_a_place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -91,6 +92,27 @@ def test_a_lost_connection_is_told_and_what_was_missed_is_caught_up(
     city.dry_up(CameraId("tram"))
 
 
+def test_what_was_missed_stands_on_the_curve_and_among_the_floods_that_are_over(
+    city: City, open_page: NewPage
+) -> None:
+    camera_id = CameraId("quay")
+    page = open_page(address_of(city, "camera/quay"))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    expect(page.get_by_text("No flood at this camera yet")).to_be_visible()
+    page.context.set_offline(True)
+    city.hang_up()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
+    event_id = city.flood(camera_id, WaterLevel.SEVERE)
+    city.history.record([city.judge(camera_id, WaterLevel.SEVERE)])
+    city.history.flush()
+    city.dry_up(camera_id)
+    page.context.set_offline(False)
+    expect(page.locator(f"[data-episode='{event_id}'] .status")).to_have_text("over")
+    curve = page.locator(".timeline svg")
+    expect(curve).to_have_accessible_name(re.compile("^Highest: 62% .Severe."))
+    city.judge(camera_id, WaterLevel.WET)
+
+
 def test_a_connection_that_says_nothing_for_too_long_counts_as_lost(
     city: City, open_page: NewPage
 ) -> None:
@@ -112,4 +134,53 @@ def test_an_action_without_a_connection_says_that_nothing_was_done(
     page.context.set_offline(True)
     button.click()
     expect(page.get_by_role("status")).to_contain_text("Nothing was changed")
+    expect(button).to_be_enabled()
+
+
+def test_somebody_elsewhere_is_told_that_there_are_no_users(
+    city: City, open_page: NewPage
+) -> None:
+    # As behind a proxy of this machine.
+    page = open_page(address_of(city), extra_http_headers={"X-Forwarded-For": "10.1.2.3"})
+    expect(page.get_by_role("alert")).to_contain_text("only this machine itself may look")
+    expect(page.get_by_role("alert")).not_to_contain_text("does not answer")
+
+
+def test_a_page_too_many_says_so_and_asks_again_when_it_was_told_to(
+    city: City, open_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page("about:blank")
+    page.clock.install()
+    page.add_init_script("""
+        window.attempts = 0;
+        const real = window.fetch;
+        window.fetch = (path, ...more) => {
+            window.attempts += path === "api/session";
+            return real(path, ...more);
+        };""")
+    with monkeypatch.context() as full:
+        full.setattr("lsm_monitor.web.hub.MAX_CLIENTS", 0)
+        page.goto(address_of(city))
+        banner = page.get_by_role("alert")
+        expect(banner).to_contain_text("64 pages are open already")
+        expect(banner).not_to_contain_text("What you see is from")  # it has seen nothing
+    page.clock.fast_forward(20_000)
+    assert page.evaluate("window.attempts") == 1
+    page.clock.fast_forward(11_000)
+    expect(page.locator(".link.up")).to_have_text("Live")
+    expect(banner.locator("p")).to_have_count(0)
+
+
+def test_an_action_that_is_not_answered_in_time_says_so(city: City, open_page: NewPage) -> None:
+    page = open_page(address_of(city))
+    button = page.get_by_role("button", name="Acknowledge Wensan underpass, lane")
+    expect(button).to_be_visible()
+    # Playwright's clock does not move this one.
+    page.evaluate("""() => {
+        const real = AbortSignal.timeout;
+        AbortSignal.timeout = (ms) => real.call(AbortSignal, ms / 100);
+    }""")
+    page.route("**/acknowledge", lambda _: None)  # which never ends
+    button.click()
+    expect(page.get_by_role("status")).to_contain_text("No answer came in time")
     expect(button).to_be_enabled()

@@ -1,6 +1,9 @@
 // The daemon's JSON API. Addresses are relative, so that a proxy may put the page anywhere.
 import { signal } from "./vendor/signals.js";
 
+/** A browser with many tabs open lets requests wait for a free connection, without a word. */
+const LATE_MS = 20_000;
+
 /** Answer of /api/session; null until it is known. */
 export const session = signal(null);
 /** How far this machine's clock is ahead of the daemon's: ages are told by the daemon's. */
@@ -18,20 +21,21 @@ export class ApiError extends Error {
   }
 }
 
+/** Why nothing came, or not all of it. */
+function lost(error) {
+  if (error.name === "AbortError") throw error;
+  throw new ApiError(0, error.name === "TimeoutError" ? "late" : "offline");
+}
+
 async function request(method, path, { body, signal: abort, accept = "application/json" } = {}) {
   const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET" && session.value?.csrf) headers["X-CSRF-Token"] = session.value.csrf;
-  let response;
-  try {
-    response = await fetch(path, {
-      method, headers, signal: abort, credentials: "same-origin", cache: "no-store",
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "offline");
-  }
+  const response = await fetch(path, {
+    method, headers, credentials: "same-origin", cache: "no-store",
+    signal: abort ?? AbortSignal.timeout(LATE_MS),
+    body: body === undefined ? undefined : JSON.stringify(body),
+  }).catch(lost);
   if (response.ok) return response;
   // An expired session: the login comes up over whatever is shown, and goes back to it.
   if (response.status === 401 && path !== "api/login") await loadSession();
@@ -44,7 +48,7 @@ async function request(method, path, { body, signal: abort, accept = "applicatio
 
 async function json(method, path, body) {
   const response = await request(method, path, { body });
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : response.json().catch(lost);
 }
 
 /** get/post/put/delete(path[, body]) give the answer's JSON or throw an ApiError. */
@@ -60,13 +64,15 @@ export const api = {
 };
 
 export async function loadSession() {
-  const response = await fetch("api/session", { cache: "no-store" }).catch(() => null);
-  if (!response?.ok) throw new ApiError(response?.status ?? 0, "offline");
+  const response = await fetch("api/session", {
+    cache: "no-store", signal: AbortSignal.timeout(LATE_MS),
+  }).catch(lost);
+  if (!response.ok) throw new ApiError(response.status, "offline");
   const sent = Date.parse(response.headers.get("Date") ?? "");
   // The header has whole seconds, so a difference below two means nothing.
   if (sent && Math.abs(Date.now() - sent) > 2000) aheadMs = Date.now() - sent;
   else aheadMs = 0;
-  session.value = await response.json();
+  session.value = await response.json().catch(lost);
   return session.value;
 }
 

@@ -2,7 +2,7 @@
 import { effect } from "./vendor/signals.js";
 import { html } from "./html.js";
 import { ageOf, t, timeOf } from "./i18n.js";
-import { heardMs, link } from "./stream.js";
+import { heardMs, link, refusal } from "./stream.js";
 import { nowMs } from "./store.js";
 
 effect(() => { document.documentElement.dataset.link = link.value; });
@@ -10,10 +10,14 @@ effect(() => { document.documentElement.dataset.link = link.value; });
 export function Banner() {
   const isLost = link.value === "lost";
   return html`<div role="alert">${isLost && html`<p class="banner">
-    <strong>${t("lost.title")}</strong> ${" "}
-    <span>${heardMs.value
-      ? t("lost.since", { time: timeOf(heardMs.value, Date.now()) }) : t("lost.never")}</span>
-  </p>`}</div>`;
+    <strong>${t("lost.title")}</strong> ${" "}<span>${whyLost()}</span></p>`}</div>`;
+}
+
+function whyLost() {
+  const said = [];
+  if (refusal.value) said.push(t("lost.refused", { why: refusal.value }));
+  if (heardMs.value) said.push(t("lost.since", { time: timeOf(heardMs.value, Date.now()) }));
+  return said.join(" ") || t("lost.never");
 }
 
 /** How old what is shown is, in the header. */

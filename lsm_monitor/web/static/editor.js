@@ -108,7 +108,8 @@ function useShortcuts({ sketch, act, travel }) {
     if (event.target.closest("dialog")) return;
     const key = event.key.toLowerCase();
     if (sketch && key === "escape") act.cancel();
-    if (sketch && key === "enter") {
+    // On a button or in a field Enter means that one.
+    if (sketch && key === "enter" && !event.target.closest("button, input, select, a")) {
       event.preventDefault();
       act.finish();
     }

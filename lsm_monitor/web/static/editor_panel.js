@@ -1,4 +1,5 @@
 // The list beside the picture: names, heights, distances, what is wrong, and what the model says.
+import { useLayoutEffect, useRef } from "./vendor/hooks.js";
 import { html } from "./html.js";
 import { depthOf, percent, t, whole } from "./i18n.js";
 import {
@@ -149,6 +150,15 @@ function Ground({ ground, drawing, selected, problems, act }) {
 
 /** A number; what is none yet is kept as null, and said to be wrong. */
 function Length({ name, unit, value, set }) {
-  return html`<label class="ed-length">${name} <input type="number" step="any" value=${value}
-    onInput=${(event) => set(event.target.value === "" ? null : Number(event.target.value))} /> ${unit}</label>`;
+  const field = useRef(null);
+  // Written only where it says another number: "10." and "-0" are on the way to 10.05 and -0.5.
+  useLayoutEffect(() => {
+    if (numberIn(field.current) !== (value ?? null)) field.current.value = value ?? "";
+  });
+  return html`<label class="ed-length">${name} <input ref=${field} type="number" step="any"
+    onInput=${() => set(numberIn(field.current))} /> ${unit}</label>`;
+}
+
+function numberIn(field) {
+  return field.value === "" ? null : Number(field.value) + 0; // no -0
 }

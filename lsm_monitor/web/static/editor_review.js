@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "./vendor/hooks.js";
 import { html } from "./html.js";
 import { t } from "./i18n.js";
+import { wordsOf } from "./notice.js";
 
 /**
  * @param ask (isAnyBase) the daemon's answer to what would change.
@@ -36,8 +37,16 @@ export function Review({ ask, save, onSaved, onClose, onTheirs, gone }) {
     look(false);
   }, []);
 
+  // Nothing is drawn while it is being saved: what is shown then is what was saved.
+  const onCancel = (event) => { if (isBusy) event.preventDefault(); };
+  const onDialogClose = () => {
+    if (isBusy) dialog.current.showModal(); // browsers do not let every Escape be prevented
+    else onClose();
+  };
+
   const isOurs = !problem && review?.token && review.writable;
-  return html`<dialog ref=${dialog} class="ed-review" aria-labelledby="ed-review-title" onClose=${onClose}>
+  return html`<dialog ref=${dialog} class="ed-review" aria-labelledby="ed-review-title"
+    onCancel=${onCancel} onClose=${onDialogClose}>
     <h2 id="ed-review-title">${t("editor.review.title")}</h2>
     ${isBusy && html`<p role="status">${t("editor.review.wait")}</p>`}
     ${problem && html`<${Obstacle} problem=${problem} again=${() => look(true)} theirs=${() => attempt(onTheirs)}
@@ -49,15 +58,15 @@ export function Review({ ask, save, onSaved, onClose, onTheirs, gone }) {
       ${!review.writable && html`<p class="problem">${t("editor.review.readonly", { file: review.file })}</p>`}`}
     <div class="ed-buttons">
       ${review?.diff && html`<${Download} text=${review.diff} />`}
-      <button type="button" onClick=${() => dialog.current.close()}>${t("editor.review.back")}</button>
+      <button type="button" disabled=${isBusy} onClick=${() => dialog.current.close()}>${
+        t("editor.review.back")}</button>
       <button type="button" class="primary" data-save disabled=${isBusy || !isOurs}
         onClick=${confirm}>${t("editor.save")}</button></div></dialog>`;
 }
 
 function Obstacle({ problem, again, theirs, isBusy }) {
-  const said = problem.status === 0 ? t("error.offline") : problem.detail;
   return html`<div role="alert"><p class="problem"><strong>${t("editor.review.failed")}</strong></p>
-    <pre class="ed-said">${said}</pre>
+    <pre class="ed-said">${wordsOf(problem)}</pre>
     ${[409, 410].includes(problem.status) && html`<div class="ed-buttons">
       ${problem.status === 409 && html`<button type="button" disabled=${isBusy} onClick=${theirs}>${
         t("editor.review.theirs")}</button>`}

@@ -19,11 +19,17 @@ export function show(text, kind = "done") {
   timer = setTimeout(() => { notice.value = null; }, SHOWN_MS);
 }
 
+/** What an ApiError says to a person. */
+export function wordsOf(error) {
+  if (error.status !== 0) return error.message;
+  return t(error.title === "late" ? "error.late" : "error.offline");
+}
+
 /** Show why an action failed; an expired session shows itself. */
 export function showError(error) {
   if (error.status === 401) return;
   if (error.status === undefined) throw error;
-  show(error.status === 0 ? t("error.offline") : error.message, "failed");
+  show(wordsOf(error), "failed");
 }
 
 export function Notices() {

@@ -9,6 +9,8 @@ const cards = new Map();
 const fleet = signal(0);
 /** Whether the cameras were read at least once. */
 export const isLoaded = signal(false);
+/** Grows when everything was read anew: what happened before that was not told by the stream. */
+export const loads = signal(0);
 /** event_id -> Episode, of the open ones and of closed ones that were seen to close. */
 export const episodes = signal(new Map());
 /** One tick per second, by the daemon's clock. */
@@ -101,6 +103,7 @@ export async function loadAll() {
     cameras.forEach(putCamera);
     episodes.value = new Map(open.map((episode) => [episode.event_id, episode]));
     isLoaded.value = true;
+    loads.value += 1;
   });
 }
 

@@ -13,6 +13,8 @@ const HIDDEN_MS = 1000;
 /** "starting", "up", "lost"; and when something was last heard, by this machine's clock. */
 export const link = signal("starting");
 export const heardMs = signal(0);
+/** Why the daemon does not let us listen, in its own words; "" where it does, or says nothing. */
+export const refusal = signal("");
 
 let waiting = empty();
 let isScheduled = false;
@@ -64,12 +66,11 @@ function onEvent({ event, data }) {
 async function listen(stop) {
   const quiet = new AbortController();
   let timer = 0;
-  const heard = () => {
-    heardMs.value = Date.now();
+  const expectMore = () => {
     clearTimeout(timer);
     timer = setTimeout(() => quiet.abort(), SILENCE_MS);
   };
-  heard();
+  expectMore();
   try {
     const body = await api.open("api/stream", AbortSignal.any([stop, quiet.signal]));
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -84,12 +85,14 @@ async function listen(stop) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      heard();
+      heardMs.value = Date.now();
+      expectMore();
       parser.feed(value);
       if (isGreeted && !isCurrent) {
         // Whatever changes after the greeting is told: now read how things are.
         await loadAll();
         isCurrent = true;
+        refusal.value = "";
         link.value = "up";
       }
     }
@@ -119,19 +122,25 @@ export async function follow(stop, onNews) {
   tellNews = onNews;
   const version = session.value?.version;
   link.value = "starting";
+  refusal.value = "";
   for (let failures = 0; !stop.aborted; failures += 1) {
+    let leastMs = 0;
     try {
       if (failures && (await loadSession()).version !== version) location.reload();
       if (!isLoggedIn()) return;
       await listen(stop);
+      refusal.value = "";
     } catch (error) {
-      if (stop.aborted || error.status === 401) return;
+      // Without users a stranger gets 401, too, and there is no login to wait for.
+      if (stop.aborted || (error.status === 401 && !isLoggedIn())) return;
       console.warn("lsm_monitor: the stream ended:", error.message);
+      refusal.value = error.status ? error.message : "";
+      leastMs = (error.retryAfterS ?? 0) * 1000;
     }
     if (stop.aborted) return;
     if (link.value === "up") failures = 0;
     link.value = "lost";
     const most = Math.min(WAIT_MS.most, WAIT_MS.first * 2 ** failures);
-    await pause(most * (0.5 + Math.random() / 2), stop);
+    await pause(Math.max(leastMs, most * (0.5 + Math.random() / 2)), stop);
   }
 }

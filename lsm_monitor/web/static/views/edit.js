@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "../vendor/hooks.js";
 import { api, may } from "../api.js";
 import { html } from "../html.js";
 import { t } from "../i18n.js";
+import { wordsOf } from "../notice.js";
 import { toCamera } from "../route.js";
 import { titleOf } from "../store.js";
 
@@ -19,7 +20,7 @@ export function EditView({ id }) {
       if (typeof done === "function") close = done;
       if (isGone) close?.();
     };
-    open().catch((error) => setProblem(error.message));
+    open().catch((error) => setProblem(error.status === undefined ? error.message : wordsOf(error)));
     return () => { isGone = true; close?.(); };
   }, [id]);
   return html`<div class="page">

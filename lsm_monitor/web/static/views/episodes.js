@@ -4,24 +4,40 @@ import { api } from "../api.js";
 import { html } from "../html.js";
 import { t } from "../i18n.js";
 import { showError } from "../notice.js";
-import { episodes, openEpisodes } from "../store.js";
+import { episodes, loads, openEpisodes } from "../store.js";
 import { EpisodeItem } from "./episode.js";
 
 const PAGE = 20;
+const MOST = 200; // that the daemon tells at once
 
 /** Closed episodes, newest first, kept current by the stream. */
 export function useClosed(camera) {
   const [read, setRead] = useState(null);
   const [before, setBefore] = useState(null);
-  const more = async () => {
-    const query = new URLSearchParams({ state: "closed", limit: PAGE });
+  const ask = (limit, last) => {
+    const query = new URLSearchParams({ state: "closed", limit });
     if (camera) query.set("camera", camera);
-    if (before) query.set("before", before);
-    const { episodes: page, next } = await api.get(`api/episodes?${query}`);
+    if (last) query.set("before", last);
+    return api.get(`api/episodes?${query}`);
+  };
+  const more = async () => {
+    const { episodes: page, next } = await ask(PAGE, before);
     setRead((old) => [...(old ?? []), ...page]);
     setBefore(next);
   };
-  useEffect(() => { more().catch(showError); }, [camera]);
+  useEffect(() => {
+    let isGone = false;
+    const readAnew = async () => {
+      // As many as are shown: what closed meanwhile may be among the older ones.
+      const limit = Math.min(MOST, Math.max(PAGE, read?.length ?? 0));
+      const { episodes: page, next } = await ask(limit, null);
+      if (isGone) return;
+      setRead(page);
+      setBefore(next);
+    };
+    readAnew().catch(showError);
+    return () => { isGone = true; };
+  }, [camera, loads.value]);
   const current = new Map((read ?? []).map((one) => [one.event_id, one]));
   for (const one of episodes.value.values()) {
     if (one.status === "closed" && (!camera || one.camera === camera)) current.set(one.event_id, one);

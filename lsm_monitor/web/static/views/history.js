@@ -5,45 +5,63 @@ import { api } from "../api.js";
 import { html } from "../html.js";
 import { t } from "../i18n.js";
 import { showError } from "../notice.js";
-import { nowMs } from "../store.js";
+import { loads, nowMs } from "../store.js";
 import { Timeline } from "./timeline.js";
 
 const RANGES_H = [1, 6, 24, 168];
 const POINTS = 480;
 const MOST_LIVE = 5000; // a page may stay open for weeks
 
-function useReadings(id, hours) {
-  const [zones, setZones] = useState(null);
+/** What is recorded of the last hours; null before it is known. Read again as `round` grows. */
+function useReadings(id, hours, round) {
+  const range = `${hours} ${id}`;
+  const [answer, setAnswer] = useState({ range: "", zones: null });
   useEffect(() => {
-    setZones(null);
     let isGone = false;
     const start = new Date(nowMs.peek() - hours * 3600_000).toISOString();
     const query = new URLSearchParams({ start, points: POINTS });
     api.get(`api/cameras/${encodeURIComponent(id)}/readings?${query}`).then(
-      (answer) => { if (!isGone) setZones(answer.zones); },
-      (error) => { if (!isGone) { setZones({}); showError(error); } },
+      ({ zones }) => { if (!isGone) setAnswer({ range, zones }); },
+      (error) => {
+        if (isGone) return;
+        setAnswer((old) => (old.range === range ? old : { range, zones: {} }));
+        showError(error);
+      },
     );
     return () => { isGone = true; };
-  }, [id, hours]);
-  return zones;
+  }, [range, round, loads.value]);
+  return answer.range === range ? answer.zones : null;
 }
 
-/** What was read, and behind it what came since. */
-function useLive(card, zoneId, zones) {
+/** A point of what the zone is at now; null before it was ever looked at. */
+function pointOf(zone) {
+  const seenMs = zone.observed_at ? Date.parse(zone.observed_at) : 0;
+  const isBlind = zone.level === "unknown"; // and so observes nothing any more
+  if (!seenMs && !isBlind) return null;
+  return {
+    ms: isBlind ? Math.max(Date.parse(zone.since), seenMs + 1) : seenMs,
+    fraction: zone.water_fraction, level: zone.level, fraction_max: zone.water_fraction,
+    depth_cm: null,
+  };
+}
+
+/** What was read, and behind it what came since; `readAgain` when that is a lot. */
+function useLive(card, zoneId, zones, readAgain) {
   const [live, setLive] = useState([]);
   const zone = card.zones[zoneId];
-  useEffect(() => { setLive([]); }, [zoneId, zones]);
-  useEffect(() => {
-    if (!zone?.observed_at) return;
-    const point = {
-      ms: Date.parse(zone.observed_at), fraction: zone.water_fraction, level: zone.level,
-      fraction_max: zone.water_fraction, depth_cm: null,
-    };
-    setLive((old) => (old.at(-1)?.ms >= point.ms ? old : [...old, point].slice(-MOST_LIVE)));
-  }, [zone?.observed_at, zones]);
   const read = (zones?.[zoneId] ?? []).map((one) => ({ ...one, ms: Date.parse(one.at) }));
-  const last = read.length ? read[read.length - 1].ms : 0;
-  return [...read, ...live.filter((one) => one.ms > last)];
+  const isLater = (one) => one.ms > (read.at(-1)?.ms ?? 0);
+  useEffect(() => { setLive([]); }, [zoneId]);
+  // The daemon may not have written the last seconds yet.
+  useEffect(() => { setLive((old) => old.filter(isLater).slice(-MOST_LIVE)); }, [zones]);
+  useEffect(() => {
+    const point = zone && pointOf(zone);
+    if (point) setLive((old) => (old.at(-1)?.ms >= point.ms ? old : [...old, point]));
+  }, [zoneId, zone?.observed_at, zone?.level, zone?.since]);
+  useEffect(() => {
+    if (live.length && live.length % MOST_LIVE === 0) readAgain();
+  }, [live.length]);
+  return [...read, ...live.filter(isLater)];
 }
 
 export function History({ card }) {
@@ -51,8 +69,9 @@ export function History({ card }) {
   const [hours, setHours] = useState(24);
   const [chosen, setChosen] = useState("");
   const zoneId = names.includes(chosen) ? chosen : names[0];
-  const zones = useReadings(card.id, hours);
-  const points = useLive(card, zoneId, zones);
+  const [round, setRound] = useState(0);
+  const zones = useReadings(card.id, hours, round);
+  const points = useLive(card, zoneId, zones, () => setRound((old) => old + 1));
   // The right edge moves once per minute: a curve that creeps every second is hard to read.
   const minute = useComputed(() => Math.ceil(nowMs.value / 60_000) * 60_000);
   const endMs = Math.max(minute.value, points.at(-1)?.ms ?? 0);

@@ -3,11 +3,12 @@ import { useState } from "../vendor/hooks.js";
 import { logIn, session } from "../api.js";
 import { html } from "../html.js";
 import { choose, language, languages, nameOf, t } from "../i18n.js";
+import { wordsOf } from "../notice.js";
 
 function reason(error) {
   if (error.status === 401) return t("login.wrong");
   if (error.status === 429) return t("login.wait", { seconds: error.retryAfterS ?? 60 });
-  return error.status === 0 ? t("error.offline") : error.message;
+  return wordsOf(error);
 }
 
 export function LoginView() {
