@@ -86,7 +86,7 @@ async function listen(stop) {
       parser.feed(value);
       if (isGreeted && !isCurrent) {
         // Whatever changes after the greeting is told: now read how things are.
-        await loadAll();
+        await loadAll(tellNews);
         isCurrent = true;
         refusal.value = "";
         link.value = "up";
