@@ -172,6 +172,18 @@ def test_somebody_elsewhere_is_told_that_there_are_no_users(
     expect(page.get_by_role("alert")).not_to_contain_text("does not answer")
 
 
+def test_what_a_proxy_answers_is_not_said_to_be_the_daemons_refusal(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(city))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    page.route("**/api/*", lambda route: route.fulfill(status=502, body="<h1>Bad Gateway"))
+    with page.expect_response("**/api/session"):
+        city.hang_up()
+    expect(page.get_by_role("alert")).to_contain_text("What you see is from")
+    expect(page.get_by_role("alert")).not_to_contain_text("refuses")
+
+
 def test_a_page_too_many_says_so_and_asks_again_when_it_was_told_to(
     city: City, open_page: NewPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

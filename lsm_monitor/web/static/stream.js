@@ -130,7 +130,7 @@ export async function follow(stop, onNews) {
       // Without users a stranger gets 401, too, and there is no login to wait for.
       if (stop.aborted || (error.status === 401 && !isLoggedIn())) return;
       console.warn("lsm_monitor: the stream ended:", error.message);
-      refusal.value = error.status ? error.message : "";
+      refusal.value = error.detail ?? "";
       leastMs = (error.retryAfterS ?? 0) * 1000;
     }
     if (stop.aborted) return;
