@@ -186,6 +186,24 @@ def test_a_new_flood_is_announced_and_moves_its_camera_up(city: City, wall: Page
     expect(wall).to_have_title("(2) west")
 
 
+def test_a_flood_that_comes_back_is_announced_again_in_the_same_words(
+    city: City, wall: Page
+) -> None:
+    camera_id = CameraId("bridge")
+    wall.evaluate("""() => {
+        window.heard = [];
+        new MutationObserver(() => window.heard.push(announcer.textContent.trim())).observe(
+            announcer, {subtree: true, childList: true, characterData: true});
+    }""")
+    for _ in range(3):
+        city.flood(camera_id, WaterLevel.SEVERE)
+        expect(wall).to_have_title("(3) west")
+        city.dry_up(camera_id)
+        expect(wall).to_have_title("(2) west")
+    wait_until(wall, "window.heard.length >= 3")
+    assert wall.evaluate("window.heard") == ["Severe: Bridge Street, lane"] * 3
+
+
 def test_a_new_picture_is_shown_without_asking_for_the_page_again(
     city: City, wall: Page
 ) -> None:

@@ -113,6 +113,32 @@ def test_what_was_missed_stands_on_the_curve_and_among_the_floods_that_are_over(
     city.judge(camera_id, WaterLevel.WET)
 
 
+def test_floods_that_began_while_the_connection_was_lost_are_announced_together(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(city))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    page.context.set_offline(True)
+    city.hang_up()
+    expect(page.get_by_role("alert")).to_contain_text("Connection lost.")
+    city.flood(CameraId("tram"), WaterLevel.SEVERE)
+    city.flood(CameraId("bridge"), WaterLevel.FLOODED)
+    while not {"tram", "bridge"} <= flooded(city):  # as the daemon has told every page
+        page.wait_for_timeout(20)
+    page.context.set_offline(False)
+    announcer = page.locator("#announcer")
+    expect(announcer).to_contain_text("Severe: Tram depot, lane")
+    expect(announcer).to_contain_text("Flooded: Bridge Street, lane")
+    expect(announcer).not_to_contain_text("Wensan")  # which was known
+    city.dry_up(CameraId("tram"))
+    city.dry_up(CameraId("bridge"))
+
+
+def flooded(city: City) -> set[str]:
+    """Return the cameras of the open floods."""
+    return {one["id"] for one in city.get("/api/cameras").json["cameras"] if one["events"]}
+
+
 def test_a_connection_that_says_nothing_for_too_long_counts_as_lost(
     city: City, open_page: NewPage
 ) -> None:
@@ -144,6 +170,18 @@ def test_somebody_elsewhere_is_told_that_there_are_no_users(
     page = open_page(address_of(city), extra_http_headers={"X-Forwarded-For": "10.1.2.3"})
     expect(page.get_by_role("alert")).to_contain_text("only this machine itself may look")
     expect(page.get_by_role("alert")).not_to_contain_text("does not answer")
+
+
+def test_what_a_proxy_answers_is_not_said_to_be_the_daemons_refusal(
+    city: City, open_page: NewPage
+) -> None:
+    page = open_page(address_of(city))
+    expect(page.locator(".link.up")).to_have_text("Live")
+    page.route("**/api/*", lambda route: route.fulfill(status=502, body="<h1>Bad Gateway"))
+    with page.expect_response("**/api/session"):
+        city.hang_up()
+    expect(page.get_by_role("alert")).to_contain_text("What you see is from")
+    expect(page.get_by_role("alert")).not_to_contain_text("refuses")
 
 
 def test_a_page_too_many_says_so_and_asks_again_when_it_was_told_to(

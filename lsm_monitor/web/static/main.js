@@ -48,16 +48,17 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
-/** Say what is worse than what was known: a new flood, or a higher level of one. */
+/** Say what is worse than what was known: new floods, and higher levels of others. */
 function tell(changed) {
-  for (const episode of changed) {
+  const worse = changed.filter((episode) => {
     const known = episodes.value.get(episode.event_id);
-    const isWorse = severityOf(episode) > (known ? severityOf(known) : -1);
-    if (episode.status !== "open" || !isWorse) continue;
-    announce(t("announce.flood", {
-      level: t(`level.${episode.level}`), camera: titleOf(episode.camera), zone: episode.zone,
-    }));
-  }
+    return episode.status === "open" && severityOf(episode) > (known ? severityOf(known) : -1);
+  });
+  if (!worse.length) return;
+  // As one text: a second one would take the first one's place before it is heard.
+  announce(worse.map((episode) => t("announce.flood", {
+    level: t(`level.${episode.level}`), camera: titleOf(episode.camera), zone: episode.zone,
+  })).join("; "));
 }
 
 /** Another view begins at its top, for eyes and for screen readers; the wall where it was left. */

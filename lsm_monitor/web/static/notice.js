@@ -8,9 +8,9 @@ const spoken = signal("");
 const notice = signal(null);
 let timer = 0;
 
-/** Have screen readers say `text` at once. */
+/** Have screen readers say `text` at once; a text that does not change they would not say. */
 export function announce(text) {
-  spoken.value = text;
+  spoken.value = text === spoken.peek() ? `${text}\u00a0` : text;
 }
 
 export function show(text, kind = "done") {

@@ -94,13 +94,17 @@ async function readOpenEpisodes() {
   return found;
 }
 
-/** Read everything anew: at the start, and after the stream was away. */
-export async function loadAll() {
+/**
+ * Read everything anew: at the start, and after the stream was away. Then `onNews` gets the open
+ * episodes before they take the place of those that were known.
+ */
+export async function loadAll(onNews) {
   const [{ cameras }, open] = await Promise.all([api.get("api/cameras"), readOpenEpisodes()]);
   batch(() => {
     const present = new Set(cameras.map((card) => card.id));
     for (const id of [...cards.keys()]) if (!present.has(id)) dropCamera(id);
     cameras.forEach(putCamera);
+    if (isLoaded.value) onNews(open);
     episodes.value = new Map(open.map((episode) => [episode.event_id, episode]));
     isLoaded.value = true;
     loads.value += 1;

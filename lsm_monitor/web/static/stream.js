@@ -90,7 +90,7 @@ async function listen(stop) {
       parser.feed(value);
       if (isGreeted && !isCurrent) {
         // Whatever changes after the greeting is told: now read how things are.
-        await loadAll();
+        await loadAll(tellNews);
         isCurrent = true;
         refusal.value = "";
         link.value = "up";
@@ -134,7 +134,7 @@ export async function follow(stop, onNews) {
       // Without users a stranger gets 401, too, and there is no login to wait for.
       if (stop.aborted || (error.status === 401 && !isLoggedIn())) return;
       console.warn("lsm_monitor: the stream ended:", error.message);
-      refusal.value = error.status ? error.message : "";
+      refusal.value = error.detail ?? "";
       leastMs = (error.retryAfterS ?? 0) * 1000;
     }
     if (stop.aborted) return;

@@ -20,7 +20,9 @@ export function EditView({ id }) {
       if (typeof done === "function") close = done;
       if (isGone) close?.();
     };
-    open().catch((error) => setProblem(error.status === undefined ? error.message : wordsOf(error)));
+    open().catch((error) => {
+      setProblem(error.status === undefined ? error.message : wordsOf(error));
+    });
     return () => { isGone = true; close?.(); };
   }, [id]);
   return html`<div class="page">
