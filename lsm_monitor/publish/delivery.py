@@ -73,7 +73,7 @@ class Delivery:
     async def give_birth(self) -> None:
         """Say that we are there, and tell the open episodes; the states follow as news."""
         self._board.mark_all_changed()
-        await self._send_states(limit=1)  # the birth message: the rest waits for the alerts
+        await self._send_states()  # the first of them is the birth message
         kept = await asyncio.to_thread(self._outbox.kept)
         for topic in self._unwanted.keys() - {message.topic for message in kept}:
             del self._unwanted[topic]
@@ -122,9 +122,9 @@ class Delivery:
         self._require(receipts)
         return True
 
-    async def _send_states(self, limit: int | None = None) -> bool:
+    async def _send_states(self) -> bool:
         """Send the next batch from the board; return whether there was one."""
-        batch = self._board.take_changed(limit or self._window)
+        batch = self._board.take_changed(self._window)
         if not batch:
             return False
         receipts = await self._send(batch, flow="state")

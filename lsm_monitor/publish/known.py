@@ -74,10 +74,10 @@ def _topics_of(topics: Topics, camera: KnownCamera) -> Iterator[str]:
     yield topics.camera_availability(camera_id)
     for setting in SETTINGS:
         yield topics.camera_setting(camera_id, setting)
-    yield topics.camera_snapshot(camera_id)  # may be asked for while it is switched off
     if camera.enabled:
         yield topics.camera_health(camera_id)
         yield topics.camera_state(camera_id)
+        yield topics.camera_snapshot(camera_id)
         for zone in camera.zones:
             yield topics.zone_state(camera_id, zone.zone_id)
             yield topics.zone_alert(camera_id, zone.zone_id)
