@@ -234,12 +234,12 @@ def cut_before_the_acknowledgement(trial: Trial) -> None:
 def slow(trial: Trial) -> None:
     """The network takes 256 kB/s."""
     trial.broker.start()
-    with (
-        FaultyLink(trial.broker.port, bytes_per_s=256_000) as link,
-        running(publisher_for(trial.outbox, port=link.port)),
-    ):
-        trial.tell()
-        trial.wait_for(trial.told)
+    with FaultyLink(trial.broker.port, bytes_per_s=256_000) as link:
+        publisher = publisher_for(trial.outbox, port=link.port)
+        with running(publisher):
+            trial.tell()
+            publisher.wake()
+            trial.wait_for(trial.told)
 
 
 def refusing(trial: Trial) -> None:
@@ -254,6 +254,7 @@ def refusing(trial: Trial) -> None:
     right = publisher_for(trial.outbox, port=port, username=USER, password=PASSWORD)
     with running(right):
         trial.tell(0.6)
+        right.wake()
         trial.wait_for(trial.told)
 
 

@@ -60,6 +60,6 @@ def test_a_late_subscriber_finds_the_open_episode(tmp_path: Path) -> None:
             wait_for_events(heard, told)
         with subscribed(port, "lsm/v1/hz-west/event/active/+") as active:
             active.wait_until(
-                lambda messages: [m.payload for m in messages] == told[-1:], WAIT_S
+                lambda messages: [m.payload for m in messages][-1:] == told[-1:], WAIT_S
             )
     outbox.close()
