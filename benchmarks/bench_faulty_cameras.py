@@ -31,8 +31,7 @@ from typing import TypedDict
 import numpy as np
 
 from benchmarks.bench_hundred_cameras import running_broker
-from benchmarks.watching import Judged, Process, wait_until_judged
-from lsm_monitor.demo.subscriber import Subscriber
+from benchmarks.watching import Judged, Process, free_port, wait_until_judged
 
 BACKOFF_MAX_S = 10.0
 KEY_FRAME_INTERVAL_S = 2.0
@@ -60,7 +59,7 @@ def watch(
     arguments: argparse.Namespace, urls: Sequence[str], farm: Process
 ) -> dict[str, object]:
     """Run the daemon on the farm's cameras; return the figures."""
-    judged = Judged()
+    judged, http_port = Judged(), free_port()
     cores = set(os.sched_getaffinity(0))
     with (
         tempfile.TemporaryDirectory(prefix="lsm-bench-") as folder,
@@ -73,8 +72,8 @@ def watch(
             "version": 1,
             "site": "bench",
             "state_dir": f"{folder}/state",
-            "http": {"enabled": False},
-            "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 2},
+            "http": {"port": http_port},
+            "mqtt": {"host": "127.0.0.1", "port": port},
             "defaults": {
                 "interval_s": arguments.interval,
                 "fast_interval_s": arguments.interval,  # half of the streets are flooded
@@ -86,11 +85,8 @@ def watch(
         }
         path = Path(folder) / "monitor.yaml"
         path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-        subscriber = Subscriber(
-            host="127.0.0.1", port=port, prefix="lsm/v1/bench", on_message=judged.on_message
-        )
         command = [sys.executable, "-m", "lsm_monitor", "run", "--config", str(path)]
-        with subscriber, Process(command, cores, log=arguments.log) as daemon:
+        with Process(command, cores, log=arguments.log) as daemon, judged.asking(http_port):
             wait_until_judged(judged, len(urls) // 2, daemon)
             started_s, cpu_s = time.monotonic(), daemon.cpu_s()
             uses = list(_uses(daemon, arguments.seconds))

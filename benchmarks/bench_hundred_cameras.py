@@ -6,9 +6,8 @@
 Starts loopback cameras (``camera_farm.py``), a broker, and ``lsm-monitor run``, each in a
 process of its own, and measures from outside (``watching.py``). Then the contender
 (``naive_cameras.py``) with 1, 2, 4, ... cameras until it cannot keep up, and between the last
-two by halving. The daemon runs as shipped but for ``heartbeat_s``, which is short so that
-every judged picture is told and not only the news, at most a second after it was judged:
-gaps and ages hold that second.
+two by halving. The daemon is asked for its metrics every second, so gaps and ages hold up to
+that second; the answers are part of what it costs.
 
 ``--cameras 1000 --interval 120 --mode patrol --skip-naive`` is a patrol: every camera is
 connected only for the moment of its picture.
@@ -24,6 +23,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -43,12 +43,15 @@ from benchmarks.watching import (
     Process,
     Result,
     Spread,
+    free_port,
     unread_bytes,
     wait_until_judged,
 )
 from lsm_monitor.demo.broker import DemoBroker
-from lsm_monitor.demo.subscriber import Subscriber
 
+_COUNTS = re.compile(
+    r'^lsm_camera\w+_total\{[^}]*(?:stage|reason)="([^"]+)"[^}]*\} (\S+)$', re.MULTILINE
+)
 HEAD = (
     "| | cameras | judged / expected | pictures/s | gap p50 / p99 / max, s "
     "| age p50 / p99 / max, s | late | unread, s | dropped | cores "
@@ -135,15 +138,15 @@ class Bench:
 
 def run_daemon(bench: Bench, folder: Path) -> tuple[Result, Judged]:
     """Return what the daemon did with all cameras."""
-    arguments, judged = bench.arguments, Judged()
+    arguments, judged, http_port = bench.arguments, Judged(), free_port()
     with running_broker(bench.others) as (port, helpers):
         config = {
             "version": 1,
             "site": "bench",
             "state_dir": str(folder / "state"),
-            "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 2},
+            "mqtt": {"host": "127.0.0.1", "port": port},
             "model": {"device": "cpu", "backend": arguments.backend},
-            "http": {"enabled": False},
+            "http": {"port": http_port},
             "capture": {"patrol_parallel": arguments.patrol_parallel},
             "defaults": {
                 "interval_s": arguments.interval,
@@ -158,11 +161,9 @@ def run_daemon(bench: Bench, folder: Path) -> tuple[Result, Judged]:
         }
         path = folder / "monitor.yaml"
         path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-        subscriber = Subscriber(
-            host="127.0.0.1", port=port, prefix="lsm/v1/bench", on_message=judged.on_message
-        )
         command = [sys.executable, "-m", "lsm_monitor", "run", "--config", str(path)]
-        with subscriber, Process(command, bench.cores, log=arguments.log) as daemon:
+        running = Process(command, bench.cores, log=arguments.log)
+        with running as daemon, judged.asking(http_port):
             result = bench.measure(
                 "lsm-monitor",
                 arguments.cameras,
@@ -263,13 +264,11 @@ def row(result: Result) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def stages(metrics: Mapping[str, float]) -> dict[str, int]:
-    """Return the daemon's counts of its last full minute, over all cameras, by stage."""
+def stages(metrics: str) -> dict[str, int]:
+    """Return what the daemon counted since its start, over all cameras, by stage and reason."""
     totals: dict[str, int] = defaultdict(int)
-    for name, value in metrics.items():
-        for label in ("stage", "reason"):
-            if name.startswith("lsm_camera") and f'{label}="' in name:
-                totals[name.split(f'{label}="')[1].split('"')[0]] += int(value)
+    for name, value in _COUNTS.findall(metrics):
+        totals[name] += int(float(value))
     return dict(totals)
 
 

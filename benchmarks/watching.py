@@ -6,15 +6,17 @@ the sockets. The same for every contender.
 
 from __future__ import annotations
 
-import json
+import contextlib
+import http.client
 import os
+import re
+import socket
 import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +25,10 @@ import numpy as np
 BYTES_PER_S = 500_000
 """What one camera sends."""
 START_LIMIT_S = 600.0  # with the choice of a backend, once per machine
+ASK_EVERY_S = 1.0
+_LAST_FRAME = re.compile(
+    r'^lsm_camera_last_frame_timestamp_seconds\{camera="([^"]+)"\} (\S+)$', re.MULTILINE
+)
 _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -108,6 +114,13 @@ class Process:
         return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
+def _get(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+
+
 def _read(path: Path) -> str:
     """Return the text of a file in /proc; empty when its process has just ended."""
     try:
@@ -120,28 +133,44 @@ class Judged:
     """When each camera's pictures were judged, and how old they were then. Thread-safe.
 
     Attributes:
-        metrics: The daemon's own counters, as it published them last.
+        metrics: The daemon's own metrics, as it gave them last.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._arrived_at_s: dict[str, dict[float, float]] = defaultdict(dict)
-        self.metrics: Mapping[str, float] = {}
+        self.metrics = ""
 
     def add(self, camera: str, taken_at_s: float) -> None:
         """Note a verdict on the picture of ``taken_at_s``, Unix time; repeats are ignored."""
         with self._lock:
             self._arrived_at_s[camera].setdefault(taken_at_s, time.time())
 
-    def on_message(self, topic: str, payload: bytes) -> None:
-        """Note a state or the counters that the daemon published."""
-        if topic.endswith("/stats"):
-            self.metrics = json.loads(payload)["metrics"]
-        levels = topic.split("/")
-        if levels[-1] == "state" and levels[-3] == "camera":
-            observed_at = json.loads(payload)["observed_at"]
-            if observed_at is not None:
-                self.add(levels[-2], datetime.fromisoformat(observed_at).timestamp())
+    @contextlib.contextmanager
+    def asking(self, port: int) -> Iterator[None]:
+        """Ask the daemon on ``port`` every second which picture of each camera it judged last.
+
+        MQTT would not do: a state that stays the same is told with the next heartbeat.
+        """
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.wait(ASK_EVERY_S):
+                with contextlib.suppress(OSError):  # not there yet, or not any more
+                    self._take_in(_get(port))
+
+        asker = threading.Thread(target=ask, name="asker")
+        asker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            asker.join()
+
+    def _take_in(self, metrics: str) -> None:
+        self.metrics = metrics
+        for camera, taken_at_s in _LAST_FRAME.findall(metrics):
+            self.add(camera, float(taken_at_s))
 
     def arrivals_s(self, camera: str) -> list[float]:
         """Return when the camera's verdicts arrived, on CLOCK_MONOTONIC, sorted."""
@@ -173,6 +202,13 @@ class Judged:
                 for taken_at_s, at in verdicts.items()
                 if start_s <= at <= end_s
             ]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def wait_until_judged(judged: Judged, cameras: int, watched: Process) -> float:
