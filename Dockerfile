@@ -23,7 +23,8 @@ COPY --from=build /opt/lsm-monitor /opt/lsm-monitor
 ENV PATH=/opt/lsm-monitor/.venv/bin:$PATH \
     STATE_DIRECTORY=/var/lib/lsm-monitor \
     CACHE_DIRECTORY=/var/cache/lsm-monitor \
-    MALLOC_MMAP_THRESHOLD_=4194304
+    MALLOC_MMAP_THRESHOLD_=4194304 \
+    MALLOC_ARENA_MAX=2
 USER 10001:10001
 VOLUME ["/var/lib/lsm-monitor", "/var/cache/lsm-monitor"]
 # The first start builds the engines. Not healthy: no answer, or a part that stands still (503).

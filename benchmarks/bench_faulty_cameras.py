@@ -1,6 +1,7 @@
 """A city in which many cameras are broken at any time: are the others judged in time?
 
-    MALLOC_MMAP_THRESHOLD_=4194304 python -m benchmarks.bench_faulty_cameras [--cameras 200]
+    export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=4194304    # as the systemd unit does
+    python -m benchmarks.bench_faulty_cameras [--cameras 200]
         [--faulty-share 0.3] [--interval 20] [--seconds 1200] [--json FILE]
 
 ``camera_farm.py`` breaks and mends its cameras by a plan: they hang, close, refuse, answer

@@ -1,6 +1,7 @@
 """A hundred cameras on two cores: the whole daemon, and the loop that people write instead.
 
-    MALLOC_MMAP_THRESHOLD_=4194304 python -m benchmarks.bench_hundred_cameras [--cameras 100]
+    export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=4194304    # as the systemd unit does
+    python -m benchmarks.bench_hundred_cameras [--cameras 100]
         [--interval 10] [--seconds 180] [--mode patrol] [--json FILE]
 
 Starts loopback cameras (``camera_farm.py``), a broker, and ``lsm-monitor run``, each in a
