@@ -1,0 +1,60 @@
+"""How far a click reaches."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lsm_train.clicks import spread_clicks
+from lsm_train.data import DRY, IGNORED, WATER
+from lsm_train.hints import DRY_POINT, IN_BOX, WATER_POINT, hint_map
+from lsm_train.weak_labels import WeakLabel
+
+POINTS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4).map(tuple)
+
+
+def street(height: int = 120, width: int = 160) -> npt.NDArray[np.uint8]:
+    """Return a grey road with a brown pond in its lower left quarter."""
+    image = np.random.default_rng(0).integers(100, 120, (height, width, 3), np.uint8)
+    image[height // 2 :, : width // 2] //= np.array([1, 2, 3], np.uint8)
+    return image
+
+
+def test_clicks_reach_as_far_as_the_colour_of_what_was_clicked_on() -> None:
+    pond, road = (0.25, 0.75), (0.75, 0.4)
+    hints = hint_map(WeakLabel("points", water_points=(pond,), dry_points=(road,)), (120, 160))
+    spread = spread_clicks(street(), hints)
+    water = np.zeros((120, 160), np.bool_)
+    water[60:, :80] = True
+    assert ((spread == WATER) & ~water).sum() == 0
+    assert ((spread == DRY) & water).sum() == 0
+    assert ((spread == WATER) & water).sum() > 0.8 * water.sum()
+    assert ((spread == DRY) & ~water).sum() > 0.6 * (~water).sum()
+
+
+def test_one_kind_of_clicks_says_nothing_about_the_rest() -> None:
+    hints = hint_map(WeakLabel("points", water_points=((0.2, 0.8),)), (120, 160))
+    assert (spread_clicks(street(), hints) == hints).all()
+
+
+def test_clicks_on_the_same_spot_say_nothing_about_the_rest() -> None:
+    hints = np.full((1200, 1600), IGNORED, np.uint8)
+    hints[600, 800:802] = WATER_POINT, DRY_POINT
+    assert (spread_clicks(street(1200, 1600), hints) == hints).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(water=POINTS, dry=POINTS, size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_what_was_said_stays_said_and_the_same_clicks_reach_the_same(
+    water: tuple[tuple[float, float], ...],
+    dry: tuple[tuple[float, float], ...],
+    size: tuple[int, int],
+) -> None:
+    hints = hint_map(WeakLabel("points", water_points=water, dry_points=dry), size)
+    hints[:, : size[1] // 4][hints[:, : size[1] // 4] == IGNORED] = IN_BOX
+    spread = spread_clicks(street(*size), hints)
+    assert (spread[hints != IGNORED] == hints[hints != IGNORED]).all()
+    assert set(np.unique(spread)) <= set(np.unique(hints)) | {WATER, DRY}
+    assert (spread_clicks(street(*size), hints) == spread).all()
