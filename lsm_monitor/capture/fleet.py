@@ -19,7 +19,8 @@ from typing import Protocol
 import numpy as np
 
 from lsm_monitor.capture import wire
-from lsm_monitor.capture.custody import Custody, HeldCamera, Worker
+from lsm_monitor.capture.custody import Custody
+from lsm_monitor.capture.held import HeldCamera, Worker
 from lsm_monitor.capture.patrol import PatrolPlan
 from lsm_monitor.capture.watched import WatchedCamera
 from lsm_monitor.capture.worker import adopt_measured
