@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import selectors
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.held import HeldCamera, Worker
@@ -96,10 +96,15 @@ class Custody:
         self._delay(camera_id)
         self._on_trouble(camera_id, code)
 
-    def replace_around(self, worker: Worker, hung: Iterable[CameraId]) -> None:
-        """Move the other cameras of a process in which ``hung`` hang, and retire it."""
+    def replace_around(self, worker: Worker, hung: Sequence[CameraId]) -> None:
+        """Move the other cameras of a process in which ``hung`` hang, and retire it.
+
+        Nothing is in ``hung`` when the thread that hangs is that of a camera it holds no more.
+        """
         self._metrics.capture_process_ends.labels("hung").inc()
         worker.retires_at_s = self._clock.monotonic_s() + _HANDOVER_S
+        if not hung:
+            logger.error("a camera that was let go hangs in native code; replacing its process")
         for camera_id in hung:
             logger.error("camera '%s' hangs in native code; replacing its process", camera_id)
             camera = self.cameras[camera_id]

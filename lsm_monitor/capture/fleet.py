@@ -314,7 +314,7 @@ class CaptureFleet:
             for camera_id, silent_s in beat.silent_s.items()
             if camera_id in worker.cameras and silent_s > self._patience_s(camera_id)
         ]
-        if hung:
+        if hung or (beat.overdue_s > _HUNG_MARGIN_S and worker.retires_at_s is None):
             self._custody.replace_around(worker, hung)
 
     def _patience_s(self, camera_id: CameraId) -> float:

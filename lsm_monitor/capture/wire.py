@@ -191,10 +191,13 @@ class Beat:
         silent_s: Cameras whose thread has shown no sign of life for seconds, and for how many.
         measured: What changed since the last beat: name of the metric, its labels, and for a
             counter by how much, for a gauge its value.
+        overdue_s: Of the threads whose cameras were taken from the process, the one that should
+            have ended first: for how long it has been silent beyond its camera's time-outs.
     """
 
     silent_s: dict[CameraId, float]
     measured: list[tuple[str, tuple[str, ...], float]]
+    overdue_s: float = 0.0
     kind: Literal["beat"] = "beat"
 
 

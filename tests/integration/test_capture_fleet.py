@@ -250,6 +250,28 @@ def test_a_camera_that_hangs_in_native_code_costs_the_others_nothing(
         assert told.fresh_frame("bridge").stamp.stream_epoch == epoch
 
 
+def test_a_camera_that_hung_before_it_was_removed_costs_the_others_nothing(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "_HUNG_MARGIN_S", 1.0)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.fleet.put(camera("stuck", str(pipe)))
+        told.wait_for("stuck", lambda h: h.state is HealthState.STARTING)
+        told.fleet.remove(CameraId("stuck"))
+        last = told.fresh_frame("bridge").stamp
+        epoch, (pid,) = last.stream_epoch, told.pids()
+        while last.stream_epoch == epoch:
+            stamp = told.next_frame("bridge").stamp
+            assert stamp.decoded_mono_s - last.decoded_mono_s < 2.0
+            last = stamp
+        while pid in told.pids():
+            told.next_frame("bridge")
+        assert told.count('lsm_capture_process_ends_total{reason="hung"}') == 1
+
+
 def test_cameras_are_spread_over_processes(clip: Clip) -> None:
     with FaultyCamera(clip) as street, Told(cameras_per_process=2).running() as told:
         for n in range(5):
