@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.held import HeldCamera, Worker
+from lsm_monitor.capture.starts import Starts
 from lsm_monitor.capture.worker_link import WorkerLink
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
-from lsm_monitor.types import CameraId, HealthCode
+from lsm_monitor.types import CameraId, HealthCode, HealthState
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Custody:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._command = command
+        self._starts = Starts(command, metrics=metrics, clock=clock)
         self._cameras_per_process = cameras_per_process
         self._memory_of = memory_of
         self._selector = selector
@@ -79,7 +80,11 @@ class Custody:
         now_s = self._clock.monotonic_s()
         for camera_id, camera in self.cameras.items():
             if camera.worker is None and not camera.is_done and now_s >= camera.not_before_s:
-                self._assign(camera_id, self._worker_for(camera))
+                worker = self._worker_for(camera)
+                if worker is not None:
+                    self._assign(camera_id, worker)
+                elif not _is_told_unheld(camera):
+                    self._on_trouble(camera_id, HealthCode.INTERNAL)
 
     def withdraw(self, camera_id: CameraId) -> None:
         """Take a camera from its process; what that still says about it is not heard."""
@@ -100,20 +105,20 @@ class Custody:
         """Move the other cameras of a process in which ``hung`` hang, and retire it.
 
         Nothing is in ``hung`` when the thread that hangs is that of a camera it holds no more.
+        While no other process can be started, the others stay where they are.
         """
-        self._metrics.capture_process_ends.labels("hung").inc()
-        worker.retires_at_s = self._clock.monotonic_s() + _HANDOVER_S
-        if not hung:
-            logger.error("a camera that was let go hangs in native code; replacing its process")
         for camera_id in hung:
             logger.error("camera '%s' hangs in native code; replacing its process", camera_id)
-            camera = self.cameras[camera_id]
-            worker.cameras.discard(camera_id)
-            camera.worker, camera.assignment = None, 0
-            self._delay(camera_id)
-            self._on_trouble(camera_id, HealthCode.HUNG)
-        others, worker.cameras = sorted(worker.cameras), set()
+            self.give_up(camera_id, HealthCode.HUNG)
+        others = sorted(worker.cameras)
         substitute = self._start() if others else None
+        if others and substitute is None:
+            return  # it goes on telling that it hangs
+        if not hung:
+            logger.error("a camera that was let go hangs in native code; replacing its process")
+        self._metrics.capture_process_ends.labels("hung").inc()
+        worker.retires_at_s = self._clock.monotonic_s() + _HANDOVER_S
+        worker.cameras = set()
         for camera_id in others:
             camera = self.cameras[camera_id]
             if not camera.wanted.on_patrol:
@@ -158,7 +163,7 @@ class Custody:
             elif now_s >= force_at_s:
                 link.kill()
 
-    def _worker_for(self, camera: HeldCamera) -> Worker:
+    def _worker_for(self, camera: HeldCamera) -> Worker | None:
         is_suspect = bool(self._recent_troubles(camera))
         if is_suspect:
             alone = [worker for worker in self._workers if worker.is_alone]
@@ -202,9 +207,13 @@ class Custody:
         )
         self._on_assigned(camera_id)
 
-    def _start(self, *, is_alone: bool = False) -> Worker:
-        worker = Worker(WorkerLink(self._command, clock=self._clock), is_alone)
-        self._selector.register(worker.link.end, selectors.EVENT_READ, worker)
+    def _start(self, *, is_alone: bool = False) -> Worker | None:
+        """Return a new process; ``None`` while the machine gives none."""
+        link = self._starts.start()
+        if link is None:
+            return None
+        worker = Worker(link, is_alone)
+        self._selector.register(link.end, selectors.EVENT_READ, worker)
         self._workers.append(worker)
         self._metrics.capture_processes.set(len(self._workers))
         return worker
@@ -229,9 +238,10 @@ class Custody:
                     # again at once would only burn the machine.
                     self.give_up(camera_id, HealthCode.INTERNAL)
                     continue
-                camera.troubles_at_s = self._with_trouble(camera)
                 substitute = substitute or self._start()
-                self._assign(camera_id, substitute)
+                if substitute is not None:  # else it is placed as soon as there is one
+                    camera.troubles_at_s = self._with_trouble(camera)
+                    self._assign(camera_id, substitute)
 
     def _may_retire(self, retires_at_s: float, now_s: float) -> bool:
         """Whether the cameras that were moved deliver again, or had time enough to."""
@@ -262,3 +272,12 @@ class Custody:
         """Return when it went wrong in the last minutes."""
         now_s = self._clock.monotonic_s()
         return [at_s for at_s in camera.troubles_at_s if now_s - at_s < _TROUBLE_MEMORY_S]
+
+
+def _is_told_unheld(camera: HeldCamera) -> bool:
+    health = camera.health
+    return (
+        health is not None
+        and health.state is HealthState.OFFLINE
+        and health.codes in {(HealthCode.INTERNAL,), (HealthCode.HUNG,)}
+    )

@@ -45,7 +45,7 @@ _HUNG_MARGIN_S = 60.0
 """Beyond the camera's own time-outs: without a name server, looking up a name takes as long."""
 _TROUBLES: Mapping[HealthCode, str] = {
     HealthCode.HUNG: "the video library hung on this camera; its process was replaced",
-    HealthCode.INTERNAL: "a fault of lsm-monitor itself; the log has it",
+    HealthCode.INTERNAL: "lsm-monitor itself failed to watch it; the log says why",
 }
 
 
