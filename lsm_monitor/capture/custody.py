@@ -41,6 +41,7 @@ class Custody:
 
     Args:
         command: Starts a capture process.
+        log_as: How processes write their logs.
         cameras_per_process: Most cameras of one process that stay connected.
         memory_of: Returns what a camera has learnt about its view, if anything is known.
         selector: Gets the sockets of the processes, each with its :class:`Worker`.
@@ -54,6 +55,7 @@ class Custody:
         self,
         *,
         command: Sequence[str],
+        log_as: wire.LogAs,
         cameras_per_process: int,
         memory_of: Callable[[CameraId], bytes | None],
         selector: selectors.BaseSelector,
@@ -62,7 +64,7 @@ class Custody:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._starts = Starts(command, metrics=metrics, clock=clock)
+        self._starts = Starts(command, log_as=log_as, metrics=metrics, clock=clock)
         self._cameras_per_process = cameras_per_process
         self._memory_of = memory_of
         self._selector = selector
@@ -85,6 +87,12 @@ class Custody:
                     self._assign(camera_id, worker)
                 elif not _is_told_unheld(camera):
                     self._on_trouble(camera_id, HealthCode.INTERNAL)
+
+    def log_as(self, order: wire.LogAs) -> None:
+        """Have all processes write their logs like this, and those that are to come."""
+        self._starts.log_as = order
+        for worker in self._workers:
+            worker.link.order(order)
 
     def withdraw(self, camera_id: CameraId) -> None:
         """Take a camera from its process; what that still says about it is not heard."""

@@ -70,6 +70,7 @@ class CaptureFleet:
 
     Args:
         command: Starts a capture process; see ``runtime/capture_process.py``.
+        log_as: How capture processes write their logs.
         cameras_per_process: Most cameras of one process that stay connected.
         patrol_parallel: Most visits at any time.
         on_frame: Receives usable frames.
@@ -88,6 +89,7 @@ class CaptureFleet:
         self,
         *,
         command: Sequence[str],
+        log_as: wire.LogAs | None = None,
         cameras_per_process: int,
         patrol_parallel: int,
         on_frame: Callable[[Frame], None],
@@ -112,11 +114,13 @@ class CaptureFleet:
         self._changed: set[CameraId] = set()
         self._dropped: set[CameraId] = set()
         self._aimed_anew: set[CameraId] = set()
+        self._log_as: wire.LogAs | None = None
         self._clip_orders: list[wire.CutClip] = []
         self._selector = selectors.DefaultSelector()
         self._plan = PatrolPlan(patrol_parallel)
         self._custody = Custody(
             command=command,
+            log_as=log_as or wire.LogAs(),
             cameras_per_process=cameras_per_process,
             memory_of=self._memory_of,
             selector=self._selector,
@@ -144,6 +148,11 @@ class CaptureFleet:
         with self._lock:
             self._aimed_anew.add(camera_id)
 
+    def log_as(self, order: wire.LogAs) -> None:
+        """Have the capture processes write their logs like this from now on."""
+        with self._lock:
+            self._log_as = order
+
     def order_clip(self, order: wire.CutClip) -> None:
         """Order a clip of a camera that is connected; what comes of it is told."""
         with self._lock:
@@ -170,8 +179,11 @@ class CaptureFleet:
             changes = {camera_id: self._wanted.get(camera_id) for camera_id in self._changed}
             self._changed.clear()
             aimed_anew, self._aimed_anew = self._aimed_anew, set()
+            log_as, self._log_as = self._log_as, None
             # Also those that came back at once: others have forgotten all about them.
             dropped, self._dropped = self._dropped, set()
+        if log_as is not None:
+            self._custody.log_as(log_as)
         for camera_id in aimed_anew:
             self._learn_anew(camera_id)
         for camera_id, wanted in changes.items():

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Sequence
 
+from lsm_monitor.capture import wire
 from lsm_monitor.capture.worker_link import WorkerLink
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
@@ -25,12 +26,16 @@ class Starts:
 
     Args:
         command: Starts a capture process.
+        log_as: How processes write their logs; may be changed.
         metrics: Counts refusals.
         clock: Monotonic time.
     """
 
-    def __init__(self, command: Sequence[str], *, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, command: Sequence[str], *, log_as: wire.LogAs, metrics: Metrics, clock: Clock
+    ) -> None:
         self._command = command
+        self.log_as = log_as
         self._metrics = metrics
         self._clock = clock
         self._refusals = 0
@@ -46,6 +51,7 @@ class Starts:
             self._put_off(exc)
             return None
         self._refusals = 0
+        link.order(self.log_as)
         return link
 
     def _put_off(self, exc: OSError) -> None:

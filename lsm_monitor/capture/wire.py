@@ -115,6 +115,15 @@ class CutClip:
 
 
 @dataclass(frozen=True, slots=True)
+class LogAs:
+    """Order: write the log at this level and in this format from now on."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+    kind: Literal["log_as"] = "log_as"
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """News: a usable picture; its (H, W, 3) uint8 RGB bytes lie in the memory beside it."""
 
@@ -201,7 +210,7 @@ class Beat:
     kind: Literal["beat"] = "beat"
 
 
-Order = Watch | Forget | Retime | Visit | LearnAnew | CutClip
+Order = Watch | Forget | Retime | Visit | LearnAnew | CutClip | LogAs
 News = Taken | Unusable | Health | Learnt | Finished | Clip | Beat
 _MESSAGES: TypeAdapter[Order | News] = TypeAdapter(Order | News)
 

@@ -59,13 +59,20 @@ class CaptureWorker:
     Args:
         end: This process's end of the pair.
         on_secret: Told each password before it is used, so that no log can show it.
+        on_log_as: Told how to write the log.
         clock: Stamps frames.
     """
 
     def __init__(
-        self, end: socket.socket, *, on_secret: Callable[[str], None], clock: Clock
+        self,
+        end: socket.socket,
+        *,
+        on_secret: Callable[[str], None],
+        on_log_as: Callable[[wire.LogAs], None] = lambda _: None,
+        clock: Clock,
     ) -> None:
         self._end = end
+        self._on_log_as = on_log_as
         self._on_secret = on_secret
         self._clock = clock
         self._metrics = Metrics()
@@ -113,6 +120,8 @@ class CaptureWorker:
             case wire.CutClip(camera_id):
                 held = self._cameras.get(camera_id)
                 self._clips.cut(order, held.ring if held else None)
+            case wire.LogAs():
+                self._on_log_as(order)
             case _:
                 logger.error("not an order: %s", type(order).__name__)
         return True

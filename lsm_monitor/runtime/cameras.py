@@ -17,11 +17,13 @@ from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.capture.packet_ring import RingLimits
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.capture.wire import LogAs
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.changes import Changes, changes
 from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.intervals import interval_s, usual_interval_s
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.config.service import LoggingConfig
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import judge_of
@@ -93,6 +95,8 @@ class Cameras:
             pending = changes(self._started_with, config).restart_needed
             found = replace(changes(self._config, config), restart_needed=pending)
             self._note_new_aims(config, found)
+            if config.logging != self._config.logging:
+                self._fleet.log_as(log_as(config.logging))
             switched, self._triggers = self._triggers ^ triggers, triggers
             for camera_id in found.removed:
                 self._fleet.remove(camera_id)
@@ -195,6 +199,11 @@ class Cameras:
                 priority=1.25 ** (camera.priority - 5),
             )
         )
+
+
+def log_as(logging_config: LoggingConfig) -> LogAs:
+    """Return the order to capture processes to write their logs as configured."""
+    return LogAs(logging_config.level, logging_config.format)
 
 
 def _ring_of(evidence: EvidenceConfig) -> RingLimits | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lsm_monitor.capture import custody, fleet
+from lsm_monitor.capture import custody, fleet, wire
 from lsm_monitor.capture.quality import QualityCheck, QualityRules
 from lsm_monitor.demo.clip import Clip, encode_clip
 from lsm_monitor.runtime.camera_memories import CameraMemories
@@ -155,6 +156,25 @@ def test_a_camera_that_hung_before_it_was_removed_costs_the_others_nothing(
         while pid in told.pids():
             told.next_frame("bridge")
         assert told.count('lsm_capture_process_ends_total{reason="hung"}') == 1
+
+
+def test_processes_log_as_they_are_told_those_that_come_later_too(
+    clip: Clip, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with FaultyCamera(clip) as street, Told(cameras_per_process=2).running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+        told.fleet.log_as(wire.LogAs("info", "json"))
+        for name in ("quay", "station"):  # the second one in another process
+            told.fleet.put(camera(name, street.url))
+            told.wait_for(name, lambda health: health.state is HealthState.USABLE)
+        assert len(told.pids()) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if "usable" in line]
+    assert [line[0] for line in lines] == ["t", "{", "{"]  # timestamp=..., and twice an object
+    assert [json.loads(line)["event"] for line in lines[1:]] == [
+        "camera 'quay': usable pictures",
+        "camera 'station': usable pictures",
+    ]
 
 
 def test_cameras_are_spread_over_processes(clip: Clip) -> None:

@@ -57,7 +57,7 @@ class Told:
         *,
         cameras_per_process: int = 25,
         memories: CameraMemories | None = None,
-        command: Sequence[str] = capture_process.command("info", "logfmt"),
+        command: Sequence[str] = capture_process.COMMAND,
     ) -> None:
         self.metrics = Metrics()
         self.frames: dict[str, queue.SimpleQueue[Frame]] = {}
