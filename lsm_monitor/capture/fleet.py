@@ -52,12 +52,12 @@ _TROUBLES: Mapping[HealthCode, str] = {
 class Memories(Protocol):
     """What cameras have learnt about their views; raises ``StoreError`` without a disk."""
 
-    def load(self, camera_id: CameraId) -> bytes | None:
-        """Return what was saved, or ``None``."""
+    def load(self, camera_id: CameraId, aim: str) -> bytes | None:
+        """Return what was saved for ``aim``, or ``None``."""
         ...
 
-    def save(self, camera_id: CameraId, data: bytes) -> None:
-        """Keep ``data`` instead of what was there."""
+    def save(self, camera_id: CameraId, aim: str, data: bytes) -> None:
+        """Keep ``data``, learnt for ``aim``, instead of what was there."""
         ...
 
     def forget(self, camera_id: CameraId) -> None:
@@ -113,7 +113,6 @@ class CaptureFleet:
         self._wanted: dict[CameraId, WatchedCamera] = {}
         self._changed: set[CameraId] = set()
         self._dropped: set[CameraId] = set()
-        self._aimed_anew: set[CameraId] = set()
         self._log_as: wire.LogAs | None = None
         self._clip_orders: list[wire.CutClip] = []
         self._selector = selectors.DefaultSelector()
@@ -142,11 +141,6 @@ class CaptureFleet:
             self._wanted.pop(camera_id, None)
             self._changed.add(camera_id)
             self._dropped.add(camera_id)
-
-    def learn_anew(self, camera_id: CameraId) -> None:
-        """Forget what a camera has learnt about its view: it was aimed anew on purpose."""
-        with self._lock:
-            self._aimed_anew.add(camera_id)
 
     def log_as(self, order: wire.LogAs) -> None:
         """Have the capture processes write their logs like this from now on."""
@@ -178,14 +172,11 @@ class CaptureFleet:
         with self._lock:
             changes = {camera_id: self._wanted.get(camera_id) for camera_id in self._changed}
             self._changed.clear()
-            aimed_anew, self._aimed_anew = self._aimed_anew, set()
             log_as, self._log_as = self._log_as, None
             # Also those that came back at once: others have forgotten all about them.
             dropped, self._dropped = self._dropped, set()
         if log_as is not None:
             self._custody.log_as(log_as)
-        for camera_id in aimed_anew:
-            self._learn_anew(camera_id)
         for camera_id, wanted in changes.items():
             held = self._custody.cameras.get(camera_id)
             if (
@@ -194,6 +185,8 @@ class CaptureFleet:
                 and camera_id not in dropped
                 and held.wanted.is_opened_like(wanted)
             ):
+                if held.wanted.aim != wanted.aim:
+                    self._learn_anew(camera_id, held)
                 held.wanted = wanted
                 self._retime(camera_id, held)
                 continue
@@ -206,11 +199,10 @@ class CaptureFleet:
                     wanted, stream_epoch=-1 if held is None else held.stream_epoch
                 )
 
-    def _learn_anew(self, camera_id: CameraId) -> None:
+    def _learn_anew(self, camera_id: CameraId, held: HeldCamera) -> None:
         with contextlib.suppress(StoreError):  # saved over in a few minutes
             self._memories.forget(camera_id)
-        held = self._custody.cameras.get(camera_id)
-        if held is not None and held.worker is not None:
+        if held.worker is not None:
             held.worker.link.order(wire.LearnAnew(camera_id))
 
     def _retime(self, camera_id: CameraId, held: HeldCamera) -> None:
@@ -276,8 +268,8 @@ class CaptureFleet:
             case wire.Clip():
                 self._on_clip(news, None if memory is None else memory[:])
             case wire.Learnt(assignment, camera_id):
-                if self._holder(assignment, camera_id):
-                    self._keep_memory(camera_id, memory)
+                if held := self._holder(assignment, camera_id):
+                    self._keep_memory(held.wanted, memory)
             case wire.Finished():
                 self._on_finished(news, self._holder(news.assignment, news.camera_id))
 
@@ -289,16 +281,17 @@ class CaptureFleet:
             self._on_frame(Frame(news.stamp, image))
 
     def _memory_of(self, camera_id: CameraId) -> bytes | None:
+        aim = self._custody.cameras[camera_id].wanted.aim
         try:
-            return self._memories.load(camera_id)
+            return self._memories.load(camera_id, aim)
         except StoreError as exc:
             logger.warning("camera '%s' learns its view anew: %s", camera_id, exc)
             return None
 
-    def _keep_memory(self, camera_id: CameraId, memory: mmap.mmap | None) -> None:
+    def _keep_memory(self, camera: WatchedCamera, memory: mmap.mmap | None) -> None:
         try:
             if memory is not None:
-                self._memories.save(camera_id, memory[:])
+                self._memories.save(camera.spec.camera_id, camera.aim, memory[:])
         except StoreError as exc:
             logger.warning("a restart will have cameras learn their views anew: %s", exc)
 

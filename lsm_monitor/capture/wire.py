@@ -97,7 +97,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class LearnAnew:
-    """Order: the camera was aimed anew on purpose; forget what it has learnt."""
+    """Order: the camera's zones were drawn anew; forget what it has learnt."""
 
     camera_id: CameraId
     kind: Literal["learn_anew"] = "learn_anew"

@@ -248,8 +248,8 @@ def test_what_a_camera_has_learnt_is_kept_and_given_back(
     given: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     real_load = memories.load
 
-    def load(camera_id: CameraId) -> bytes | None:
-        given.put(data := real_load(camera_id))
+    def load(camera_id: CameraId, aim: str) -> bytes | None:
+        given.put(data := real_load(camera_id, aim))
         return data
 
     monkeypatch.setattr(memories, "load", load)
@@ -258,14 +258,18 @@ def test_what_a_camera_has_learnt_is_kept_and_given_back(
         assert given.get(timeout=TIMEOUT_S) is None
         told.next_frame("bridge")
         learnt = QualityCheck(QualityRules()).memory().to_bytes()
-        memories.save(CameraId("bridge"), learnt)
+        memories.save(CameraId("bridge"), "", learnt)
         os.kill(told.pids()[0], signal.SIGKILL)
         assert given.get(timeout=TIMEOUT_S) == learnt
         told.fresh_frame("bridge")
-        told.fleet.learn_anew(CameraId("bridge"))
-        told.fresh_frame("bridge")
-        while real_load(CameraId("bridge")) is not None:
+        connections = street.connections
+        told.fleet.put(camera("bridge", street.url, aim="zones drawn anew"))
+        while (tmp_path / "views" / "bridge.view").exists():
             told.fresh_frame("bridge")
+        assert street.connections == connections
+        memories.save(CameraId("bridge"), "zones drawn anew", learnt)
+        told.fleet.put(camera("bridge", street.url + "?other", aim="another camera"))
+        assert given.get(timeout=TIMEOUT_S) is None
 
 
 def test_every_process_ends_when_the_fleet_does_and_nothing_is_left_open(clip: Clip) -> None:
