@@ -7,8 +7,10 @@
 401, are silent, send garbage, 0.2 pictures per second, 4K or as fast as they can. Judged is
 only what was healthy: a camera counts from when it may have noticed that it is mended (the
 longest wait between two attempts, and an interval) until it breaks again. The gaps between
-its verdicts must stay within its interval, up to a key-frame interval of 2 s and the second
-in which the daemon looks for news to tell.
+its judged pictures must stay within its interval, up to a key-frame interval of 2 s and a
+second. They go by when a picture was taken, and not by when its verdict arrived: one that
+changes nothing is told with the next heartbeat, so arrivals lie multiples of that apart. And
+heartbeats come faster than pictures do after a reconnect, or one verdict would hide another.
 
 Memory is that of the daemon and its capture processes; its growth is the last quarter of the
 run against the second.
@@ -74,7 +76,7 @@ def watch(
             "site": "bench",
             "state_dir": f"{folder}/state",
             "http": {"enabled": False},
-            "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 2},
+            "mqtt": {"host": "127.0.0.1", "port": port, "heartbeat_s": arguments.interval / 4},
             "defaults": {
                 "interval_s": arguments.interval,
                 "fast_interval_s": arguments.interval,  # half of the streets are flooded
@@ -100,7 +102,7 @@ def watch(
         gap
         for number, each in enumerate(spans)
         for gap in healthy_gaps_s(
-            judged.arrivals_s(f"camera-{number}"),
+            judged.taken_s(f"camera-{number}"),
             each,
             window_s=(started_s, ended_s),
             grace_s=BACKOFF_MAX_S + arguments.interval + KEY_FRAME_INTERVAL_S,
@@ -132,16 +134,16 @@ def _uses(daemon: Process, seconds: float) -> Iterator[Use]:
 
 
 def healthy_gaps_s(
-    arrivals_s: Sequence[float],
+    taken_s: Sequence[float],
     spans: Sequence[Span],
     *,
     window_s: tuple[float, float],
     grace_s: float,
 ) -> list[float]:
-    """Return the times between verdicts while a camera was healthy.
+    """Return the times between judged pictures while a camera was healthy.
 
     Args:
-        arrivals_s: When its verdicts arrived, on CLOCK_MONOTONIC.
+        taken_s: When its judged pictures were taken, on CLOCK_MONOTONIC.
         spans: What it was like.
         window_s: From when to when the daemon was watched.
         grace_s: So long after it was mended nothing is expected yet.
@@ -152,8 +154,8 @@ def healthy_gaps_s(
             continue
         start_s = max(span["start_s"] + grace_s, window_s[0])
         end_s = min(span["end_s"], window_s[1])
-        before = [at_s for at_s in arrivals_s if span["start_s"] <= at_s < start_s]
-        inside = [at_s for at_s in arrivals_s if start_s <= at_s <= end_s]
+        before = [at_s for at_s in taken_s if span["start_s"] <= at_s < start_s]
+        inside = [at_s for at_s in taken_s if start_s <= at_s <= end_s]
         if end_s > start_s:
             ends = [*(before[-1:] or [start_s]), *inside, end_s]
             gaps_s += [float(gap) for gap in np.diff(ends)]

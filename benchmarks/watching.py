@@ -143,11 +143,11 @@ class Judged:
             if observed_at is not None:
                 self.add(levels[-2], datetime.fromisoformat(observed_at).timestamp())
 
-    def arrivals_s(self, camera: str) -> list[float]:
-        """Return when the camera's verdicts arrived, on CLOCK_MONOTONIC, sorted."""
+    def taken_s(self, camera: str) -> list[float]:
+        """Return when the camera's judged pictures were taken, on CLOCK_MONOTONIC, sorted."""
         ahead_s = time.time() - time.monotonic()
         with self._lock:
-            return sorted(at - ahead_s for at in self._arrived_at_s.get(camera, {}).values())
+            return sorted(at - ahead_s for at in self._arrived_at_s.get(camera, {}))
 
     def cameras(self) -> int:
         """Return how many cameras were judged at least once."""
