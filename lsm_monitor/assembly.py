@@ -41,7 +41,7 @@ from lsm_monitor.publish.topics import Topics
 from lsm_monitor.runtime import capture_process
 from lsm_monitor.runtime.announcer import Announcer
 from lsm_monitor.runtime.camera_memories import CameraMemories
-from lsm_monitor.runtime.cameras import Cameras
+from lsm_monitor.runtime.cameras import Cameras, log_as
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.evidence_desk import EvidenceDesk
 from lsm_monitor.runtime.judging import batch_deadline_s, corroboration_of
@@ -268,7 +268,8 @@ def assemble_watch(
         clock=clock,
     )
     fleet = CaptureFleet(
-        command=capture_process.command(config.logging.level, config.logging.format),
+        command=capture_process.COMMAND,
+        log_as=log_as(config.logging),
         cameras_per_process=config.capture.cameras_per_process,
         patrol_parallel=config.capture.patrol_parallel,
         on_frame=scheduler.put,

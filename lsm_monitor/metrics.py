@@ -52,7 +52,7 @@ class Metrics:
         self.capture_process_ends = Counter(
             "lsm_capture_process_ends",
             "Capture processes that were replaced: hung (a camera hangs in native code), "
-            "silent, died.",
+            "silent, died; or not_started (the machine gave none).",
             ["reason"],
             registry=self.registry,
         )

@@ -38,8 +38,10 @@ def over_udp(*, lose_one_in: int = 0) -> Behaviour:
                     self._udp.send(packet)
 
         async def _hang_up(self) -> None:
-            await super()._hang_up()
-            if hasattr(self, "_udp"):
-                self._udp.close()
+            try:
+                await super()._hang_up()
+            finally:  # a stop of the server cancels its waits
+                if hasattr(self, "_udp"):
+                    self._udp.close()
 
     return OverUdp

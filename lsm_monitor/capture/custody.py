@@ -12,15 +12,15 @@ from __future__ import annotations
 import logging
 import selectors
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from lsm_monitor.capture import wire
-from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.capture.held import HeldCamera, Worker
+from lsm_monitor.capture.starts import Starts
 from lsm_monitor.capture.worker_link import WorkerLink
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
-from lsm_monitor.types import CameraHealth, CameraId, HealthCode
+from lsm_monitor.types import CameraId, HealthCode, HealthState
 
 logger = logging.getLogger(__name__)
 
@@ -30,54 +30,10 @@ _HANDOVER_S = 20.0
 _TROUBLE_MEMORY_S = 600.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 300.0
 _TROUBLES_KEPT = 10  # 2 ** 10 s is beyond the longest wait
-# A camera on visits costs a process next to nothing between them.
-_VISITED_LOAD = 0.1
 _STOP_S = 3.0
 _POLL_S = 0.05
 # More processes for single cameras than this are shared by those that misbehave.
 _MOST_ALONE = 8
-
-
-@dataclass(slots=True, eq=False)
-class Worker:
-    """A capture process and the cameras it was given; ``retires_at_s`` once it is replaced."""
-
-    link: WorkerLink
-    is_alone: bool
-    cameras: set[CameraId] = field(default_factory=set)
-    retires_at_s: float | None = None
-
-
-@dataclass(slots=True, eq=False)
-class HeldCamera:
-    """A camera as it is held now.
-
-    Attributes:
-        wanted: What is to be held.
-        worker: Who holds it; ``None`` while nobody does.
-        assignment: Number of the newest order to watch it.
-        former_assignment: The one before, while its pictures still count.
-        stream_epoch: Newest connection.
-        health: What was told last.
-        is_done: A file that is over.
-        not_before_s: When it may be assigned again.
-        troubles_at_s: When it, or its process, went wrong lately.
-    """
-
-    wanted: WatchedCamera
-    worker: Worker | None = None
-    assignment: int = 0
-    former_assignment: int | None = None
-    stream_epoch: int = -1
-    health: CameraHealth | None = None
-    is_done: bool = False
-    not_before_s: float = 0.0
-    troubles_at_s: list[float] = field(default_factory=list)
-
-    @property
-    def load(self) -> float:
-        """What it costs a process; a camera that stays connected is 1."""
-        return _VISITED_LOAD if self.wanted.on_patrol else 1.0
 
 
 class Custody:
@@ -85,6 +41,7 @@ class Custody:
 
     Args:
         command: Starts a capture process.
+        log_as: How processes write their logs.
         cameras_per_process: Most cameras of one process that stay connected.
         memory_of: Returns what a camera has learnt about its view, if anything is known.
         selector: Gets the sockets of the processes, each with its :class:`Worker`.
@@ -98,6 +55,7 @@ class Custody:
         self,
         *,
         command: Sequence[str],
+        log_as: wire.LogAs,
         cameras_per_process: int,
         memory_of: Callable[[CameraId], bytes | None],
         selector: selectors.BaseSelector,
@@ -106,7 +64,7 @@ class Custody:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._command = command
+        self._starts = Starts(command, log_as=log_as, metrics=metrics, clock=clock)
         self._cameras_per_process = cameras_per_process
         self._memory_of = memory_of
         self._selector = selector
@@ -124,7 +82,17 @@ class Custody:
         now_s = self._clock.monotonic_s()
         for camera_id, camera in self.cameras.items():
             if camera.worker is None and not camera.is_done and now_s >= camera.not_before_s:
-                self._assign(camera_id, self._worker_for(camera))
+                worker = self._worker_for(camera)
+                if worker is not None:
+                    self._assign(camera_id, worker)
+                elif not _is_told_unheld(camera):
+                    self._on_trouble(camera_id, HealthCode.INTERNAL)
+
+    def log_as(self, order: wire.LogAs) -> None:
+        """Have all processes write their logs like this, and those that are to come."""
+        self._starts.log_as = order
+        for worker in self._workers:
+            worker.link.order(order)
 
     def withdraw(self, camera_id: CameraId) -> None:
         """Take a camera from its process; what that still says about it is not heard."""
@@ -141,19 +109,24 @@ class Custody:
         self._delay(camera_id)
         self._on_trouble(camera_id, code)
 
-    def replace_around(self, worker: Worker, hung: Iterable[CameraId]) -> None:
-        """Move the other cameras of a process in which ``hung`` hang, and retire it."""
-        self._metrics.capture_process_ends.labels("hung").inc()
-        worker.retires_at_s = self._clock.monotonic_s() + _HANDOVER_S
+    def replace_around(self, worker: Worker, hung: Sequence[CameraId]) -> None:
+        """Move the other cameras of a process in which ``hung`` hang, and retire it.
+
+        Nothing is in ``hung`` when the thread that hangs is that of a camera it holds no more.
+        While no other process can be started, the others stay where they are.
+        """
         for camera_id in hung:
             logger.error("camera '%s' hangs in native code; replacing its process", camera_id)
-            camera = self.cameras[camera_id]
-            worker.cameras.discard(camera_id)
-            camera.worker, camera.assignment = None, 0
-            self._delay(camera_id)
-            self._on_trouble(camera_id, HealthCode.HUNG)
-        others, worker.cameras = sorted(worker.cameras), set()
+            self.give_up(camera_id, HealthCode.HUNG)
+        others = sorted(worker.cameras)
         substitute = self._start() if others else None
+        if others and substitute is None:
+            return  # it goes on telling that it hangs
+        if not hung:
+            logger.error("a camera that was let go hangs in native code; replacing its process")
+        self._metrics.capture_process_ends.labels("hung").inc()
+        worker.retires_at_s = self._clock.monotonic_s() + _HANDOVER_S
+        worker.cameras = set()
         for camera_id in others:
             camera = self.cameras[camera_id]
             if not camera.wanted.on_patrol:
@@ -198,7 +171,7 @@ class Custody:
             elif now_s >= force_at_s:
                 link.kill()
 
-    def _worker_for(self, camera: HeldCamera) -> Worker:
+    def _worker_for(self, camera: HeldCamera) -> Worker | None:
         is_suspect = bool(self._recent_troubles(camera))
         if is_suspect:
             alone = [worker for worker in self._workers if worker.is_alone]
@@ -242,9 +215,13 @@ class Custody:
         )
         self._on_assigned(camera_id)
 
-    def _start(self, *, is_alone: bool = False) -> Worker:
-        worker = Worker(WorkerLink(self._command, clock=self._clock), is_alone)
-        self._selector.register(worker.link.end, selectors.EVENT_READ, worker)
+    def _start(self, *, is_alone: bool = False) -> Worker | None:
+        """Return a new process; ``None`` while the machine gives none."""
+        link = self._starts.start()
+        if link is None:
+            return None
+        worker = Worker(link, is_alone)
+        self._selector.register(link.end, selectors.EVENT_READ, worker)
         self._workers.append(worker)
         self._metrics.capture_processes.set(len(self._workers))
         return worker
@@ -269,9 +246,10 @@ class Custody:
                     # again at once would only burn the machine.
                     self.give_up(camera_id, HealthCode.INTERNAL)
                     continue
-                camera.troubles_at_s = self._with_trouble(camera)
                 substitute = substitute or self._start()
-                self._assign(camera_id, substitute)
+                if substitute is not None:  # else it is placed as soon as there is one
+                    camera.troubles_at_s = self._with_trouble(camera)
+                    self._assign(camera_id, substitute)
 
     def _may_retire(self, retires_at_s: float, now_s: float) -> bool:
         """Whether the cameras that were moved deliver again, or had time enough to."""
@@ -302,3 +280,12 @@ class Custody:
         """Return when it went wrong in the last minutes."""
         now_s = self._clock.monotonic_s()
         return [at_s for at_s in camera.troubles_at_s if now_s - at_s < _TROUBLE_MEMORY_S]
+
+
+def _is_told_unheld(camera: HeldCamera) -> bool:
+    health = camera.health
+    return (
+        health is not None
+        and health.state is HealthState.OFFLINE
+        and health.codes in {(HealthCode.INTERNAL,), (HealthCode.HUNG,)}
+    )

@@ -19,7 +19,8 @@ from typing import Protocol
 import numpy as np
 
 from lsm_monitor.capture import wire
-from lsm_monitor.capture.custody import Custody, HeldCamera, Worker
+from lsm_monitor.capture.custody import Custody
+from lsm_monitor.capture.held import HeldCamera, Worker
 from lsm_monitor.capture.patrol import PatrolPlan
 from lsm_monitor.capture.watched import WatchedCamera
 from lsm_monitor.capture.worker import adopt_measured
@@ -44,19 +45,19 @@ _HUNG_MARGIN_S = 60.0
 """Beyond the camera's own time-outs: without a name server, looking up a name takes as long."""
 _TROUBLES: Mapping[HealthCode, str] = {
     HealthCode.HUNG: "the video library hung on this camera; its process was replaced",
-    HealthCode.INTERNAL: "a fault of lsm-monitor itself; the log has it",
+    HealthCode.INTERNAL: "lsm-monitor itself failed to watch it; the log says why",
 }
 
 
 class Memories(Protocol):
     """What cameras have learnt about their views; raises ``StoreError`` without a disk."""
 
-    def load(self, camera_id: CameraId) -> bytes | None:
-        """Return what was saved, or ``None``."""
+    def load(self, camera_id: CameraId, aim: str) -> bytes | None:
+        """Return what was saved for ``aim``, or ``None``."""
         ...
 
-    def save(self, camera_id: CameraId, data: bytes) -> None:
-        """Keep ``data`` instead of what was there."""
+    def save(self, camera_id: CameraId, aim: str, data: bytes) -> None:
+        """Keep ``data``, learnt for ``aim``, instead of what was there."""
         ...
 
     def forget(self, camera_id: CameraId) -> None:
@@ -69,6 +70,7 @@ class CaptureFleet:
 
     Args:
         command: Starts a capture process; see ``runtime/capture_process.py``.
+        log_as: How capture processes write their logs.
         cameras_per_process: Most cameras of one process that stay connected.
         patrol_parallel: Most visits at any time.
         on_frame: Receives usable frames.
@@ -87,6 +89,7 @@ class CaptureFleet:
         self,
         *,
         command: Sequence[str],
+        log_as: wire.LogAs | None = None,
         cameras_per_process: int,
         patrol_parallel: int,
         on_frame: Callable[[Frame], None],
@@ -110,12 +113,13 @@ class CaptureFleet:
         self._wanted: dict[CameraId, WatchedCamera] = {}
         self._changed: set[CameraId] = set()
         self._dropped: set[CameraId] = set()
-        self._aimed_anew: set[CameraId] = set()
+        self._log_as: wire.LogAs | None = None
         self._clip_orders: list[wire.CutClip] = []
         self._selector = selectors.DefaultSelector()
         self._plan = PatrolPlan(patrol_parallel)
         self._custody = Custody(
             command=command,
+            log_as=log_as or wire.LogAs(),
             cameras_per_process=cameras_per_process,
             memory_of=self._memory_of,
             selector=self._selector,
@@ -138,10 +142,10 @@ class CaptureFleet:
             self._changed.add(camera_id)
             self._dropped.add(camera_id)
 
-    def learn_anew(self, camera_id: CameraId) -> None:
-        """Forget what a camera has learnt about its view: it was aimed anew on purpose."""
+    def log_as(self, order: wire.LogAs) -> None:
+        """Have the capture processes write their logs like this from now on."""
         with self._lock:
-            self._aimed_anew.add(camera_id)
+            self._log_as = order
 
     def order_clip(self, order: wire.CutClip) -> None:
         """Order a clip of a camera that is connected; what comes of it is told."""
@@ -168,11 +172,11 @@ class CaptureFleet:
         with self._lock:
             changes = {camera_id: self._wanted.get(camera_id) for camera_id in self._changed}
             self._changed.clear()
-            aimed_anew, self._aimed_anew = self._aimed_anew, set()
+            log_as, self._log_as = self._log_as, None
             # Also those that came back at once: others have forgotten all about them.
             dropped, self._dropped = self._dropped, set()
-        for camera_id in aimed_anew:
-            self._learn_anew(camera_id)
+        if log_as is not None:
+            self._custody.log_as(log_as)
         for camera_id, wanted in changes.items():
             held = self._custody.cameras.get(camera_id)
             if (
@@ -181,6 +185,8 @@ class CaptureFleet:
                 and camera_id not in dropped
                 and held.wanted.is_opened_like(wanted)
             ):
+                if held.wanted.aim != wanted.aim:
+                    self._learn_anew(camera_id, held)
                 held.wanted = wanted
                 self._retime(camera_id, held)
                 continue
@@ -193,11 +199,10 @@ class CaptureFleet:
                     wanted, stream_epoch=-1 if held is None else held.stream_epoch
                 )
 
-    def _learn_anew(self, camera_id: CameraId) -> None:
+    def _learn_anew(self, camera_id: CameraId, held: HeldCamera) -> None:
         with contextlib.suppress(StoreError):  # saved over in a few minutes
             self._memories.forget(camera_id)
-        held = self._custody.cameras.get(camera_id)
-        if held is not None and held.worker is not None:
+        if held.worker is not None:
             held.worker.link.order(wire.LearnAnew(camera_id))
 
     def _retime(self, camera_id: CameraId, held: HeldCamera) -> None:
@@ -263,8 +268,8 @@ class CaptureFleet:
             case wire.Clip():
                 self._on_clip(news, None if memory is None else memory[:])
             case wire.Learnt(assignment, camera_id):
-                if self._holder(assignment, camera_id):
-                    self._keep_memory(camera_id, memory)
+                if held := self._holder(assignment, camera_id):
+                    self._keep_memory(held.wanted, memory)
             case wire.Finished():
                 self._on_finished(news, self._holder(news.assignment, news.camera_id))
 
@@ -276,16 +281,17 @@ class CaptureFleet:
             self._on_frame(Frame(news.stamp, image))
 
     def _memory_of(self, camera_id: CameraId) -> bytes | None:
+        aim = self._custody.cameras[camera_id].wanted.aim
         try:
-            return self._memories.load(camera_id)
+            return self._memories.load(camera_id, aim)
         except StoreError as exc:
             logger.warning("camera '%s' learns its view anew: %s", camera_id, exc)
             return None
 
-    def _keep_memory(self, camera_id: CameraId, memory: mmap.mmap | None) -> None:
+    def _keep_memory(self, camera: WatchedCamera, memory: mmap.mmap | None) -> None:
         try:
             if memory is not None:
-                self._memories.save(camera_id, memory[:])
+                self._memories.save(camera.spec.camera_id, camera.aim, memory[:])
         except StoreError as exc:
             logger.warning("a restart will have cameras learn their views anew: %s", exc)
 
@@ -313,7 +319,7 @@ class CaptureFleet:
             for camera_id, silent_s in beat.silent_s.items()
             if camera_id in worker.cameras and silent_s > self._patience_s(camera_id)
         ]
-        if hung:
+        if hung or (beat.overdue_s > _HUNG_MARGIN_S and worker.retires_at_s is None):
             self._custody.replace_around(worker, hung)
 
     def _patience_s(self, camera_id: CameraId) -> float:

@@ -18,6 +18,7 @@ class WatchedCamera:
         on_patrol: Visit it once per interval instead of staying connected.
         priority: On patrol: how much more than others it counts when there is no time for all.
         ring: How much of its packets is kept for clips; ``None``: nothing.
+        aim: Fingerprint of what its view is learnt for; for another one it is learnt anew.
     """
 
     spec: SourceSpec
@@ -25,6 +26,7 @@ class WatchedCamera:
     on_patrol: bool = False
     priority: float = 1.0
     ring: RingLimits | None = None
+    aim: str = ""
 
     def is_opened_like(self, other: WatchedCamera) -> bool:
         """Whether going from one to the other needs no new connection."""

@@ -97,7 +97,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class LearnAnew:
-    """Order: the camera was aimed anew on purpose; forget what it has learnt."""
+    """Order: the camera's zones were drawn anew; forget what it has learnt."""
 
     camera_id: CameraId
     kind: Literal["learn_anew"] = "learn_anew"
@@ -112,6 +112,15 @@ class CutClip:
     from_mono_s: float
     until_mono_s: float
     kind: Literal["cut_clip"] = "cut_clip"
+
+
+@dataclass(frozen=True, slots=True)
+class LogAs:
+    """Order: write the log at this level and in this format from now on."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+    kind: Literal["log_as"] = "log_as"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +200,17 @@ class Beat:
         silent_s: Cameras whose thread has shown no sign of life for seconds, and for how many.
         measured: What changed since the last beat: name of the metric, its labels, and for a
             counter by how much, for a gauge its value.
+        overdue_s: Of the threads whose cameras were taken from the process, the one that should
+            have ended first: for how long it has been silent beyond its camera's time-outs.
     """
 
     silent_s: dict[CameraId, float]
     measured: list[tuple[str, tuple[str, ...], float]]
+    overdue_s: float = 0.0
     kind: Literal["beat"] = "beat"
 
 
-Order = Watch | Forget | Retime | Visit | LearnAnew | CutClip
+Order = Watch | Forget | Retime | Visit | LearnAnew | CutClip | LogAs
 News = Taken | Unusable | Health | Learnt | Finished | Clip | Beat
 _MESSAGES: TypeAdapter[Order | News] = TypeAdapter(Order | News)
 

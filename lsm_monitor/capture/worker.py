@@ -59,18 +59,26 @@ class CaptureWorker:
     Args:
         end: This process's end of the pair.
         on_secret: Told each password before it is used, so that no log can show it.
+        on_log_as: Told how to write the log.
         clock: Stamps frames.
     """
 
     def __init__(
-        self, end: socket.socket, *, on_secret: Callable[[str], None], clock: Clock
+        self,
+        end: socket.socket,
+        *,
+        on_secret: Callable[[str], None],
+        on_log_as: Callable[[wire.LogAs], None] = lambda _: None,
+        clock: Clock,
     ) -> None:
         self._end = end
+        self._on_log_as = on_log_as
         self._on_secret = on_secret
         self._clock = clock
         self._metrics = Metrics()
         self._told: dict[tuple[str, tuple[str, ...]], float] = {}
         self._cameras: dict[CameraId, _Held] = {}
+        self._left: list[_Held] = []  # taken away, and their threads are still to end
         self._sending = threading.Lock()
         self._clips = ClipCutter(self._tell, clock)
 
@@ -112,6 +120,8 @@ class CaptureWorker:
             case wire.CutClip(camera_id):
                 held = self._cameras.get(camera_id)
                 self._clips.cut(order, held.ring if held else None)
+            case wire.LogAs():
+                self._on_log_as(order)
             case _:
                 logger.error("not an order: %s", type(order).__name__)
         return True
@@ -196,8 +206,10 @@ class CaptureWorker:
 
     def _forget(self, camera_id: CameraId) -> None:
         # Its thread ends with its read time-out; nobody waits, nobody listens to it any more.
+        # One that does not end is told with the beat.
         if held := self._cameras.pop(camera_id, None):
             held.pulse.set()
+            self._left = [each for each in (*self._left, held) if each.is_busy]
 
     def _stop_all(self) -> None:
         for held in self._cameras.values():
@@ -242,7 +254,12 @@ class CaptureWorker:
             for camera_id, held in self._cameras.items()
             if held.is_busy and (silence_s := held.pulse.silent_s()) > _SILENCE_WORTH_TELLING_S
         }
-        return wire.Beat(silent_s, self._newly_measured())
+        return wire.Beat(silent_s, self._newly_measured(), self._overdue_s())
+
+    def _overdue_s(self) -> float:
+        """Return how much longer than it may a thread of a camera that is gone is silent."""
+        self._left = [held for held in self._left if held.is_busy]
+        return max((_overdue_s(held) for held in self._left), default=0.0)
 
     def _newly_measured(self) -> list[Measured]:
         news = []
@@ -252,6 +269,11 @@ class CaptureWorker:
                 self._told[name, labels] = value
                 news.append((name, labels, value - before if is_counter else value))
         return news
+
+
+def _overdue_s(held: _Held) -> float:
+    spec = held.order.spec
+    return max(0.0, held.pulse.silent_s() - spec.open_timeout_s - spec.read_timeout_s)
 
 
 def _is_last(greed: Greed | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import mmap
 import subprocess
@@ -17,6 +18,10 @@ _MOST_UNSENT = 10_000
 """Bound of the queue of orders; a camera has a handful, and a process 250 cameras at most."""
 
 
+_SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Says nothing about the process: this one has no file or memory left for now."""
+
+
 class WorkerLink:
     """A running capture process. Owned by one thread.
 
@@ -28,17 +33,24 @@ class WorkerLink:
     Args:
         command: Command line; the descriptor of its end is appended.
         clock: Time of the beats.
+
+    Raises:
+        OSError: The machine gives no socket or no process.
     """
 
     def __init__(self, command: Sequence[str], *, clock: Clock) -> None:
         self.end, theirs = wire.pair()
         self._clock = clock
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [*command, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [*command, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                )
+        except OSError:
+            self.end.close()
+            raise
         self.end.settimeout(0)
         # Importing what it needs takes a process a second, more on a busy machine.
         self.heard_s = clock.monotonic_s()
@@ -61,17 +73,16 @@ class WorkerLink:
         """Send the orders that wait, as far as the process reads them.
 
         A process that is being started, or is stuck, reads none. Who gives it too many counts
-        it as gone.
+        it as gone. Orders with memory beside them need a file of ours: without one they wait.
         """
         try:
             while self._unsent and not self.is_gone:
                 order, memory = self._unsent[0]
                 wire.send(self.end, order, None if memory is None else memoryview(memory))
                 self._unsent.popleft()
-        except BlockingIOError:
-            self.is_gone = len(self._unsent) > _MOST_UNSENT
-        except OSError:
-            self.is_gone = True
+        except OSError as exc:
+            may_go = isinstance(exc, BlockingIOError) or exc.errno in _SHORT_OF
+            self.is_gone = not may_go or len(self._unsent) > _MOST_UNSENT
 
     def take(self) -> tuple[wire.News, mmap.mmap | None] | None:
         """Return the next news, or ``None`` when there is none now, or none any more."""

@@ -3,6 +3,7 @@
 A file is replaced as a whole, so that a crash leaves the old one or the new one; it is not
 synchronised to the disk, because what a power cut takes is learnt again in minutes. What
 cannot be used is removed and learnt anew: nothing here may keep a camera from being watched.
+The first line says what the view was learnt for: a file may change while the daemon is stopped.
 """
 
 from __future__ import annotations
@@ -38,19 +39,27 @@ class CameraMemories:
             refused = _refused(self._folder, exc)
             logger.warning("a restart will have cameras learn their views anew: %s", refused)
 
-    def load(self, camera_id: CameraId) -> bytes | None:
+    def load(self, camera_id: CameraId, aim: str) -> bytes | None:
         """Return what :meth:`save` was given; ``None`` when there is nothing that can be used.
+
+        What was learnt for another ``aim`` is removed.
 
         Raises:
             StoreError: The file is there and cannot be read.
         """
         path = self._path(camera_id)
         try:
-            data = path.read_bytes()
+            learnt_for, _, data = path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise _refused(path, exc) from None
+        if learnt_for != aim.encode():
+            logger.info(
+                "camera '%s' has another address or zones; it learns its view anew", camera_id
+            )
+            self.forget(camera_id)
+            return None
         try:
             CameraMemory.from_bytes(data)
         except CameraMemoryError as exc:
@@ -59,8 +68,13 @@ class CameraMemories:
             return None
         return data
 
-    def save(self, camera_id: CameraId, data: bytes) -> None:
+    def save(self, camera_id: CameraId, aim: str, data: bytes) -> None:
         """Keep ``data``, from :meth:`CameraMemory.to_bytes`, instead of what was there.
+
+        Args:
+            camera_id: Key of the camera in the configuration.
+            aim: See :class:`~lsm_monitor.capture.watched.WatchedCamera`.
+            data: What it has learnt.
 
         Raises:
             StoreError: It cannot be written, as on a full disk; the old file stays.
@@ -69,13 +83,13 @@ class CameraMemories:
         written = path.with_suffix(".new")
         try:
             self._make_folder()
-            written.write_bytes(data)
+            written.write_bytes(aim.encode() + b"\n" + data)
             written.replace(path)
         except OSError as exc:
             raise _refused(path, exc) from None
 
     def forget(self, camera_id: CameraId) -> None:
-        """Remove what a camera has learnt, as after it was aimed anew on purpose.
+        """Remove what a camera has learnt, as after its zones were drawn anew.
 
         Raises:
             StoreError: The file cannot be removed.

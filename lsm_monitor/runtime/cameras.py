@@ -8,6 +8,8 @@ faster, and so is a group whose trigger is on.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
 from collections.abc import Iterable
@@ -17,11 +19,13 @@ from lsm_monitor.capture.fleet import CaptureFleet
 from lsm_monitor.capture.packet_ring import RingLimits
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.capture.wire import LogAs
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.changes import Changes, changes
 from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.intervals import interval_s, usual_interval_s
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.config.service import LoggingConfig
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.runtime.decisions import Decisions
 from lsm_monitor.runtime.judging import judge_of
@@ -92,7 +96,8 @@ class Cameras:
             # What needs a restart is needed until there is one, whatever was told before.
             pending = changes(self._started_with, config).restart_needed
             found = replace(changes(self._config, config), restart_needed=pending)
-            self._note_new_aims(config, found)
+            if config.logging != self._config.logging:
+                self._fleet.log_as(log_as(config.logging))
             switched, self._triggers = self._triggers ^ triggers, triggers
             for camera_id in found.removed:
                 self._fleet.remove(camera_id)
@@ -118,14 +123,8 @@ class Cameras:
             for camera_id, camera in self._enabled().items()
             if config.trigger_of(camera) in switched
         }
-        for camera_id in found.added | found.reopened | found.retimed | moved:
+        for camera_id in found.added | found.reopened | found.rejudged | found.retimed | moved:
             self._capture(camera_id)
-
-    def _note_new_aims(self, config: MonitorConfig, found: Changes) -> None:
-        """Who draws the zones of a camera anew has looked at what it shows now."""
-        for camera_id in found.rejudged:
-            if config.cameras[camera_id].zones != self._config.cameras[camera_id].zones:
-                self._fleet.learn_anew(camera_id)
 
     def camera(self, camera_id: CameraId) -> CameraConfig | None:
         """Return how a camera is configured now, if it is.
@@ -191,10 +190,26 @@ class Cameras:
                 backoff_max_s=camera.backoff_max_s,
                 on_patrol=camera.mode != "continuous",
                 ring=self._ring,
+                aim=aim_of(camera),
                 # 0 to 9 in the file; 5 is one, and every step counts a quarter.
                 priority=1.25 ** (camera.priority - 5),
             )
         )
+
+
+def aim_of(camera: CameraConfig) -> str:
+    """Return a fingerprint of where a camera's zones were drawn: its address, and the zones.
+
+    Who draws zones anew has looked at what the camera shows then; and at another address there
+    may be another camera.
+    """
+    drawn = sorted(zone.points for zone in camera.zones.values())
+    return hashlib.sha256(json.dumps([camera.url, drawn]).encode()).hexdigest()
+
+
+def log_as(logging_config: LoggingConfig) -> LogAs:
+    """Return the order to capture processes to write their logs as configured."""
+    return LogAs(logging_config.level, logging_config.format)
 
 
 def _ring_of(evidence: EvidenceConfig) -> RingLimits | None:

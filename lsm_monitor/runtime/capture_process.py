@@ -1,7 +1,7 @@
 """What runs in a capture process: ``python -m lsm_monitor.runtime.capture_process``.
 
-Not for people: the daemon starts it. Arguments are level and format of the log, and the
-descriptor of one end of a pair of sockets.
+Not for people: the daemon starts it. The argument is the descriptor of one end of a pair of
+sockets. Its log goes to the daemon's stderr, as the daemon orders.
 """
 
 from __future__ import annotations
@@ -12,23 +12,15 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Literal
 
+from lsm_monitor.capture import wire
 from lsm_monitor.capture.redact import Redactor
 from lsm_monitor.capture.worker import CaptureWorker
 from lsm_monitor.clock import SystemClock
 from lsm_monitor.runtime import logs
 
-
-def command(level: str, fmt: Literal["logfmt", "json"]) -> tuple[str, ...]:
-    """Return the command line that starts a capture process, but for the descriptor.
-
-    Args:
-        level: Level of its log.
-        fmt: Format of its log, which goes to the daemon's stderr.
-    """
-    return (sys.executable, "-m", __name__, level, fmt)
-
+COMMAND = (sys.executable, "-m", __name__)
+"""Command line that starts a capture process, but for the descriptor."""
 
 _LESS_URGENT = 5
 
@@ -51,7 +43,7 @@ class _Secrets:
 
 def main(arguments: Sequence[str]) -> None:
     """Live as a capture process until the daemon is gone."""
-    level, fmt, descriptor = arguments
+    (descriptor,) = arguments
     # Ctrl-C and systemd's stop go to the whole group; when to stop is the daemon's decision.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -59,11 +51,13 @@ def main(arguments: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         os.nice(_LESS_URGENT)
     secrets = _Secrets()
-    logs.configure(
-        level=level, fmt="json" if fmt == "json" else "logfmt", redact=secrets.redact
-    )
+
+    def log_as(order: wire.LogAs) -> None:
+        logs.configure(level=order.level, fmt=order.format, redact=secrets.redact)
+
+    log_as(wire.LogAs())  # until it is told
     end = socket.socket(fileno=int(descriptor))
-    CaptureWorker(end, on_secret=secrets.add, clock=SystemClock()).run()
+    CaptureWorker(end, on_secret=secrets.add, on_log_as=log_as, clock=SystemClock()).run()
     # Threads may still hang in native code, which is why this is a process.
     sys.stderr.flush()
     os._exit(0)

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
+import json
 import os
 import queue
 import signal
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import pytest
-from pydantic import SecretStr
 
-from lsm_monitor.capture import custody, fleet
-from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture import custody, fleet, wire
 from lsm_monitor.capture.quality import QualityCheck, QualityRules
-from lsm_monitor.capture.source import SourceSpec
-from lsm_monitor.capture.watched import WatchedCamera
-from lsm_monitor.clock import SystemClock
 from lsm_monitor.demo.clip import Clip, encode_clip
-from lsm_monitor.metrics import Metrics
-from lsm_monitor.runtime import capture_process
 from lsm_monitor.runtime.camera_memories import CameraMemories
-from lsm_monitor.types import CameraHealth, CameraId, Frame, HealthCode, HealthState
+from lsm_monitor.types import CameraId, HealthCode, HealthState
 from tests import rtsp_faults
+from tests.integration.told_fleet import TIMEOUT_S, Told, camera
 from tests.rtsp_faults import FaultyCamera
 
 pytestmark = [pytest.mark.slow]
-
-TIMEOUT_S = 40.0
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -44,105 +29,6 @@ def clip() -> Clip:
     pattern = np.random.default_rng(0).integers(0, 2, (96, 128, 3)) * 200
     coarse = cv2.resize(pattern[::8, ::8].astype(np.uint8), (128, 96))
     return encode_clip([np.roll(coarse, 4 * i, axis=1) for i in range(20)], fps=10, gop_s=0.2)
-
-
-def camera(
-    name: str,
-    url: str,
-    interval_s: float = 0.2,
-    read_timeout_s: float = 2.0,
-    **changes: object,
-) -> WatchedCamera:
-    spec = SourceSpec(
-        camera_id=CameraId(name),
-        url=url,
-        username="admin",
-        password=SecretStr("s3cret"),
-        transport="tcp",
-        decode="keyframes",
-        interval_s=interval_s,
-        open_timeout_s=2.0,
-        read_timeout_s=read_timeout_s,
-    )
-    watched = WatchedCamera(spec, backoff_max_s=0.2)
-    return dataclasses.replace(watched, **changes)  # type: ignore[arg-type]
-
-
-class Told:
-    """A fleet that runs, and everything it told, by camera."""
-
-    def __init__(
-        self,
-        *,
-        cameras_per_process: int = 25,
-        memories: CameraMemories | None = None,
-        command: Sequence[str] = capture_process.command("info", "logfmt"),
-    ) -> None:
-        self.metrics = Metrics()
-        self.frames: dict[str, queue.SimpleQueue[Frame]] = {}
-        self.health: dict[str, queue.SimpleQueue[CameraHealth]] = {}
-        self._lock = threading.Lock()
-        self.fleet = CaptureFleet(
-            command=command,
-            cameras_per_process=cameras_per_process,
-            patrol_parallel=4,
-            on_frame=lambda f: self._of(self.frames, f.stamp.camera_id).put(f),
-            on_health=lambda h: self._of(self.health, h.camera_id).put(h),
-            on_unusable=lambda _stamp, _codes: None,
-            memories=memories or CameraMemories(Path(tempfile.mkdtemp())),
-            metrics=self.metrics,
-            clock=SystemClock(),
-        )
-
-    def _of(self, queues: dict[str, queue.SimpleQueue[T]], name: str) -> queue.SimpleQueue[T]:
-        with self._lock:
-            return queues.setdefault(name, queue.SimpleQueue())
-
-    @contextmanager
-    def running(self) -> Iterator[Told]:
-        stop = threading.Event()
-        thread = threading.Thread(target=self.fleet.run, args=(stop,))
-        thread.start()
-        try:
-            yield self
-        finally:
-            stop.set()
-            thread.join(TIMEOUT_S)
-            assert not thread.is_alive()
-            assert self.pids() == []
-
-    def next_frame(self, name: str) -> Frame:
-        return self._of(self.frames, name).get(timeout=TIMEOUT_S)
-
-    def fresh_frame(self, name: str) -> Frame:
-        """Return a frame that was taken after this call."""
-        now_s = SystemClock().monotonic_s()
-        while (frame := self.next_frame(name)).stamp.decoded_mono_s < now_s:
-            pass
-        return frame
-
-    def wait_for(self, name: str, done: Callable[[CameraHealth], bool]) -> CameraHealth:
-        while not done(health := self._of(self.health, name).get(timeout=TIMEOUT_S)):
-            pass
-        return health
-
-    def pids(self) -> list[int]:
-        """Return the processes that hold cameras."""
-        found: set[int] = set()
-        for task in Path("/proc/self/task").iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-                found |= {int(pid) for pid in (task / "children").read_text().split()}
-        return sorted(pid for pid in found if b"capture_process" in _command_line(pid))
-
-    def count(self, name: str) -> float:
-        return self.metrics.snapshot().get(name, 0.0)
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def test_frames_health_and_counts_come_out_of_the_process(clip: Clip) -> None:
@@ -250,6 +136,47 @@ def test_a_camera_that_hangs_in_native_code_costs_the_others_nothing(
         assert told.fresh_frame("bridge").stamp.stream_epoch == epoch
 
 
+def test_a_camera_that_hung_before_it_was_removed_costs_the_others_nothing(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "_HUNG_MARGIN_S", 1.0)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with FaultyCamera(clip) as street, Told().running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.fleet.put(camera("stuck", str(pipe)))
+        told.wait_for("stuck", lambda h: h.state is HealthState.STARTING)
+        told.fleet.remove(CameraId("stuck"))
+        last = told.fresh_frame("bridge").stamp
+        epoch, (pid,) = last.stream_epoch, told.pids()
+        while last.stream_epoch == epoch:
+            stamp = told.next_frame("bridge").stamp
+            assert stamp.decoded_mono_s - last.decoded_mono_s < 2.0
+            last = stamp
+        while pid in told.pids():
+            told.next_frame("bridge")
+        assert told.count('lsm_capture_process_ends_total{reason="hung"}') == 1
+
+
+def test_processes_log_as_they_are_told_those_that_come_later_too(
+    clip: Clip, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with FaultyCamera(clip) as street, Told(cameras_per_process=2).running() as told:
+        told.fleet.put(camera("bridge", street.url))
+        told.wait_for("bridge", lambda health: health.state is HealthState.USABLE)
+        told.fleet.log_as(wire.LogAs("info", "json"))
+        for name in ("quay", "station"):  # the second one in another process
+            told.fleet.put(camera(name, street.url))
+            told.wait_for(name, lambda health: health.state is HealthState.USABLE)
+        assert len(told.pids()) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if "usable" in line]
+    assert [line[0] for line in lines] == ["t", "{", "{"]  # timestamp=..., and twice an object
+    assert [json.loads(line)["event"] for line in lines[1:]] == [
+        "camera 'quay': usable pictures",
+        "camera 'station': usable pictures",
+    ]
+
+
 def test_cameras_are_spread_over_processes(clip: Clip) -> None:
     with FaultyCamera(clip) as street, Told(cameras_per_process=2).running() as told:
         for n in range(5):
@@ -321,8 +248,8 @@ def test_what_a_camera_has_learnt_is_kept_and_given_back(
     given: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     real_load = memories.load
 
-    def load(camera_id: CameraId) -> bytes | None:
-        given.put(data := real_load(camera_id))
+    def load(camera_id: CameraId, aim: str) -> bytes | None:
+        given.put(data := real_load(camera_id, aim))
         return data
 
     monkeypatch.setattr(memories, "load", load)
@@ -331,14 +258,18 @@ def test_what_a_camera_has_learnt_is_kept_and_given_back(
         assert given.get(timeout=TIMEOUT_S) is None
         told.next_frame("bridge")
         learnt = QualityCheck(QualityRules()).memory().to_bytes()
-        memories.save(CameraId("bridge"), learnt)
+        memories.save(CameraId("bridge"), "", learnt)
         os.kill(told.pids()[0], signal.SIGKILL)
         assert given.get(timeout=TIMEOUT_S) == learnt
         told.fresh_frame("bridge")
-        told.fleet.learn_anew(CameraId("bridge"))
-        told.fresh_frame("bridge")
-        while real_load(CameraId("bridge")) is not None:
+        connections = street.connections
+        told.fleet.put(camera("bridge", street.url, aim="zones drawn anew"))
+        while (tmp_path / "views" / "bridge.view").exists():
             told.fresh_frame("bridge")
+        assert street.connections == connections
+        memories.save(CameraId("bridge"), "zones drawn anew", learnt)
+        told.fleet.put(camera("bridge", street.url + "?other", aim="another camera"))
+        assert given.get(timeout=TIMEOUT_S) is None
 
 
 def test_every_process_ends_when_the_fleet_does_and_nothing_is_left_open(clip: Clip) -> None:

@@ -25,8 +25,8 @@ from lsm_monitor.demo.clip import Clip, encode_clip
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId
 from tests.http_camera import HttpCamera, folder
-from tests.integration.test_capture_fleet import TIMEOUT_S, Told, camera
 from tests.integration.test_capture_http import hls_spec, make_playlist
+from tests.integration.told_fleet import TIMEOUT_S, Told, camera
 from tests.reading import FPS, street
 from tests.rtsp_codecs import HevcConnection, JpegConnection, hevc_clip, jpeg_clip
 from tests.rtsp_faults import Behaviour, FaultyCamera, hang_up_after, healthy

@@ -92,6 +92,28 @@ def test_cameras_come_go_and_change_and_the_others_notice_nothing(
     assert "1 added, 1 reopened, 1 retimed" in daemon.log
 
 
+def test_a_new_format_of_the_log_holds_for_the_processes_that_hold_cameras_too(
+    tmp_path: Path, broker: RealBroker, notes: Notes, clip: Clip
+) -> None:
+    with FaultyCamera(clip) as street:
+        text = config_text(broker, on_change=False, bridge=f"url: {street.url}")
+        with DaemonProcess(tmp_path, text) as daemon:
+            wait_until_usable(notes, "bridge")
+            new = config_text(
+                broker,
+                on_change=False,
+                bridge=f"url: {street.url}",
+                quay=f"url: {street.url}",
+            )
+            (tmp_path / "monitor.yaml").write_text(f"{new}logging: {{format: json}}\n")
+            os.kill(daemon.running.pid, signal.SIGHUP)
+            wait_until_usable(notes, "quay")
+            assert daemon.terminate() == 0
+    lines = [line for line in daemon.log.splitlines() if "usable pictures" in line]
+    assert "event=\"camera 'bridge': usable pictures\"" in lines[0]
+    assert json.loads(lines[1])["event"] == "camera 'quay': usable pictures"
+
+
 def test_a_file_with_a_problem_changes_nothing_and_is_reported(
     tmp_path: Path, broker: RealBroker, notes: Notes, clip: Clip
 ) -> None:

@@ -46,6 +46,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         wire.Forget(CameraId("bridge")),
         wire.Retime(CameraId("bridge"), 2.5),
         wire.Visit(CameraId("bridge")),
+        wire.LogAs("warning", "json"),
         wire.CutClip(CameraId("bridge"), 7, 99.5, 119.5),
         wire.Clip(7, "no packets came"),
         wire.Clip(7, codec="h264", begins_mono_s=98.25, duration_s=20.0),

@@ -48,6 +48,27 @@ def test_the_time_between_two_visits_is_no_silence(tmp_path: Path, clock: FakeCl
         threading.Thread(target=lambda: pipe.write_bytes(b""), daemon=True).start()
 
 
+def test_a_thread_that_hangs_is_told_after_its_camera_was_taken_away(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ours, theirs = wire.pair()
+    with ours, theirs:
+        worker = CaptureWorker(theirs, on_secret=lambda _: None, clock=clock)
+        worker._watch(order_to_visit(str(pipe)), None)
+        worker._pass_on(wire.Visit(BRIDGE), held := worker._cameras[BRIDGE])
+        worker._forget(BRIDGE)
+        assert worker._beat(0.0).overdue_s == 0.0
+        clock.now_s += 100
+        assert worker._beat(0.0).overdue_s == pytest.approx(98.0)  # beyond its time-outs
+        assert worker._beat(10.0).overdue_s == 0.0  # the process itself stood still
+        pipe.write_bytes(b"")
+        assert held.thread is not None
+        held.thread.join(10.0)
+        assert worker._beat(0.0).overdue_s == 0.0
+
+
 def test_what_a_process_measured_arrives_once() -> None:
     there, here = Metrics(), Metrics()
     ours, theirs = wire.pair()

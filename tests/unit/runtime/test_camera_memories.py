@@ -14,6 +14,7 @@ from lsm_monitor.runtime.camera_memories import FOLDER, CameraMemories
 from lsm_monitor.types import CameraId
 
 BRIDGE, QUAY = CameraId("bridge"), CameraId("quay")
+AIM = "the street"
 NOTHING = CameraMemory().to_bytes()
 
 
@@ -26,27 +27,37 @@ def learnt() -> bytes:
 
 
 def test_what_was_saved_is_there_after_a_restart(tmp_path: Path) -> None:
-    CameraMemories(tmp_path).save(BRIDGE, learnt())
+    CameraMemories(tmp_path).save(BRIDGE, AIM, learnt())
     memories = CameraMemories(tmp_path)
-    assert memories.load(BRIDGE) == learnt() != NOTHING
-    assert memories.load(QUAY) is None
+    assert memories.load(BRIDGE, AIM) == learnt() != NOTHING
+    assert memories.load(QUAY, AIM) is None
+
+
+def test_what_was_learnt_for_other_zones_or_another_address_is_learnt_anew(
+    tmp_path: Path,
+) -> None:
+    memories = CameraMemories(tmp_path)
+    memories.save(BRIDGE, "another street", learnt())
+    memories.save(QUAY, AIM, learnt())
+    assert (memories.load(BRIDGE, AIM), memories.load(QUAY, AIM)) == (None, learnt())
+    assert memories.load(BRIDGE, "another street") is None  # not even when it is drawn back
 
 
 def test_a_camera_that_is_forgotten_has_nothing_and_the_others_keep_theirs(
     tmp_path: Path,
 ) -> None:
     memories = CameraMemories(tmp_path)
-    memories.save(BRIDGE, learnt())
-    memories.save(QUAY, NOTHING)
+    memories.save(BRIDGE, AIM, learnt())
+    memories.save(QUAY, AIM, NOTHING)
     memories.forget(BRIDGE)
     memories.forget(CameraId("never-seen"))
-    assert (memories.load(BRIDGE), memories.load(QUAY)) == (None, NOTHING)
+    assert (memories.load(BRIDGE, AIM), memories.load(QUAY, AIM)) == (None, NOTHING)
 
 
 def test_cameras_that_are_gone_leave_nothing_behind(tmp_path: Path) -> None:
     memories = CameraMemories(tmp_path)
-    memories.save(BRIDGE, NOTHING)
-    memories.save(QUAY, NOTHING)
+    memories.save(BRIDGE, AIM, NOTHING)
+    memories.save(QUAY, AIM, NOTHING)
     (tmp_path / FOLDER / "quay.new").write_bytes(b"half")
     memories.keep_only([BRIDGE])
     assert [path.stem for path in (tmp_path / FOLDER).iterdir()] == ["bridge"]
@@ -57,8 +68,8 @@ def test_what_is_damaged_is_reported_removed_and_learnt_anew(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     memories = CameraMemories(tmp_path)
-    memories.save(BRIDGE, content)
-    assert memories.load(BRIDGE) is None
+    memories.save(BRIDGE, AIM, content)
+    assert memories.load(BRIDGE, AIM) is None
     assert "camera 'bridge'" in caplog.text
     assert not list((tmp_path / FOLDER).iterdir())
 
@@ -72,12 +83,12 @@ def test_a_folder_that_cannot_be_made_is_one_warning_and_is_made_when_it_can(
     assert len(caplog.messages) == 1
     assert f"{tmp_path / FOLDER}: cannot be used (File exists)" in caplog.text
     with pytest.raises(StoreError, match="cannot be used"):
-        memories.load(BRIDGE)
+        memories.load(BRIDGE, AIM)
     with pytest.raises(StoreError, match="cannot be used"):
-        memories.save(BRIDGE, NOTHING)
+        memories.save(BRIDGE, AIM, NOTHING)
     (tmp_path / FOLDER).unlink()
-    memories.save(BRIDGE, NOTHING)
-    assert memories.load(BRIDGE) == NOTHING
+    memories.save(BRIDGE, AIM, NOTHING)
+    assert memories.load(BRIDGE, AIM) == NOTHING
 
 
 def test_a_disk_that_is_read_only_keeps_what_is_gone_and_is_told_once(
@@ -85,7 +96,7 @@ def test_a_disk_that_is_read_only_keeps_what_is_gone_and_is_told_once(
 ) -> None:
     memories = CameraMemories(tmp_path)
     for name in ("bridge", "quay", "lock"):
-        memories.save(CameraId(name), NOTHING)
+        memories.save(CameraId(name), AIM, NOTHING)
 
     def refuse(_self: Path, *, missing_ok: bool = False) -> None:  # noqa: ARG001 - of Path
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -96,7 +107,7 @@ def test_a_disk_that_is_read_only_keeps_what_is_gone_and_is_told_once(
     (told,) = caplog.messages
     assert "cannot be used (Read-only file system)" in told
     assert "and 1 more like it" in told
-    assert memories.load(BRIDGE) == NOTHING
+    assert memories.load(BRIDGE, AIM) == NOTHING
 
 
 def test_one_thing_that_cannot_be_removed_keeps_no_other(
@@ -116,8 +127,8 @@ def test_one_thing_that_cannot_be_removed_keeps_no_other(
 
 def test_what_cannot_be_written_is_an_error_and_the_old_stays(tmp_path: Path) -> None:
     memories = CameraMemories(tmp_path)
-    memories.save(BRIDGE, NOTHING)
+    memories.save(BRIDGE, AIM, NOTHING)
     (tmp_path / FOLDER / "bridge.new").mkdir()
     with pytest.raises(StoreError, match="cannot be used"):
-        memories.save(BRIDGE, learnt())
-    assert memories.load(BRIDGE) == NOTHING
+        memories.save(BRIDGE, AIM, learnt())
+    assert memories.load(BRIDGE, AIM) == NOTHING
