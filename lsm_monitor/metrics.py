@@ -65,7 +65,9 @@ class Metrics:
         self.interval_stretch.set(1)
         self.inference_s = Histogram(
             "lsm_inference_duration_seconds",
-            "Time from a batch of frames to its masks.",
+            "Time of a batch by stage: preprocess, encoder, decoder (small model and prompts, "
+            "too), post; their sum is from its frames to its masks.",
+            ["stage"],
             registry=self.registry,
         )
         self.frame_age_s = Histogram(
