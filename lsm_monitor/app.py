@@ -223,6 +223,7 @@ class Daemon:
         status = status_services(
             config,
             model=lambda: segmenter.identity,
+            device=lambda: segmenter.device,
             overview=watch.overview,
             standing_still=self._progress.standing_still,
             is_durable=lambda: stores.outbox.is_durable,

@@ -226,6 +226,11 @@ class Metrics:
             ["process"],
             registry=self.registry,
         )
+        self.gpu_memory_used_bytes = Gauge(
+            "lsm_gpu_memory_used_bytes",
+            "Memory in use on the GPU of the model, by every program there; 0 on a CPU.",
+            registry=self.registry,
+        )
         self._count_what_is_kept()
         self._count_the_page()
 

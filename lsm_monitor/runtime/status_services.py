@@ -23,6 +23,7 @@ def status_services(
     config: MonitorConfig,
     *,
     model: Callable[[], ModelIdentity],
+    device: Callable[[], str],
     overview: Overview,
     standing_still: Callable[[], list[str]],
     is_durable: Callable[[], bool],
@@ -35,6 +36,7 @@ def status_services(
     Args:
         config: What was loaded just now.
         model: Returns what judges now.
+        device: Returns what it runs on.
         overview: Told by capture and inference.
         standing_still: Returns the hops without progress.
         is_durable: Returns whether events reach the disk.
@@ -45,7 +47,7 @@ def status_services(
     tell_build(metrics, model())
     metrics.config_reloaded_at.set(clock.now().timestamp())
     metrics.config_reload_ok.set(1)
-    watch_memory(metrics)
+    watch_memory(metrics, device)
     connections = Connections(metrics=metrics, clock=clock)
     yield connections
     if config.http.enabled:
