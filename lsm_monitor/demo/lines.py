@@ -30,7 +30,7 @@ class _State(TypedDict):
 class _Health(TypedDict):
     camera: str
     state: str
-    codes: list[str]
+    reason_codes: list[str]
     detail: str
     since: str
 

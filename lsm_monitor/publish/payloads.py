@@ -229,18 +229,6 @@ def info_payload(
     )
 
 
-def stats_payload(samples: Mapping[str, float], *, site: str, sent_at: datetime) -> bytes:
-    """Return every counter; the one payload whose size grows with the installation."""
-    return _encode(
-        {
-            "schema": "lsm.stats/1",
-            "site": site,
-            "sent_at": rfc3339(sent_at),
-            "metrics": dict(samples),
-        }
-    )
-
-
 def _water(state: WaterState, peak_fraction: float | None) -> Json:
     depth, trend = state.depth, state.trend
     return {

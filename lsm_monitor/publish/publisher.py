@@ -57,7 +57,8 @@ class Publisher:
         birth: Retained message that says the daemon is there.
         last_will: Retained message on the same topic that says it is not.
         outbox: Where events wait.
-        stats: Makes the message that is published every minute.
+        stats: Makes the message that is published every minute; in another thread, because
+            it grows with the number of cameras.
         metrics: Counts connections and messages.
         clock: Time for heartbeats and between attempts.
         announced: Remembers which retained topics there are; see :meth:`watch`.
@@ -240,7 +241,7 @@ class Publisher:
             await self._count_outbox()
             if now_s >= stats_s:
                 # Behind the alerts: a broker that hangs up on so long a message has them.
-                await delivery.tell(self._stats())
+                await delivery.tell(await asyncio.to_thread(self._stats))
                 stats_s = now_s + STATS_EVERY_S
             self._is_careful = False
             if self._stopping:

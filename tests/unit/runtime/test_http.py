@@ -101,6 +101,14 @@ def test_stats_tell_everything_about_every_camera(daemon: HttpDaemon) -> None:
     assert bridge.expected_fps == pytest.approx(0.1)
 
 
+def test_the_answer_is_what_the_topic_stats_has(daemon: HttpDaemon) -> None:
+    daemon.see(WaterLevel.FLOODED, 0.25)
+    answer = json.loads(daemon.get("/api/stats")[1])
+    topic = json.loads(daemon.status.stats_json())
+    assert answer | {"sent_at": None} == topic | {"sent_at": None}
+    assert list(answer) == list(topic)
+
+
 def test_a_zone_that_cannot_be_seen_does_not_make_invalid_json(daemon: HttpDaemon) -> None:
     daemon.see(WaterLevel.UNKNOWN)
     body = daemon.get("/api/stats")[1]
