@@ -122,6 +122,7 @@ class Publisher:
         ``topics`` is removed at the broker, and stays removed. Call it at the start and
         whenever the configuration has changed, before anything is retained on a new topic.
         """
+        self._notices.keep_on(topics)
         if self._announced is not None:
             self._board.remove(self._announced.replace(topics))
             self.wake()
@@ -132,7 +133,10 @@ class Publisher:
         self.wake()
 
     def tell(self, message: OutboundMessage) -> None:
-        """Publish ``message`` once, on this connection or the next; not for alerts."""
+        """Publish ``message`` once, on this connection or the next; not for alerts.
+
+        It stays at the broker only if its topic is watched then, see :meth:`watch`.
+        """
         self._notices.put(message)
         self.wake()
 
