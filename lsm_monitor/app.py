@@ -35,9 +35,12 @@ from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.command_desk import CommandDesk
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.runtime import logs, state_dir
+from lsm_monitor.runtime.connections import Connections
+from lsm_monitor.runtime.http_app import Status
 from lsm_monitor.runtime.live_settings import LiveSettings
 from lsm_monitor.runtime.model_exchange import ModelExchange, on_exchange, ready_segmenter
 from lsm_monitor.runtime.obey import Obedience
+from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.progress import Progress
 from lsm_monitor.runtime.readiness import Readiness
 from lsm_monitor.runtime.reload import Reloader
@@ -145,10 +148,22 @@ class Daemon:
     ) -> None:
         segmenter = exchange.in_use
         config, clock, metrics = self._loaded.config, self._clock, self.metrics
+        status = Status(
+            site=config.site,
+            model=lambda: segmenter.identity,
+            started_at=clock.now(),
+            overview=Overview(metrics),
+            metrics=metrics,
+            standing_still=self._progress.standing_still,
+            connections=Connections(metrics=metrics, clock=clock),
+            is_durable=lambda: stores.outbox.is_durable,
+            clock=clock,
+        )
         speech = assemble_speech(
             self._loaded,
             model=segmenter.identity,
             stores=stores,
+            stats=status.stats_json,
             metrics=metrics,
             clock=clock,
         )
@@ -157,6 +172,7 @@ class Daemon:
             segmenter=segmenter,
             stores=stores,
             speech=speech,
+            overview=status.overview,
             on_capture_step=functools.partial(self._progress.beat, "capture"),
             metrics=metrics,
             clock=clock,
@@ -220,20 +236,12 @@ class Daemon:
         )
         obedience.on_told = page.live.on_said
         watch.evidence.on_stored = page.live.on_stored
-        status = status_services(
-            config,
-            model=lambda: segmenter.identity,
-            overview=watch.overview,
-            standing_still=self._progress.standing_still,
-            is_durable=lambda: stores.outbox.is_durable,
-            extend=page.mount,
-            metrics=metrics,
-            clock=clock,
-        )
         # The first beat: a hang in the very first batch must be noticed, too.
         self._progress.beat("inference")
         asides = [
-            *status,
+            *status_services(
+                config.http, status, device=lambda: segmenter.device, extend=page.mount
+            ),
             Readiness(watch.overview, notifier=self._notifier, on_ready=self._on_ready),
             self._reloader,
             settings,

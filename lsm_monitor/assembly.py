@@ -150,10 +150,20 @@ def assemble_speech(
     *,
     model: ModelIdentity,
     stores: Stores,
+    stats: Callable[[], bytes],
     metrics: Metrics,
     clock: Clock,
 ) -> Speech:
-    """Return everything that publishes, and what commands come in by."""
+    """Return everything that publishes, and what commands come in by.
+
+    Args:
+        loaded: What is watched, and how the broker is reached.
+        model: Which one judges.
+        stores: What survives a restart.
+        stats: Returns the payload of the topic ``stats``.
+        metrics: Counts.
+        clock: Time.
+    """
     config = loaded.config
     topics = Topics(config.mqtt.topic_prefix, config.site)
     messages = Messages(
@@ -183,7 +193,7 @@ def assemble_speech(
         birth=messages.status(online=True),
         last_will=messages.status(online=False),
         outbox=stores.outbox,
-        stats=lambda: messages.stats(metrics.snapshot(), sent_at=clock.now()),
+        stats=lambda: messages.stats(stats()),
         metrics=metrics,
         clock=clock,
         announced=stores.announced,
@@ -225,12 +235,12 @@ def assemble_watch(
     segmenter: SegmenterInUse,
     stores: Stores,
     speech: Speech,
+    overview: Overview,
     on_capture_step: Callable[[], None],
     metrics: Metrics,
     clock: Clock,
 ) -> Watch:
     """Return everything between camera and outbox, but for the model and its thread."""
-    overview = Overview(metrics)
 
     def on_states(states: Sequence[WaterState]) -> None:
         overview.on_states(states)

@@ -65,7 +65,9 @@ class Metrics:
         self.interval_stretch.set(1)
         self.inference_s = Histogram(
             "lsm_inference_duration_seconds",
-            "Time from a batch of frames to its masks.",
+            "Time of a batch by stage: preprocess, encoder, decoder (small model and prompts, "
+            "too), post; their sum is from its frames to its masks.",
+            ["stage"],
             registry=self.registry,
         )
         self.frame_age_s = Histogram(
@@ -222,6 +224,11 @@ class Metrics:
             "lsm_resident_memory_bytes",
             "Memory in use: daemon (this process), children (all that it started, together).",
             ["process"],
+            registry=self.registry,
+        )
+        self.gpu_memory_used_bytes = Gauge(
+            "lsm_gpu_memory_used_bytes",
+            "Memory in use on the GPU of the model, by every program there; 0 on a CPU.",
             registry=self.registry,
         )
         self._count_what_is_kept()

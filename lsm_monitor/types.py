@@ -87,7 +87,7 @@ class HealthCode(StrEnum):
     FROZEN = "FROZEN"
     BLURRED = "BLURRED"
     OBSTRUCTED = "OBSTRUCTED"
-    MOVED = "MOVED"
+    CAMERA_MOVED = "CAMERA_MOVED"
     # The picture can be judged, and there is something to say about it.
     LENS_DIRTY = "LENS_DIRTY"
     INFRARED = "INFRARED"

@@ -14,11 +14,12 @@ from lsm_monitor.runtime.http import HttpService
 from lsm_monitor.runtime.http_app import Status, http_app
 from lsm_monitor.runtime.overview import Overview
 from lsm_monitor.runtime.supervisor import Service
-from lsm_monitor.types import CameraId, WaterLevel, WaterState, ZoneId
+from lsm_monitor.types import CameraId, ModelIdentity, WaterLevel, WaterState, ZoneId
 from tests.served import Served
 
 STARTED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 BRIDGE = CameraId("bridge")
+MODEL = ModelIdentity("compact", "1.0", "5f" * 32, "torch-fp32")
 
 
 class HttpDaemon(Served):
@@ -32,18 +33,18 @@ class HttpDaemon(Served):
         self.overview.watch({BRIDGE: 10.0}, STARTED_AT)
         self.standing_still: list[str] = []
         clock = SystemClock()
-        status = Status(
+        self.status = Status(
             site="west",
-            model=lambda: "compact 1.0 on torch-fp32",
+            model=lambda: MODEL,
             started_at=STARTED_AT,
             overview=self.overview,
             metrics=self.metrics,
             standing_still=lambda: self.standing_still,
-            connection=Connections(metrics=self.metrics, clock=clock).connection,
+            connections=Connections(metrics=self.metrics, clock=clock),
             is_durable=lambda: True,
             clock=clock,
         )
-        self.app = http_app(status)
+        self.app = http_app(self.status)
 
     def services(self, on_listening: Callable[[int], None]) -> Sequence[Service]:
         return [HttpService(self.app, self._config, on_listening=on_listening)]

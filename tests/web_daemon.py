@@ -45,6 +45,7 @@ from lsm_monitor.types import (
 )
 from lsm_monitor.web.gallery import Gallery
 from lsm_monitor.web.page import Page, PageSources
+from tests.http_daemon import MODEL
 from tests.served import Served
 
 STARTED_AT = datetime(2026, 7, 1, tzinfo=UTC)
@@ -138,12 +139,12 @@ class WebDaemon(Served):
         self.app = http_app(
             Status(
                 site="west",
-                model=lambda: "compact 1.0 on torch-fp32",
+                model=lambda: MODEL,
                 started_at=STARTED_AT,
                 overview=self.overview,
                 metrics=self.metrics,
                 standing_still=list,
-                connection=Connections(metrics=self.metrics, clock=self.clock).connection,
+                connections=Connections(metrics=self.metrics, clock=self.clock),
                 is_durable=lambda: True,
                 clock=self.clock,
             )

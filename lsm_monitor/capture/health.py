@@ -25,7 +25,7 @@ _WORDS = {
     HealthCode.FROZEN: "the picture does not change any more",
     HealthCode.BLURRED: "the picture is blurred against what is usual",
     HealthCode.OBSTRUCTED: "a large part of the view is covered",
-    HealthCode.MOVED: "the camera looks elsewhere: the zones do not fit",
+    HealthCode.CAMERA_MOVED: "the camera looks elsewhere: the zones do not fit",
     HealthCode.LENS_DIRTY: "there are drops or dirt on the lens",
     HealthCode.INFRARED: "the picture has no colour",
 }

@@ -6,11 +6,11 @@ tenths of it. Of 1,196 real pictures of streets and floods none comes near: at m
 tiles of any are dark, 0.26 overexposed, 0.65 without texture.
 
 DARK, OVEREXPOSED and BLANK are seen in one picture; FROZEN in the last ones
-(``stillness.py``); BLURRED, OBSTRUCTED and MOVED only against what the camera has learnt about
-its own view (``view.py``). A turned camera is unusable although its picture is fine, because
-the zones lie elsewhere: its water would be reported at the wrong place. Drops on the lens and
-infra-red light make pictures worse but not worthless: they are *notes*, and the pictures are
-judged.
+(``stillness.py``); BLURRED, OBSTRUCTED and CAMERA_MOVED only against what the camera has
+learnt about its own view (``view.py``). A turned camera is unusable although its picture is
+fine, because the zones lie elsewhere: its water would be reported at the wrong place. Drops on
+the lens and infra-red light make pictures worse but not worthless: they are *notes*, and the
+pictures are judged.
 
 Deciding by the *share of tiles* leaves out the clock and the name that most cameras print into
 the picture: they run on over a covered lens.

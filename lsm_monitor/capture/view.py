@@ -100,7 +100,7 @@ class ViewCheck:
         if self._is_moved(placement):
             self._drop_trials()
             self._last_at_s = time_s
-            return (HealthCode.MOVED,)
+            return (HealthCode.CAMERA_MOVED,)
         codes = self._lost(usual, detail, is_new_light=not usual and fitted is None)
         if codes:
             self._last_at_s = time_s

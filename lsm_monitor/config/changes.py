@@ -54,6 +54,7 @@ _APPLIED_LIVE = frozenset(
         "cameras",
         "defaults",
         "groups",
+        "profiles",
         "inventory",
         "logging",
         "reload_on_change",

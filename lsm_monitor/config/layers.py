@@ -37,7 +37,7 @@ class Layers:
     def merged(self) -> dict[str, dict[str, Any]]:
         """Return ``groups`` and ``cameras`` with everything they inherit."""
         groups = {
-            name: _merge(self.defaults, group) if isinstance(group, dict) else group
+            name: merge(self.defaults, group) if isinstance(group, dict) else group
             for name, group in self.groups.items()
         }
         under = {
@@ -46,7 +46,7 @@ class Layers:
             if isinstance(group, dict)
         }
         cameras = {
-            name: _merge(under.get(_group_of(camera), self.defaults), camera)
+            name: merge(under.get(_group_of(camera), self.defaults), camera)
             if isinstance(camera, dict)
             else camera
             for name, camera in self.cameras.items()
@@ -93,9 +93,10 @@ def _group_of(camera: object) -> str:
     return group if isinstance(group, str) else ""
 
 
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``under`` with the values of ``over``, mappings key by key at every depth."""
     result = {**under, **over}
     for key in under.keys() & over.keys():
         if isinstance(under[key], dict) and isinstance(over[key], dict):
-            result[key] = _merge(under[key], over[key])
+            result[key] = merge(under[key], over[key])
     return result

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lsm_monitor.config import inventory, secrets
+from lsm_monitor.config import inventory, profiles, secrets
 from lsm_monitor.config.document import Document, Location, parse
 from lsm_monitor.config.layers import Layers
 from lsm_monitor.config.models import MonitorConfig
@@ -124,12 +124,24 @@ def _check(
     layers = Layers.of(data)
     merged = {key: value for key, value in layers.merged().items() if value}
     try:
-        return MonitorConfig.model_validate(
+        config = MonitorConfig.model_validate(
             {**data, **merged}, context={"base_dir": base_dir, "groups": list(layers.groups)}
         )
     except ValidationError as exc:
         _explain(exc, layers, documents[0], gathered.homes)
         return None
+    _check_profiles(config, documents[0])
+    return config
+
+
+def _check_profiles(config: MonitorConfig, main: Document) -> None:
+    """Note in ``main`` what profiles have wrong, and what does not fit a camera."""
+    for location in profiles.strange_keys(config):
+        main.add(location, "does not belong into a profile")
+    for location, camera_id, error in profiles.misfits(config):
+        text = text_of(error)
+        is_of_both = not error["loc"]  # two keys contradict each other
+        main.add(location, f"camera {camera_id!r}: {text}" if is_of_both else text)
 
 
 def _error(documents: Iterable[Document]) -> ConfigError:

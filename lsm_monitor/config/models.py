@@ -314,16 +314,22 @@ class GroupConfig(CameraDefaults):
     )
 
 
-def _cameras_or_inventory(schema: dict[str, Any]) -> None:
-    """Say in the JSON Schema, too, that the cameras may all stand in an inventory."""
+def _for_editors(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema, too, what only the loader checks.
+
+    The cameras may all stand in an inventory, and a profile is a part of ``defaults``.
+    """
     schema["required"].remove("cameras")
     schema["anyOf"] = [{"required": ["cameras"]}, {"required": ["inventory"]}]
+    properties = schema["properties"]
+    profile = {"$ref": properties["defaults"]["$ref"]}
+    properties["profiles"]["patternProperties"] = {_NAME: profile}
 
 
 class MonitorConfig(Section):
     """One configuration file."""
 
-    model_config = ConfigDict(json_schema_extra=_cameras_or_inventory)
+    model_config = ConfigDict(json_schema_extra=_for_editors)
 
     version: Literal[1] = Field(description="Version of this file format.")
     site: Annotated[str, Field(pattern=_NAME)] = Field(
@@ -351,6 +357,11 @@ class MonitorConfig(Section):
     groups: dict[Annotated[str, Field(pattern=_NAME)], GroupConfig] = Field(
         default={}, description="Settings that some cameras share: over 'defaults'."
     )
+    profiles: dict[Annotated[str, Field(pattern=_NAME)], dict[str, Any]] = Field(
+        default={},
+        description="Keys of 'defaults', over a camera's own once its 'profile' is set to this "
+        "name by command.",
+    )
     inventory: tuple[FilePath, ...] = Field(
         default=(),
         description="More cameras: CSV files, YAML files with 'cameras', folders of both.",
@@ -362,6 +373,14 @@ class MonitorConfig(Section):
     places: dict[Annotated[str, Field(pattern=_NAME)], PlaceConfig] = Field(
         default={}, description="Cameras that look at the same road and vouch for each other."
     )
+
+    @field_validator("profiles")
+    @classmethod
+    def _default_is_no_profile(cls, profiles: dict[str, object]) -> dict[str, object]:
+        if "default" in profiles:
+            msg = "a profile cannot be called 'default': that word means none"
+            raise ValueError(msg)
+        return profiles
 
     @model_validator(mode="after")
     def _places_name_cameras(self) -> Self:

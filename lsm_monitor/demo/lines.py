@@ -30,7 +30,7 @@ class _State(TypedDict):
 class _Health(TypedDict):
     camera: str
     state: str
-    codes: list[str]
+    reason_codes: list[str]
     detail: str
     since: str
 
@@ -87,7 +87,8 @@ def state_line(state: _State) -> str:
 
 def health_line(health: _Health) -> str:
     """Return ``05:55:02  bridge  health  offline (STALLED): no picture for 10 s``."""
-    codes = f" ({', '.join(health['codes'])})" if health["codes"] else ""
+    reasons = ", ".join(health["reason_codes"])
+    codes = f" ({reasons})" if reasons else ""
     detail = f": {health['detail']}" if health["detail"] else ""
     what = f"{health['state']}{codes}{detail}"
     return f"{_time(health['since'])}  {health['camera']}  health  {what}"

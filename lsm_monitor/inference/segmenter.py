@@ -7,7 +7,6 @@ device once, as bytes; normalisation and FFTs run there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from lsm_engines import Engine, EngineError, EngineRequest
 from lsm_engines.choose import prefer_engine
 from lsm_engines.plans import PlanStore
 from lsm_monitor.errors import ConfigError, InferenceError
+from lsm_monitor.inference.batch_times import BatchStage, BatchTimes
 from lsm_monitor.inference.engines import ModelGraphs, build_engines
 from lsm_monitor.inference.inputs import GraphInputs
 from lsm_monitor.model.bundle import load_bundle
@@ -140,25 +140,31 @@ class Segmenter:
         size_px = preprocessor.input_size_px
         black = preprocessor.resize(np.zeros((size_px, size_px, 3), np.uint8))
         for batch in {1, self._encoder.spec.max_batch}:
-            self._low_res_logits([black] * batch)
+            self._low_res_logits([black] * batch, BatchTimes())
 
-    def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
+    def segment(
+        self, frames: Sequence[Frame], times: BatchTimes | None = None
+    ) -> list[WaterMask]:
         """Return one mask for each frame, in the same order.
 
         Frames may differ in size; more than ``max_batch`` are worked off in several calls of
         the engine. The masks do not share memory with each other or with later calls.
 
+        Args:
+            frames: RGB.
+            times: Told when each stage ends.
+
         Raises:
             InferenceError: The batch could not be segmented.
         """
-        started_s = time.perf_counter()
+        times = times or BatchTimes()
         max_batch = self._encoder.spec.max_batch
         seen = [
             each
             for start in range(0, len(frames), max_batch)
-            for each in self._segment_batch(frames[start : start + max_batch])
+            for each in self._segment_batch(frames[start : start + max_batch], times)
         ]
-        inference_ms = (time.perf_counter() - started_s) * 1000.0
+        inference_ms = sum(times.seconds.values()) * 1000.0
         return [
             WaterMask(frame.stamp, probability, self._water_rule.threshold, inference_ms, road)
             for frame, (probability, road) in zip(frames, seen, strict=True)
@@ -171,7 +177,7 @@ class Segmenter:
             self._head.close()
 
     def _segment_batch(
-        self, frames: Sequence[Frame]
+        self, frames: Sequence[Frame], times: BatchTimes
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield each frame's water probability, and where its road is, if the model knows."""
         try:
@@ -179,7 +185,7 @@ class Segmenter:
         except ValueError as exc:
             msg = f"cameras {sorted({frame.stamp.camera_id for frame in frames})}: {exc}"
             raise InferenceError(msg) from exc
-        logits = self._low_res_logits(pictures)
+        logits = self._low_res_logits(pictures, times)
         for low_res, picture in zip(logits, pictures, strict=True):
             letterbox, classes = picture.letterbox, self._model.head.classwise
             size_hw = capped_hw(letterbox.frame_hw, MASK_MAX_SIDE_PX)
@@ -191,23 +197,27 @@ class Segmenter:
                 of_road = road_logits(low_res[None], classes)
                 road = (to_frame(of_road, letterbox, size_hw)[0, 0] > 0.0).cpu().numpy()
             yield self._water_rule.apply(probability), road
+        times.end(BatchStage.POST)
 
-    def _low_res_logits(self, pictures: Sequence[Resized]) -> torch.Tensor:
+    def _low_res_logits(self, pictures: Sequence[Resized], times: BatchTimes) -> torch.Tensor:
         """Return (B, C, h, w) float32, finite: of water alone, or of each class."""
         try:
             with torch.inference_mode():
-                logits = self._run(pictures)
+                logits = self._run(pictures, times)
         except (EngineError, RuntimeError) as exc:
             msg = f"model {self.identity.name}: {exc}"
             raise InferenceError(msg) from exc
         if not torch.isfinite(logits).all():
             msg = f"model {self.identity.name}: the logits are not finite"
             raise InferenceError(msg)
+        times.end(BatchStage.DECODER)  # only now: to look at the logits is to wait for them
         return logits
 
-    def _run(self, pictures: Sequence[Resized]) -> torch.Tensor:
+    def _run(self, pictures: Sequence[Resized], times: BatchTimes) -> torch.Tensor:
         tensors = self._inputs.of(pictures)
+        times.end(BatchStage.PREPROCESS)
         maps = _call(self._encoder, tensors)
+        times.end(BatchStage.ENCODER)
         if self._head is None:
             head = self._model.head
             answer = head(tensors["images"], tensors["amplitude"], maps)

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from lsm_monitor.inference.batch_times import BatchTimes
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.types import Frame, ModelIdentity, WaterMask
 
@@ -45,13 +46,15 @@ class SegmenterInUse:
         """Where the engines run: ``cpu`` or ``cuda``."""
         return self._current.device
 
-    def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
+    def segment(
+        self, frames: Sequence[Frame], times: BatchTimes | None = None
+    ) -> list[WaterMask]:
         """Return one mask for each frame, as :meth:`Segmenter.segment`.
 
         Raises:
             InferenceError: The batch could not be segmented.
         """
-        return self._current.segment(frames)
+        return self._current.segment(frames, times)
 
     def offer(self, segmenter: Segmenter) -> None:
         """Let ``segmenter``, ready to run, take over at the next exchange."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lsm_monitor.clock import Clock
+from lsm_monitor.inference.batch_times import BatchTimes
 from lsm_monitor.inference.governor import LoadGovernor
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.metrics import Metrics
@@ -29,8 +30,8 @@ _LOAD_WINDOW_S = 10.0
 class MaskMaker(Protocol):
     """What the worker needs of a segmenter."""
 
-    def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
-        """Return one mask per frame, in order."""
+    def segment(self, frames: Sequence[Frame], times: BatchTimes) -> list[WaterMask]:
+        """Return one mask per frame, in order; ``times`` is told when each stage ends."""
         ...
 
 
@@ -114,14 +115,15 @@ class InferenceWorker:
             self._metrics.frame_age_s.observe(age_s)
 
     def _segment(self, frames: list[Frame]) -> list[WaterMask] | None:
-        started_s = self._clock.monotonic_s()
+        times = BatchTimes(self._clock.monotonic_s)
         try:
-            masks = self._segmenter.segment(frames)
+            masks = self._segmenter.segment(frames, times)
         except Exception:
             if len(frames) == 1:
                 camera_id = frames[0].stamp.camera_id
                 self._metrics.frames.labels(camera_id, "failed").inc()
                 logger.exception("camera %r: the model failed on a frame; skipped", camera_id)
             return None
-        self._metrics.inference_s.observe(self._clock.monotonic_s() - started_s)
+        for stage, seconds in times.seconds.items():
+            self._metrics.inference_s.labels(stage).observe(seconds)
         return masks

@@ -46,7 +46,7 @@ _PROBLEM = (
     "{{ None if value_json.state == 'starting' "
     "else 'OFF' if value_json.state == 'usable' else 'ON' }}"
 )
-_TAMPERED = [HealthCode.MOVED.value, HealthCode.OBSTRUCTED.value]
+_TAMPERED = [HealthCode.CAMERA_MOVED.value, HealthCode.OBSTRUCTED.value]
 _TAMPER = f"{{{{ 'ON' if value_json.codes | select('in', {_TAMPERED}) | list else 'OFF' }}}}"
 
 

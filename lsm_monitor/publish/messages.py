@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,7 +20,6 @@ from lsm_monitor.publish.payloads import (
     health_payload,
     info_payload,
     state_payload,
-    stats_payload,
     worst_state,
 )
 from lsm_monitor.publish.topics import Topics
@@ -98,9 +97,8 @@ class Messages:
         )
         return _retained(self._topics.info, payload)
 
-    def stats(self, samples: Mapping[str, float], *, sent_at: datetime) -> OutboundMessage:
-        """Return every counter."""
-        payload = stats_payload(samples, site=self._site, sent_at=sent_at)
+    def stats(self, payload: bytes) -> OutboundMessage:
+        """Return everything that is counted; ``payload`` is what ``/api/stats`` answers."""
         return OutboundMessage(self._topics.stats, payload, qos=0, retain=False)
 
     def health(self, health: CameraHealth) -> tuple[OutboundMessage, ...]:

@@ -186,13 +186,17 @@ def worst_state(states: Sequence[WaterState]) -> WaterState:
 
 def health_payload(health: CameraHealth, *, site: str) -> bytes:
     """Return a camera's health; see ``health.schema.json``."""
+    codes = [code.value for code in health.codes]
     return _encode(
         {
             "schema": "lsm.health/1",
             "site": site,
             "camera": health.camera_id,
             "state": health.state.value,
-            "codes": [code.value for code in health.codes],
+            "reason_codes": codes,
+            # The same again: the contract names the list so, as an event's, but its template
+            # for Home Assistant, which people have copied by hand, reads 'codes'.
+            "codes": codes,
             "notes": [note.value for note in health.notes],
             "detail": health.detail[:_DETAIL_MAX_CHARACTERS],
             "since": rfc3339(health.since),
@@ -221,18 +225,6 @@ def info_payload(
             "started_at": rfc3339(started_at),
             "reason": reason,
             "problem": None if problem is None else problem[:_PROBLEM_MAX_CHARACTERS],
-        }
-    )
-
-
-def stats_payload(samples: Mapping[str, float], *, site: str, sent_at: datetime) -> bytes:
-    """Return every counter; the one payload whose size grows with the installation."""
-    return _encode(
-        {
-            "schema": "lsm.stats/1",
-            "site": site,
-            "sent_at": rfc3339(sent_at),
-            "metrics": dict(samples),
         }
     )
 

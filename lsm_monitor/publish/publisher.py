@@ -57,7 +57,8 @@ class Publisher:
         birth: Retained message that says the daemon is there.
         last_will: Retained message on the same topic that says it is not.
         outbox: Where events wait.
-        stats: Makes the message that is published every minute.
+        stats: Makes the message that is published every minute; in another thread, because
+            it grows with the number of cameras.
         metrics: Counts connections and messages.
         clock: Time for heartbeats and between attempts.
         announced: Remembers which retained topics there are; see :meth:`watch`.
@@ -121,6 +122,7 @@ class Publisher:
         ``topics`` is removed at the broker, and stays removed. Call it at the start and
         whenever the configuration has changed, before anything is retained on a new topic.
         """
+        self._notices.keep_on(topics)
         if self._announced is not None:
             self._board.remove(self._announced.replace(topics))
             self.wake()
@@ -131,7 +133,10 @@ class Publisher:
         self.wake()
 
     def tell(self, message: OutboundMessage) -> None:
-        """Publish ``message`` once, on this connection or the next; not for alerts."""
+        """Publish ``message`` once, on this connection or the next; not for alerts.
+
+        It stays at the broker only if its topic is watched then, see :meth:`watch`.
+        """
         self._notices.put(message)
         self.wake()
 
@@ -240,7 +245,7 @@ class Publisher:
             await self._count_outbox()
             if now_s >= stats_s:
                 # Behind the alerts: a broker that hangs up on so long a message has them.
-                await delivery.tell(self._stats())
+                await delivery.tell(await asyncio.to_thread(self._stats))
                 stats_s = now_s + STATS_EVERY_S
             self._is_careful = False
             if self._stopping:

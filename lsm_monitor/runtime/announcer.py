@@ -60,7 +60,7 @@ class Announcer:
             for setting, value in (
                 ("enabled", "ON" if camera.enabled else "OFF"),
                 ("mode", camera.mode),
-                ("profile", settings.override(CameraId(name)).profile or "default"),
+                ("profile", settings.profile_of(CameraId(name)) or "default"),
             ):
                 topic = self._topics.camera_setting(CameraId(name), setting)
                 yield OutboundMessage(topic, value.encode(), qos=1, retain=True)

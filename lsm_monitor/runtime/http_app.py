@@ -18,10 +18,10 @@ from prometheus_client.exposition import choose_encoder
 import lsm_monitor
 from lsm_monitor.clock import Clock
 from lsm_monitor.metrics import Metrics
-from lsm_monitor.runtime.connections import Connection
+from lsm_monitor.runtime.connections import Connection, Connections
 from lsm_monitor.runtime.http_models import Alive, CameraStats, Ready, Stats, ZoneStats
 from lsm_monitor.runtime.overview import CameraOverview, Overview
-from lsm_monitor.types import CameraId, HealthState, WaterState
+from lsm_monitor.types import HealthState, ModelIdentity, WaterState
 
 _UNAVAILABLE = 503
 _SECURITY_HEADERS = {
@@ -37,20 +37,20 @@ class Status:
 
     Attributes:
         site: Name of the installation.
-        model: Returns name, version and backend of what judges now.
+        model: Returns what judges now.
         started_at: When the daemon started, timezone-aware UTC.
         standing_still: Returns the hops without progress.
-        connection: Returns a camera's last hour, by its id and interval.
+        connections: Know each camera's last hour.
         is_durable: Returns whether events reach the disk.
     """
 
     site: str
-    model: Callable[[], str]
+    model: Callable[[], ModelIdentity]
     started_at: datetime
     overview: Overview
     metrics: Metrics
     standing_still: Callable[[], list[str]]
-    connection: Callable[[CameraId, float], Connection]
+    connections: Connections
     is_durable: Callable[[], bool]
     clock: Clock
 
@@ -67,20 +67,25 @@ class Status:
 
     def stats(self) -> Stats:
         """Return everything."""
+        model, connection = self.model(), self.connections.connection
         return Stats(
             schema="lsm.stats/1",
             site=self.site,
             sent_at=self.clock.now(),
             version=lsm_monitor.__version__,
-            model=self.model(),
+            model=f"{model.name} {model.version} on {model.backend}",
             started_at=self.started_at,
             ready=self.ready().ready,
             cameras={
-                camera_id: _camera(camera, self.connection(camera_id, camera.interval_s))
+                camera_id: _camera(camera, connection(camera_id, camera.interval_s))
                 for camera_id, camera in self.overview.cameras().items()
             },
             metrics=self.metrics.snapshot(),
         )
+
+    def stats_json(self) -> bytes:
+        """Return everything as the topic ``stats`` has it."""
+        return self.stats().model_dump_json(by_alias=True).encode()
 
 
 def http_app(status: Status) -> FastAPI:

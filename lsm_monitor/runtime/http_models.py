@@ -6,12 +6,27 @@ program says on that port is a clear error.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
+from lsm_monitor.publish.payloads import rfc3339
 from lsm_monitor.runtime.connections import ConnectionQuality
 from lsm_monitor.types import HealthState, WaterLevel
+
+_Moment: TypeAlias = Annotated[
+    AwareDatetime,
+    PlainSerializer(rfc3339, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""As on MQTT: the topic ``stats`` has the same bytes."""
 
 
 class _Answer(BaseModel):
@@ -41,8 +56,8 @@ class ZoneStats(_Answer):
 
     level: WaterLevel
     water_fraction: float | None = Field(description="Smoothed, [0, 1]; null: not seen.")
-    since: AwareDatetime
-    observed_at: AwareDatetime | None
+    since: _Moment
+    observed_at: _Moment | None
 
 
 class CameraStats(_Answer):
@@ -51,10 +66,8 @@ class CameraStats(_Answer):
     state: HealthState
     codes: list[str]
     detail: str
-    since: AwareDatetime
-    last_frame_at: AwareDatetime | None = Field(
-        description="When the newest usable one was taken."
-    )
+    since: _Moment
+    last_frame_at: _Moment | None = Field(description="When the newest usable one was taken.")
     expected_fps: float
     fps: float | None = Field(description="Over five minutes; null: not known yet.")
     reconnects_last_hour: int = Field(ge=0)
@@ -64,14 +77,14 @@ class CameraStats(_Answer):
 
 
 class Stats(_Answer):
-    """Answer of ``/api/stats``: what the MQTT topic ``stats`` has, and every camera."""
+    """Answer of ``/api/stats``, and the payload of the MQTT topic ``stats``."""
 
     schema_: Literal["lsm.stats/1"] = Field(default="lsm.stats/1", alias="schema")
     site: str
-    sent_at: AwareDatetime
+    sent_at: _Moment
     version: str
     model: str
-    started_at: AwareDatetime
+    started_at: _Moment
     ready: bool
     cameras: dict[str, CameraStats]
     metrics: dict[str, float]

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from lsm_monitor.clock import Clock
 from lsm_monitor.config.changes import Changes
 from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.config.profiles import with_profile
 from lsm_monitor.errors import CommandError, StoreError
-from lsm_monitor.publish.commands import Known, SetMode
+from lsm_monitor.publish.commands import Known, SetMode, SetProfile
 from lsm_monitor.runtime.cameras import Cameras
-from lsm_monitor.runtime.overrides import CameraOverride, RuntimeOverrides, Setting
+from lsm_monitor.runtime.overrides import RuntimeOverrides, Setting
 from lsm_monitor.types import CameraId
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class LiveSettings:
     ) -> None:
         self._files = config
         self._overrides = overrides
+        self._config = effective(config, overrides)
         self._cameras = cameras
         self._on_change = on_change
         self._clock = clock
@@ -53,16 +55,17 @@ class LiveSettings:
     @property
     def config(self) -> MonitorConfig:
         """The configuration that holds: that of the files, with what was set by command."""
-        return effective(self._files, self._overrides)
+        return self._config
 
     @property
     def contexts(self) -> frozenset[str]:
         """Names of the contexts that hold now."""
         return self._overrides.active_contexts(self._clock.now())
 
-    def override(self, camera_id: CameraId) -> CameraOverride:
-        """Return what was set for a camera."""
-        return self._overrides.camera(camera_id)
+    def profile_of(self, camera_id: CameraId) -> str | None:
+        """Return the profile that holds for a camera; ``None``: as configured."""
+        profile = self._overrides.camera(camera_id).profile
+        return profile if profile in self._files.profiles else None
 
     def known(self) -> Known:
         """Return the names that a command may use."""
@@ -70,6 +73,7 @@ class LiveSettings:
         return Known(
             cameras=frozenset(self._files.cameras),
             contexts=frozenset(trigger for trigger in triggers if trigger is not None),
+            profiles=frozenset(self._files.profiles),
         )
 
     def adopt(self, config: MonitorConfig) -> Changes:
@@ -78,10 +82,12 @@ class LiveSettings:
         known = self.known()
         try:
             self._overrides.keep_only(
-                frozenset(CameraId(name) for name in known.cameras), known.contexts
+                frozenset(CameraId(name) for name in known.cameras),
+                known.contexts,
+                known.profiles,
             )
         except StoreError as exc:
-            logger.warning("what was set for cameras that are gone is kept: %s", exc)
+            logger.warning("what was set for what is gone is kept: %s", exc)
         return self._apply()
 
     def set(self, setting: Setting) -> Changes:
@@ -91,8 +97,14 @@ class LiveSettings:
             CommandError: It does not fit the camera's configuration.
             StoreError: It could not be stored; nothing changed.
         """
-        if isinstance(setting, SetMode) and setting.mode == "triggered":
-            _check_may_rest(setting.camera_id, self._files.cameras[setting.camera_id])
+        match setting:
+            case SetMode(camera_id, "triggered"):
+                self._check_may_rest(camera_id, self.profile_of(camera_id))
+            case SetProfile(camera_id, profile):
+                if self._overrides.camera(camera_id).mode == "triggered":
+                    self._check_may_rest(camera_id, profile)
+            case _:
+                pass
         self._overrides.apply(setting, now=self._clock.now())
         return self._apply()
 
@@ -109,7 +121,18 @@ class LiveSettings:
             except TimeoutError:
                 self._apply()
 
+    def _check_may_rest(self, camera_id: CameraId, profile: str | None) -> None:
+        camera = _profiled(self._files, camera_id, profile)
+        if camera.stale_after_s < 2 * camera.idle_interval_s:
+            msg = (
+                f"camera {camera_id!r} would be unknown between two pictures: "
+                f"'stale_after_s' ({camera.stale_after_s:g}) must be at least twice "
+                f"'idle_interval_s' ({camera.idle_interval_s:g}) in the configuration"
+            )
+            raise CommandError(msg)
+
     def _apply(self) -> Changes:
+        self._config = effective(self._files, self._overrides)
         self._on_change(self)
         found = self._cameras.adopt(self.config, triggers=self.contexts)
         self._changed.set()
@@ -119,8 +142,9 @@ class LiveSettings:
 def effective(config: MonitorConfig, overrides: RuntimeOverrides) -> MonitorConfig:
     """Return ``config`` with what was set by command in the place of what it says."""
     cameras = dict(config.cameras)
-    for name, camera in config.cameras.items():
+    for name in config.cameras:
         override = overrides.camera(CameraId(name))
+        camera = cameras[name] = _profiled(config, name, override.profile)
         update = {
             key: value
             for key, value in (("enabled", override.enabled), ("mode", override.mode))
@@ -131,11 +155,7 @@ def effective(config: MonitorConfig, overrides: RuntimeOverrides) -> MonitorConf
     return config.model_copy(update={"cameras": cameras})
 
 
-def _check_may_rest(camera_id: CameraId, camera: CameraConfig) -> None:
-    if camera.stale_after_s < 2 * camera.idle_interval_s:
-        msg = (
-            f"camera {camera_id!r} would be unknown between two pictures: 'stale_after_s' "
-            f"({camera.stale_after_s:g}) must be at least twice 'idle_interval_s' "
-            f"({camera.idle_interval_s:g}) in the configuration"
-        )
-        raise CommandError(msg)
+def _profiled(config: MonitorConfig, name: str, profile: str | None) -> CameraConfig:
+    """Return a camera under a profile; one that is gone changes nothing."""
+    camera, settings = config.cameras[name], config.profiles.get(profile or "")
+    return camera if settings is None else with_profile(camera, settings)

@@ -1,4 +1,4 @@
-"""The daemon's memory as a gauge: the leak nobody sees is the one that ends in the night.
+"""The daemon's memory as gauges: the leak nobody sees is the one that ends in the night.
 
 The limit itself is the unit's ``MemoryMax``: the kernel enforces it, whatever this process
 has become.
@@ -6,17 +6,28 @@ has become.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psutil
+import torch
 
 from lsm_monitor.metrics import Metrics
 
 
-def watch_memory(metrics: Metrics) -> None:
-    """Have the gauge read the memory whenever somebody asks for it."""
+def watch_memory(metrics: Metrics, device: Callable[[], str]) -> None:
+    """Have the gauges read the memory whenever somebody asks for it.
+
+    Args:
+        metrics: Has the gauges.
+        device: Returns what the model runs on: ``cpu`` or ``cuda``.
+    """
     process = psutil.Process()
     metrics.resident_bytes.labels("daemon").set_function(lambda: _resident_bytes([process]))
     metrics.resident_bytes.labels("children").set_function(
         lambda: _resident_bytes(process.children(recursive=True))
+    )
+    metrics.gpu_memory_used_bytes.set_function(
+        lambda: _gpu_used_bytes() if device() == "cuda" else 0.0
     )
 
 
@@ -28,3 +39,9 @@ def _resident_bytes(processes: list[psutil.Process]) -> float:
         except psutil.Error:
             continue  # it has ended meanwhile
     return float(total)
+
+
+def _gpu_used_bytes() -> float:
+    # Of the device and not of PyTorch's allocator, which knows nothing of TensorRT's memory.
+    free_bytes, total_bytes = torch.cuda.mem_get_info()
+    return float(total_bytes - free_bytes)

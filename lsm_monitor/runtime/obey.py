@@ -61,11 +61,8 @@ class Obedience:
                 return await self._reloader.reload()
             case TakeSnapshot(camera_id):
                 return await self._snapshot(camera_id)
-            case SetEnabled() | SetMode() | SetContext():
+            case SetEnabled() | SetMode() | SetProfile() | SetContext():
                 return str(self._settings.set(command))
-            case SetProfile():
-                msg = "there are no profiles"
-                raise CommandError(msg)
             case Feedback():
                 return await self._store(command)
             case Acknowledgement():

@@ -113,15 +113,25 @@ class RuntimeOverrides:
             case _:
                 assert_never(setting)
 
-    def keep_only(self, cameras: Collection[CameraId], contexts: Collection[str]) -> None:
-        """Forget what is set for cameras and contexts that are no longer configured.
+    def keep_only(
+        self,
+        cameras: Collection[CameraId],
+        contexts: Collection[str],
+        profiles: Collection[str],
+    ) -> None:
+        """Forget cameras, contexts and profiles that are no longer configured.
 
         Raises:
             StoreError: The disk refuses; nothing changed.
         """
         kept = self._content.model_copy(
             update={
-                "cameras": {n: c for n, c in self._content.cameras.items() if n in cameras},
+                "cameras": {
+                    name: override
+                    for name, each in self._content.cameras.items()
+                    if name in cameras
+                    and (override := _of_known(each, profiles)) != CameraOverride()
+                },
                 "contexts": {n: c for n, c in self._content.contexts.items() if n in contexts},
             }
         )
@@ -138,3 +148,9 @@ class RuntimeOverrides:
         if content != self._content:
             json_file.write(self._path, content.model_dump(mode="json", exclude_none=True))
             self._content = content
+
+
+def _of_known(override: CameraOverride, profiles: Collection[str]) -> CameraOverride:
+    if override.profile is None or override.profile in profiles:
+        return override
+    return override.model_copy(update={"profile": None})

@@ -130,7 +130,7 @@ def overrides_target(folder: Path) -> Target:
         overrides.active_contexts(NOW)
         overrides.next_end(NOW)
         overrides.apply(SetEnabled(CameraId("bridge"), enabled=False), now=NOW)
-        overrides.keep_only([CameraId("bridge")], ["rain"])
+        overrides.keep_only([CameraId("bridge")], ["rain"], ["storm"])
 
     seed = (
         b'{"version": 1, "cameras": {"bridge": {"enabled": false, "mode": "patrol"}}, '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ def publisher_for(
         birth=MESSAGES.status(online=True),
         last_will=MESSAGES.status(online=False),
         outbox=outbox,
-        stats=lambda: MESSAGES.stats(counted.snapshot(), sent_at=NOW),
+        stats=lambda: MESSAGES.stats(json.dumps({"metrics": counted.snapshot()}).encode()),
         metrics=counted,
         clock=clock or ImpatientClock(),
         announced=announced,

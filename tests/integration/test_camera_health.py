@@ -27,7 +27,7 @@ DATA = ROOT.parent / "shared" / "data"
 VIDEOS = sorted((DATA / "videos").glob("*.mp4"))
 needs_data = pytest.mark.skipif(not VIDEOS, reason=f"no pictures in {DATA}")
 INTERVAL_S = 10.0
-BLURRED, MOVED = {(HealthCode.BLURRED,)}, {(HealthCode.MOVED,)}
+BLURRED, MOVED = {(HealthCode.BLURRED,)}, {(HealthCode.CAMERA_MOVED,)}
 OBSTRUCTED, FROZEN = {(HealthCode.OBSTRUCTED,)}, {(HealthCode.FROZEN,)}
 
 

@@ -73,6 +73,7 @@ def config_text(broker: RealBroker, url: str) -> str:
         "version: 1\nsite: test\nstate_dir: state\nhttp: {enabled: false}\n"
         f"mqtt: {{host: 127.0.0.1, port: {broker.port}, heartbeat_s: 1, "
         "discovery: {enabled: true}}\n"
+        "profiles: {storm: {priority: 9, interval_s: 1}}\n"
         "groups: {low: {trigger: rain, fast_interval_s: 1}}\n"
         "cameras:\n"
         f"  bridge: {{url: {url}, interval_s: 20, group: low, backoff_max_s: 1}}\n"
@@ -130,6 +131,13 @@ def test_commands_are_obeyed_answered_and_survive_a_restart(
                 "done"
             )
             street.wait_for_connections(connections + 1, timeout_s=TIMEOUT_S)
+            assert operator.ask("camera/bridge/profile/set", value="calm")["outcome"] == (
+                "refused"
+            )
+            wait_for(notes, "camera/bridge/profile/state", b"default")
+            answer = operator.ask("camera/bridge/profile/set", value="storm")
+            assert (answer["outcome"], answer["detail"]) == ("done", "1 retimed")
+            wait_for(notes, "camera/bridge/profile/state", b"storm")
             assert operator.ask("camera/bridge/mode/set", value="patrol")["outcome"] == "done"
             wait_for(notes, "camera/bridge/mode/state", b"patrol")
             # It rains: visited once per second, each time by a connection of its own.

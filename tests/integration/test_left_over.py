@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,6 +80,22 @@ def test_a_camera_and_a_zone_that_are_gone_are_forgotten_by_the_broker(
     assert kept_at(port, tmp_path) == retained_topics(TOPICS, [NARROW_TUNNEL])
     announced = AnnouncedTopics.open(tmp_path / "announced.json", now=NOW)
     assert announced.topics == retained_topics(TOPICS, [NARROW_TUNNEL])
+
+
+def test_a_picture_of_a_camera_that_is_switched_off_is_heard_once_and_not_kept(
+    port: int, outbox: Outbox, tmp_path: Path
+) -> None:
+    switched_off = dataclasses.replace(TUNNEL, enabled=False)
+    publisher = publisher_of(outbox, port, tmp_path, BRIDGE, switched_off)
+    pictures = {camera: TOPICS.camera_snapshot(camera.camera_id) for camera in (BRIDGE, TUNNEL)}
+    with subscribed(port, TOPICS.camera_snapshot(TUNNEL.camera_id)) as heard:
+        for topic in pictures.values():
+            publisher.tell(retained(topic, b"jpeg"))
+        run_until_told(publisher, port)
+        heard.wait_for(pictures[TUNNEL], b"jpeg")
+    kept = kept_at(port, tmp_path)
+    assert pictures[BRIDGE] in kept
+    assert pictures[TUNNEL] not in kept
 
 
 def test_a_camera_that_goes_while_the_daemon_runs_stays_gone_though_it_still_speaks(

@@ -135,7 +135,7 @@ def test_a_camera_that_is_offline_has_no_notes(story: Story) -> None:
     assert story.told[-1].notes == ()
 
 
-@pytest.mark.parametrize("code", ["BLURRED", "OBSTRUCTED", "MOVED"])
+@pytest.mark.parametrize("code", ["BLURRED", "OBSTRUCTED", "CAMERA_MOVED"])
 def test_every_fault_of_a_picture_has_words(story: Story, code: str) -> None:
     story.happens(*[FrameQuality((HealthCode(code),))] * 3)
     assert story.told[-1].detail

@@ -23,7 +23,7 @@ from tests.unit.capture.views import (
     turned,
 )
 
-BLURRED, MOVED = (HealthCode.BLURRED,), (HealthCode.MOVED,)
+BLURRED, MOVED = (HealthCode.BLURRED,), (HealthCode.CAMERA_MOVED,)
 OBSTRUCTED = (HealthCode.OBSTRUCTED,)
 HERE, ELSEWHERE = place(1), place(2)
 NIGHT = np.asarray(HERE * 0.4, np.uint8)

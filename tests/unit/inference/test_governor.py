@@ -32,7 +32,6 @@ class City:
     queue: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._demand = Demand()
         self._now_s = 0.0
         # In turn, as the sampler's phases spread them.
         count = len(self.intervals_s)

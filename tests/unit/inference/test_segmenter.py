@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from torch import nn
 from lsm_engines import EngineError, EngineRequest, build_engine
 from lsm_engines.plans import PlanStore
 from lsm_monitor.errors import BundleError, ConfigError, InferenceError
+from lsm_monitor.inference.batch_times import BatchStage, BatchTimes
 from lsm_monitor.inference.segmenter import Segmenter
 from lsm_monitor.model.bundle import load_bundle, save_bundle, stored_state
 from lsm_monitor.model.graphs import encoder_graph, head_graph
@@ -92,6 +94,16 @@ def test_masks_are_float32_probabilities_with_the_bundles_threshold(
     assert mask.probability.max() <= 1.0
     assert mask.threshold == 0.625
     assert mask.inference_ms > 0.0
+
+
+def test_each_stage_of_a_batch_is_timed_and_together_they_are_the_whole(
+    bundle: Path,
+) -> None:
+    ticks = itertools.count()
+    times = BatchTimes(lambda: float(next(ticks)))
+    segmenter = open_segmenter(bundle, max_batch=2)
+    segmenter.segment([frame(48, 64), frame(90, 50), frame(33, 33)], times)
+    assert times.seconds == dict.fromkeys(BatchStage, 2.0)  # one tick per stage and call
 
 
 @pytest.mark.parametrize("size_hw", [(48, 64), (90, 50), (720, 1280)])

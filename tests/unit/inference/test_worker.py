@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lsm_monitor.errors import InferenceError
+from lsm_monitor.inference.batch_times import BatchStage, BatchTimes
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.inference.worker import InferenceWorker
 from lsm_monitor.metrics import Metrics
@@ -25,10 +26,11 @@ def frame(name: str, clock: FakeClock) -> Frame:
 class Segmenter:
     """Fails on every batch that holds a frame of camera ``poison``."""
 
-    def segment(self, frames: Sequence[Frame]) -> list[WaterMask]:
+    def segment(self, frames: Sequence[Frame], times: BatchTimes) -> list[WaterMask]:
         if any(frame.stamp.camera_id == "poison" for frame in frames):
             msg = "bad picture"
             raise InferenceError(msg)
+        times.end(BatchStage.ENCODER)
         return [
             WaterMask(frame.stamp, np.zeros((2, 2), np.float32), 0.5, 1.0) for frame in frames
         ]
@@ -86,3 +88,46 @@ def test_a_model_that_is_too_slow_for_the_cameras_makes_their_intervals_longer(
     worker.run(stop)
     assert factors[:2] == [1.5, 1.5 * 1.5]
     assert metrics.snapshot()["lsm_interval_stretch_ratio"] == factors[-1]
+
+
+def test_the_time_of_a_batch_is_told_by_stage_and_of_a_failed_one_not_at_all(
+    clock: FakeClock,
+) -> None:
+    """Two pictures in one call; of the two engine calls inside it, each stage's time is one."""
+
+    class SlowSegmenter(Segmenter):
+        def segment(self, frames: Sequence[Frame], times: BatchTimes) -> list[WaterMask]:
+            for _call in range(2):
+                for stage, seconds in zip(BatchStage, (0.25, 1.0, 0.5, 0.125), strict=True):
+                    clock.now_s += seconds
+                    times.end(stage)
+            return super().segment(frames, times)
+
+    metrics, stop = Metrics(), threading.Event()
+    scheduler = FrameScheduler(max_batch=2, metrics=metrics, clock=clock)
+    for name in ("a", "b"):
+        scheduler.watch(CameraId(name), interval_s=5.0)
+        scheduler.put(frame(name, clock))
+
+    def bring_a_bad_one() -> None:
+        if stop_next:
+            stop.set()
+        stop_next.append(True)
+        scheduler.watch(CameraId("poison"), interval_s=5.0)
+        scheduler.put(frame("poison", clock))
+
+    stop_next = list[bool]()
+    worker = InferenceWorker(
+        scheduler=scheduler,
+        segmenter=SlowSegmenter(),
+        on_mask=lambda _frame, _mask: None,
+        on_tick=bring_a_bad_one,
+        metrics=metrics,
+        clock=clock,
+    )
+    worker.run(stop)
+    samples, name = metrics.snapshot(), "lsm_inference_duration_seconds"
+    stages = ("preprocess", "encoder", "decoder", "post")
+    sums = [samples[f'{name}_sum{{stage="{stage}"}}'] for stage in stages]
+    counts = [samples[f'{name}_count{{stage="{stage}"}}'] for stage in stages]
+    assert (sums, counts) == ([0.5, 2.0, 1.0, 0.25], [1.0] * 4)

@@ -143,7 +143,7 @@ def shown(component: str, golden: str, **changes: object) -> str:
         ("problem", "health_offline", {}, "ON"),
         ("problem", "health_usable", {"state": "starting"}, "None"),
         ("tamper", "health_usable", {}, "OFF"),
-        ("tamper", "health_offline", {"codes": ["DARK", "MOVED"]}, "ON"),
+        ("tamper", "health_offline", {"codes": ["DARK", "CAMERA_MOVED"]}, "ON"),
     ],
 )
 def test_home_assistant_shows_what_is_meant(

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from lsm_monitor.config.models import HttpConfig
 from lsm_monitor.errors import HttpPortError
+from lsm_monitor.metrics import Metrics
 from lsm_monitor.runtime import http as http_port
 from lsm_monitor.runtime.http import HttpService
 from lsm_monitor.runtime.http_models import Stats
@@ -54,7 +56,7 @@ def test_readyz_is_true_from_the_first_decision_to_the_last(daemon: HttpDaemon) 
 
 
 def test_metrics_are_what_prometheus_parses(daemon: HttpDaemon) -> None:
-    watch_memory(daemon.metrics)
+    watch_memory(daemon.metrics, lambda: "cpu")
     daemon.see(WaterLevel.FLOODED, 0.25)
     status, body = daemon.get("/metrics")
     samples = {
@@ -65,6 +67,16 @@ def test_metrics_are_what_prometheus_parses(daemon: HttpDaemon) -> None:
     assert status == 200
     assert samples["lsm_zone_water_ratio", ("bridge", "lane")] == 0.25
     assert samples["lsm_resident_memory_bytes", ("daemon",)] > 10e6
+    assert samples["lsm_gpu_memory_used_bytes", ()] == 0.0
+
+
+def test_the_memory_of_the_gpu_is_what_everybody_on_it_uses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics = Metrics()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (6 * 2**30, 16 * 2**30))
+    watch_memory(metrics, lambda: "cuda")
+    assert metrics.snapshot()["lsm_gpu_memory_used_bytes"] == 10 * 2**30
 
 
 def test_a_scraper_that_asks_for_openmetrics_gets_it(daemon: HttpDaemon) -> None:
@@ -87,6 +99,14 @@ def test_stats_tell_everything_about_every_camera(daemon: HttpDaemon) -> None:
     assert bridge.connection_quality == "unusable"
     assert bridge.zones["lane"].level is WaterLevel.FLOODED
     assert bridge.expected_fps == pytest.approx(0.1)
+
+
+def test_the_answer_is_what_the_topic_stats_has(daemon: HttpDaemon) -> None:
+    daemon.see(WaterLevel.FLOODED, 0.25)
+    answer = json.loads(daemon.get("/api/stats")[1])
+    topic = json.loads(daemon.status.stats_json())
+    assert answer | {"sent_at": None} == topic | {"sent_at": None}
+    assert list(answer) == list(topic)
 
 
 def test_a_zone_that_cannot_be_seen_does_not_make_invalid_json(daemon: HttpDaemon) -> None:

@@ -58,7 +58,7 @@ def test_what_is_no_longer_configured_is_forgotten(tmp_path: Path) -> None:
     for camera_id in (BRIDGE, TUNNEL):
         overrides.apply(SetEnabled(camera_id, enabled=False), now=NOW)
     overrides.apply(SetContext("rain", active=True, for_s=None), now=NOW)
-    overrides.keep_only({TUNNEL}, set())
+    overrides.keep_only({TUNNEL}, set(), {"storm"})
     again = open_in(tmp_path)
     assert again.camera(BRIDGE) == CameraOverride()
     assert again.camera(TUNNEL) == CameraOverride(enabled=False)
@@ -91,6 +91,19 @@ def test_a_damaged_file_is_set_aside_and_reported_and_sets_nothing(
         assert (tmp_path / "runtime.json.corrupt-20260718T060000Z").read_bytes() == content
     overrides.apply(SetEnabled(BRIDGE, enabled=False), now=NOW)
     assert open_in(tmp_path).camera(BRIDGE).enabled is False
+
+
+def test_a_profile_that_is_gone_is_forgotten_and_the_rest_of_the_camera_is_not(
+    tmp_path: Path,
+) -> None:
+    overrides = open_in(tmp_path)
+    overrides.apply(SetProfile(BRIDGE, "storm"), now=NOW)
+    overrides.apply(SetMode(BRIDGE, "patrol"), now=NOW)
+    overrides.apply(SetProfile(TUNNEL, "storm"), now=NOW)
+    overrides.keep_only({BRIDGE, TUNNEL}, set(), set())
+    again = open_in(tmp_path)
+    assert again.camera(BRIDGE) == CameraOverride(mode="patrol")
+    assert again.camera(TUNNEL) == CameraOverride()
 
 
 def test_what_the_disk_refuses_is_not_set(tmp_path: Path) -> None:
