@@ -61,7 +61,9 @@ def changed(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
             id="tuning",
         ),
         pytest.param(
-            {"encoder_tuning": {"kind": "full", "rank": 4}}, "encoder_tuning.full.rank", id="rank"
+            {"encoder_tuning": {"kind": "full", "rank": 4}},
+            "encoder_tuning.full.rank",
+            id="rank",
         ),
         pytest.param({"decoder": "unet"}, "decoder", id="decoder"),
         pytest.param(
