@@ -170,7 +170,8 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
 def stored_state(parts: ModelParts, model: LsmAdapter) -> dict[str, torch.Tensor]:
     """Return the tensors that a bundle holds: all but those of an official checkpoint.
 
-    Of an official encoder with low-rank updates not yet merged, it holds the updates.
+    Of an official encoder with low-rank updates not yet merged, it holds the updates; those of
+    ``encoder_tuning`` must have been merged.
     """
     state = model.state_dict()
     if official_checkpoint(parts) is None:

@@ -147,7 +147,7 @@ def tuned_recipe(edit_recipe: EditRecipe) -> TunedRecipe:
             model |= dict.fromkeys(("small_model", "spatial_prompt", "semantic_prompt"))
             model |= {"style_prompt": False, "prompt_combiner": False, "small_model_say": 0}
             model |= {"encoder_adapter": None, "encoder_tuning": tuning}
-            large = {"epochs": 2, "steps_per_epoch": 1, "batch_size": 2}
+            large: dict[str, Any] = {"epochs": 2, "steps_per_epoch": 1, "batch_size": 2}
             large["optimiser"] = {"learning_rate": 0.02}
             content["stages"] = {"large": content["stages"]["large"] | large}
             content["sources"] = content["sources"][:1]
@@ -251,8 +251,8 @@ def test_the_tuned_rows_differ_from_the_frozen_one_in_their_tuning_alone(
     assert tuned.model.encoder_tuning.model_dump() == tuning
     assert none.stages.large is not None
     assert tuned.stages.large is not None
-    rate = tuned.stages.large.optimiser.pretrained_factor
-    assert (rate < 1.0) == (row == "full")
+    factor = tuned.stages.large.optimiser.pretrained_factor
+    assert (factor < 1.0) == (row == "full")
     content = tuned.model_dump() | {"name": none.name}
     content["model"]["encoder_tuning"] = None
     content["stages"]["large"]["optimiser"]["pretrained_factor"] = 1.0
