@@ -138,7 +138,7 @@ def build_model(parts: ModelParts) -> LsmAdapter:
     block_adapters = large.block_adapters(encoder) if parts.block_adapters else None
     preprocessor = Preprocessor(parts.input_size_px, large.normalisation, parts.equalisation)
     return LsmAdapter(
-        AdaptedEncoder(encoder, adapter, block_adapters),
+        AdaptedEncoder(encoder, adapter, block_adapters, parts.encoder_tuning),
         _build_head(parts, encoder),
         preprocessor=preprocessor,
         adapter_parts=parts.encoder_adapter
@@ -199,6 +199,14 @@ def _build_decoder(
     if classwise is None:
         return MaskDecoder(high_res_channels)
     return ClassWiseDecoder(classwise, high_res_channels, separable=pyramid is not None)
+
+
+def official_checkpoint(parts: ModelParts) -> str | None:
+    """Return the checkpoint that is the model's encoder, and that a bundle leaves out.
+
+    ``None`` where there is none, and for a tuned encoder, which is no longer the published one.
+    """
+    return None if parts.encoder_tuning else IMAGE_ENCODERS[parts.image_encoder].checkpoint
 
 
 def look_up(role: str, name: str, known: Mapping[str, Choice]) -> Choice:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
-from lsm_monitor.model.build import IMAGE_ENCODERS, build_model
+from lsm_monitor.model.build import build_model, official_checkpoint
 from lsm_monitor.model.bundle_files import REINSTALL, read_file, write_files
 from lsm_monitor.model.low_rank import factors, fresh_factors, load_factors
 from lsm_monitor.model.lsm_adapter import LsmAdapter
@@ -152,7 +152,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
             f"lsm-monitor does {name!r}; export the bundle again, or use the matching one"
         )
         raise BundleError(msg)
-    checkpoint = IMAGE_ENCODERS[manifest.parts.image_encoder].checkpoint
+    checkpoint = official_checkpoint(manifest.parts)
     encoder = model.encoder.image_encoder
     # What an official encoder has learned since is stored beside it, not in it.
     rank = 0 if checkpoint is None or manifest.lineage is None else manifest.lineage.rank
@@ -170,10 +170,11 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
 def stored_state(parts: ModelParts, model: LsmAdapter) -> dict[str, torch.Tensor]:
     """Return the tensors that a bundle holds: all but those of an official checkpoint.
 
-    Of an official encoder with low-rank updates not yet merged, it holds the updates.
+    Of an official encoder with low-rank updates not yet merged, it holds the updates; those of
+    ``encoder_tuning`` must have been merged.
     """
     state = model.state_dict()
-    if IMAGE_ENCODERS[parts.image_encoder].checkpoint is None:
+    if official_checkpoint(parts) is None:
         return state
     updates = factors(model.encoder.image_encoder, _IMAGE_ENCODER)
     stored = {

@@ -21,7 +21,12 @@ from lsm_monitor.model.high_frequency import high_frequency, low_frequency
 from lsm_monitor.model.image_encoder import ImageEncoder
 from lsm_monitor.model.mask_decoder import MaskDecoder
 from lsm_monitor.model.neck import PyramidNeck
-from lsm_monitor.model.parts import ClassWiseParts, EncoderAdapterParts, SpatialPromptParts
+from lsm_monitor.model.parts import (
+    ClassWiseParts,
+    EncoderAdapterParts,
+    EncoderTuningParts,
+    SpatialPromptParts,
+)
 from lsm_monitor.model.preprocess import Preprocessor
 from lsm_monitor.model.prompt_combiner import PromptCombiner
 from lsm_monitor.model.prompt_encoder import PromptEncoder
@@ -37,10 +42,12 @@ class AdaptedEncoder(nn.Module):
     """Image encoder with its adapter.
 
     Args:
-        image_encoder: Frozen; see :class:`~lsm_monitor.model.image_encoder.ImageEncoder`.
+        image_encoder: Frozen, but for what the trainer thaws by ``tuning``; see
+            :class:`~lsm_monitor.model.image_encoder.ImageEncoder`.
         adapter: Makes a prompt for each block from the patch embedding and the high
             frequencies, or matches prompts between the stages; ``None`` adds nothing.
         block_adapters: Adapters inside the blocks; ``None`` runs the blocks as they are.
+        tuning: What training changes in the encoder itself; ``None`` for nothing.
     """
 
     def __init__(
@@ -48,8 +55,10 @@ class AdaptedEncoder(nn.Module):
         image_encoder: nn.Module,
         adapter: nn.Module | None,
         block_adapters: nn.ModuleList | None = None,
+        tuning: EncoderTuningParts | None = None,
     ) -> None:
         super().__init__()
+        self.tuning = tuning
         self.image_encoder = image_encoder.requires_grad_(requires_grad=False)
         self.adapter = adapter
         self.block_adapters = block_adapters

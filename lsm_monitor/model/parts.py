@@ -83,6 +83,22 @@ def _full_adapter(value: object) -> object:
     return {"kind": "spm"} if value == "spm" else value
 
 
+class LowRankTuningParts(_Parts):
+    """Low-rank updates of the encoder's own weights (LoRA), in the end added into them."""
+
+    kind: Literal["low_rank"]
+    rank: int = Field(default=4, ge=1, le=64, description="Of the updates.")
+
+
+class FullTuningParts(_Parts):
+    """All of the encoder's own weights; batch norm keeps the statistics it came with."""
+
+    kind: Literal["full"]
+
+
+EncoderTuningParts = LowRankTuningParts | FullTuningParts
+
+
 class SpatialPromptParts(_Parts):
     """Where the small model sees water."""
 
@@ -176,6 +192,9 @@ class ModelParts(_Parts):
 
     block_adapters: bool = Field(
         default=False, description="Adapters inside the encoder's blocks, too."
+    )
+    encoder_tuning: Annotated[EncoderTuningParts, Field(discriminator="kind")] | None = Field(
+        default=None, description="How training changes the encoder itself; 'null': not."
     )
     decoder: Annotated[ClassWiseParts | None, BeforeValidator(_full_decoder)] = Field(
         default=None, description="'null': SAM's mask decoder, which knows water alone."

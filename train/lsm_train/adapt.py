@@ -23,7 +23,7 @@ from torch import nn
 
 import lsm_monitor
 from lsm_monitor.errors import BundleError
-from lsm_monitor.model.build import IMAGE_ENCODERS
+from lsm_monitor.model.build import official_checkpoint
 from lsm_monitor.model.bundle import (
     FILES,
     Bundle,
@@ -198,7 +198,7 @@ def _check(base: Bundle, about: Mapping[str, str]) -> None:
     except ValidationError as exc:
         problems = (f"{error['loc'][0]}: {error['msg']}" for error in exc.errors())
         raise RecipeError("; ".join(problems)) from exc
-    has_official = IMAGE_ENCODERS[base.manifest.parts.image_encoder].checkpoint is not None
+    has_official = official_checkpoint(base.manifest.parts) is not None
     if has_official and base.manifest.lineage is not None:
         msg = (
             f"bundle {base.manifest.name!r} was fitted before; fit the one it came from, "
@@ -219,7 +219,7 @@ def write(
 ) -> Manifest:
     """Write the fitted model as a bundle that says where it comes from."""
     old = base.manifest
-    has_official = IMAGE_ENCODERS[old.parts.image_encoder].checkpoint is not None
+    has_official = official_checkpoint(old.parts) is not None
     merge_updates(fitted, encoder=not has_official)
     manifest: dict[str, object] = {
         **old.model_dump(exclude={"format_version", "weights", "lineage", "metrics"}),

@@ -260,6 +260,18 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _large_slows_down_what_it_learns(self) -> Self:
+        large, tuning = self.stages.large, self.model.encoder_tuning
+        slows_down = large is not None and large.optimiser.pretrained_factor < 1.0
+        if slows_down and (tuning is None or tuning.kind != "full"):
+            msg = (
+                "'stages.large.optimiser.pretrained_factor' needs 'model.encoder_tuning' of "
+                "kind 'full': without it nothing pretrained learns in that stage"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _self_training_is_possible(self) -> Self:
         if self.self_training is None:
             return self

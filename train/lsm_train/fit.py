@@ -16,6 +16,7 @@ import torch
 
 from lsm_monitor.errors import WeightsError
 from lsm_monitor.model.build import build_model
+from lsm_monitor.model.low_rank import merge_low_rank
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_monitor.model.prompt_matcher import StageMatchers
@@ -35,6 +36,7 @@ from lsm_train.self_training import read_labels, self_label, write_labels
 from lsm_train.simulated import simulate_pictures
 from lsm_train.splits import stems_of
 from lsm_train.stages import StageName
+from lsm_train.tuning import prepare_tuning
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +136,8 @@ def fit(
 def load_run(run: Run) -> tuple[LsmAdapter, int]:
     """Return a finished run's model, in evaluation mode, and the best epoch of its last stage.
 
+    Low-rank updates of its encoder are merged.
+
     Raises:
         RunError: A stage is missing or damaged.
     """
@@ -141,6 +145,7 @@ def load_run(run: Run) -> tuple[LsmAdapter, int]:
     epoch = 0
     for name in run.stages:
         epoch = load_checkpoint(run.folder, name, model).epoch
+    merge_low_rank(model.encoder.image_encoder)
     return model.eval(), epoch
 
 
@@ -229,6 +234,7 @@ def _build(recipe: Recipe, seed: int) -> LsmAdapter:
             msg = "SAM's encoder has one size: train_size_px must equal model.input_size_px"
             raise RecipeError(msg)
         load_pretrained_weights(recipe.model, model)
+        prepare_tuning(model)
     except ValueError as exc:
         msg = f"recipe {recipe.name!r}: model: {exc}"
         raise RecipeError(msg) from exc
@@ -277,7 +283,7 @@ def _is_same_stage(one: Recipe, other: Recipe, name: str) -> bool:
     stages, parts = ["small"], ["small_model"]
     if name == "large":  # it learns from pictures that the finished small model has labelled
         stages.append("large")
-        parts += ["encoder_adapter", "block_adapters", "decoder"]
+        parts += ["encoder_adapter", "block_adapters", "encoder_tuning", "decoder"]
     if any(getattr(one.stages, key) != getattr(other.stages, key) for key in stages):
         return False
     keys = ("image_encoder", "input_size_px", *parts)

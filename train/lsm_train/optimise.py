@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lsm_monitor.model.parts import FullTuningParts
 from lsm_train.config import OptimiserSection
 from lsm_train.stages import Stage
 
@@ -16,8 +17,11 @@ def make_optimiser(stage: Stage, settings: OptimiserSection) -> torch.optim.Opti
 
     Each group remembers its full learning rate as ``base``.
     """
-    small_model = stage.model.head.small_model
+    model = stage.model
+    small_model = model.head.small_model
     pretrained = {id(p) for p in small_model.pretrained_parameters()} if small_model else set()
+    if isinstance(model.encoder.tuning, FullTuningParts):
+        pretrained |= {id(p) for p in model.encoder.image_encoder.parameters()}
     learned = [p for p in stage.parameters() if p.requires_grad]
     groups = [
         {

@@ -1,9 +1,10 @@
 """What each stage of the training learns, and from which loss (Sec. 3.5, Algorithm 1).
 
     small      the small model, by its own loss
-    large      the encoder's adapter and the mask decoder, without prompts: Eq. 9
+    large      the encoder's adapter and the mask decoder, without prompts: Eq. 9; with
+               ``encoder_tuning`` the image encoder itself, too
     joint      mask decoder, prompt encoder, Triple-S prompters, combiner: Eq. 10
-    one_stage  everything but the image encoder at once: Eq. 8
+    one_stage  everything but the image encoder, if that is not tuned, at once: Eq. 8
 
 A stage is a module whose forward pass is its loss, so that it can be trained by one process
 or by many.
@@ -19,6 +20,7 @@ from torch import nn
 
 from lsm_monitor.model.classwise_decoder import ClassWiseDecoder
 from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.parts import FullTuningParts
 from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.semantic_prompt import SemanticPrompt
 from lsm_monitor.model.small_model import SmallModel
@@ -28,11 +30,12 @@ from lsm_train.losses import large_loss
 from lsm_train.prompt_noise import disturb
 from lsm_train.prototypes import prototype_loss, update_prototypes
 from lsm_train.surfaces import water_labels
+from lsm_train.tuning import tuned_parameters
 
 StageName = Literal["small", "large", "joint", "one_stage"]
 Branch = Literal["small", "large", "whole"]
 
-# What a stage's checkpoint holds, by the names in LsmAdapter.
+# What a stage's checkpoint holds, by the names in LsmAdapter; tuned parameters come on top.
 TRAINED: dict[StageName, tuple[str, ...]] = {
     "small": ("head.small_model",),
     "large": (
@@ -51,6 +54,8 @@ TRAINED: dict[StageName, tuple[str, ...]] = {
     ),
     "one_stage": ("encoder.adapter", "encoder.block_adapters", "head"),
 }
+# Which stages teach the encoder, or what adapts it.
+_TEACHES_ENCODER: frozenset[StageName] = frozenset({"large", "one_stage"})
 # The branch of the model that a stage's validation looks at.
 BRANCH: dict[StageName, Branch] = {
     "small": "small",
@@ -139,10 +144,13 @@ class Stage(nn.Module):
     def trains_in_bf16(self) -> bool:
         """Whether the stage's forward pass may run in bfloat16."""
         small_model = self.model.head.small_model
-        # In PyTorch 2 on a CPU the gradient of a dilated depthwise convolution is NaN in it.
-        matches = isinstance(self.model.encoder.adapter, StageMatchers)
-        if matches and self.name in {"large", "one_stage"}:
-            return False
+        if self.name in _TEACHES_ENCODER:
+            # In PyTorch 2 on a CPU a dilated depthwise convolution's gradient is NaN in it.
+            matches = isinstance(self.model.encoder.adapter, StageMatchers)
+            # The cosine with float32's gradient is 0.70 to 0.94 where the first layers learn
+            # (EfficientNet-Lite0, 4 batches of 6); of low-rank updates it is 0.94 to 0.97.
+            if matches or isinstance(self.model.encoder.tuning, FullTuningParts):
+                return False
         learns_small = self.name in {"small", "one_stage"}
         return small_model is None or small_model.trains_in_bf16 or not learns_small
 
@@ -160,7 +168,9 @@ class Stage(nn.Module):
     def set_training_mode(self) -> None:
         """Put what is learned into training mode, and nothing else.
 
-        A frozen batch norm in training mode would go on changing its statistics.
+        A frozen batch norm in training mode would go on changing its statistics. A tuned
+        encoder's keeps them, too, as the small model's does: a batch is a few pictures, many of
+        one street, and the statistics are of ImageNet's million. Its scale and shift learn.
         """
         self.model.eval()
         for prefix in TRAINED[self.name]:
@@ -173,6 +183,8 @@ def _learned(name: StageName, model: LsmAdapter) -> Iterator[nn.Parameter]:
     """Yield the parameters that a stage learns."""
     head = model.head
     frozen_for_good = {id(p) for p in _frozen_features(model)}
+    if name in _TEACHES_ENCODER:
+        yield from tuned_parameters(model).values()
     modules: list[nn.Module | None]
     if name == "small":
         modules = [head.small_model]
@@ -214,7 +226,12 @@ def _frozen_features(model: LsmAdapter) -> Iterator[nn.Parameter]:
 def trained_state(name: StageName, model: LsmAdapter) -> dict[str, torch.Tensor]:
     """Return the tensors that a stage's checkpoint holds."""
     prefixes = tuple(f"{prefix}." for prefix in TRAINED[name])
-    return {key: value for key, value in model.state_dict().items() if key.startswith(prefixes)}
+    tuned = tuned_parameters(model).keys() if name in _TEACHES_ENCODER else frozenset()
+    return {
+        key: value
+        for key, value in model.state_dict().items()
+        if key.startswith(prefixes) or key in tuned
+    }
 
 
 def segment(

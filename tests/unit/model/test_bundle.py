@@ -21,6 +21,7 @@ from lsm_monitor.model.bundle import (
 )
 from lsm_monitor.model.low_rank import add_low_rank
 from lsm_monitor.model.lsm_adapter import LsmAdapter
+from lsm_monitor.model.parts import ModelParts
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_monitor.model.sam_vit import SamVit
 from lsm_monitor.model.storage import pack, unpack
@@ -297,6 +298,22 @@ def test_what_an_official_encoder_has_learned_is_stored_beside_it_and_merged_at_
     change_tensors(tmp_path / "sam", lambda tensors: tensors.pop(f"{layers[0]}.up"))
     with pytest.raises(BundleError, match=r"blocks\.0\.attn\.qkv\.up is missing"):
         load_bundle(tmp_path / "sam")
+
+
+@pytest.mark.parametrize("tuning", [{"kind": "low_rank"}, {"kind": "full"}])
+def test_a_tuned_official_encoder_is_stored_whole_and_needs_no_published_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, tuning: dict[str, str]
+) -> None:
+    publish_sam(tmp_path / "sam.pth", monkeypatch)
+    (tmp_path / "sam.pth").unlink()
+    changes = {"image_encoder": "sam_vit_b", "encoder_tuning": tuning}
+    parts = ModelParts.model_validate(EVERYTHING.model_dump() | changes)
+    model = lively_model(parts)
+    manifest = {"parts": parts.model_dump(), "preprocessing": "rgb-letterbox-imagenet"}
+    save_bundle(tmp_path / "sam", MANIFEST | manifest, stored_state(parts, model))
+    loaded = load_bundle(tmp_path / "sam").model
+    model.load_state_dict(unpack(pack(model.state_dict())))
+    assert torch.equal(run(loaded, noise(1)).logits, run(model, noise(1)).logits)
 
 
 def test_a_loaded_model_is_float32_and_in_evaluation_mode(bundle_folder: Path) -> None:

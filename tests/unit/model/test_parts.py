@@ -55,6 +55,16 @@ def changed(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
             "above 0: it is what is kept",
             id="nothing-kept",
         ),
+        pytest.param(
+            {"encoder_tuning": {"kind": "lora"}},
+            "expected tags: 'low_rank', 'full'",
+            id="tuning",
+        ),
+        pytest.param(
+            {"encoder_tuning": {"kind": "full", "rank": 4}},
+            "encoder_tuning.full.rank",
+            id="rank",
+        ),
         pytest.param({"decoder": "unet"}, "decoder", id="decoder"),
         pytest.param(
             {"decoder": {"kind": "classwise", "classes": ["water", "other", "other"]}},
@@ -98,7 +108,7 @@ def test_every_part_has_to_be_chosen_or_left_out_by_name() -> None:
     with pytest.raises(ValidationError) as caught:
         ModelParts.model_validate({})
     missing = {error["loc"][0] for error in caught.value.errors()}
-    not_in_the_paper = {"small_model_say", "block_adapters", "decoder"}
+    not_in_the_paper = {"small_model_say", "block_adapters", "encoder_tuning", "decoder"}
     assert missing == set(ModelParts.model_fields) - not_in_the_paper
 
 

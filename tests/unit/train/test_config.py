@@ -106,6 +106,12 @@ def test_the_shipped_recipe_takes_nothing_from_the_evaluation_sets(
             r"'prompt_noise' belongs to stage 'joint', not to 'small'",
             id="noise-on-no-prompt",
         ),
+        pytest.param(
+            "  encoder_adapter:",
+            "  encoder_tuning: {kind: low_rank, rank: 65}\n  encoder_adapter:",
+            r"model\.encoder_tuning\.low_rank\.rank: .*less than or equal to 64",
+            id="rank-that-is-not-low",
+        ),
         pytest.param("name: debug", "name: [", r"recipe\.yaml: cannot be read", id="no-yaml"),
     ],
 )

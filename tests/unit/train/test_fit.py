@@ -202,6 +202,11 @@ def change_prompts(content: dict[str, Any]) -> None:
             {"small"},
             id="adapter",
         ),
+        pytest.param(
+            lambda content: content["model"].update(encoder_tuning={"kind": "full"}),
+            {"small"},
+            id="tuning",
+        ),
         # Its labels teach the large model.
         pytest.param(
             lambda content: content["stages"]["small"].update(epochs=5), set(), id="small"
