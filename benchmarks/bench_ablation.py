@@ -1,8 +1,7 @@
 """The ablation table of docs/training.md, from finished runs.
 
     for seed in 0 1 2; do for row in 6_combiner 5_style 4_semantic 3_spatial 2_he_adapt \
-            1_sam_adapter no_prompt_noise prompt_box prompt_points one_stage small_u2netp \
-            small_sinet_v2 small_mask_rcnn; do
+            1_sam_adapter no_prompt_noise prompt_box prompt_points one_stage; do
         lsm-train fit config/train/ablation/$row.yaml --data DIR --seed $seed \
             --out runs/ablation/$row-seed$seed --reuse runs/ablation/6_combiner-seed$seed
     done; done
@@ -51,7 +50,7 @@ def main() -> None:
     names = ("f1", "iou", *DRY_SETS)
     print(f"| recipe | seeds | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
     for row, runs in rows.items():
-        cells = [_cell([run[name] for run in runs]) for name in names]
+        cells = [cell([run[name] for run in runs]) for name in names]
         print(f"| {row} | {len(runs)} | {' | '.join(cells)} |")
 
 
@@ -82,7 +81,8 @@ def scores(
     return figures
 
 
-def _cell(values: list[float]) -> str:
+def cell(values: list[float]) -> str:
+    """Return mean and standard deviation, to one place."""
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
 

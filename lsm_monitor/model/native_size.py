@@ -1,7 +1,8 @@
 """To the size a small model was designed for, which need not be the large model's.
 
 Receptive fields and anchors are counted in pixels: a network made for 320 px sees a puddle's
-surroundings at 320 px and only its ripples at 1024.
+surroundings at 320 px and only its ripples at 1024. For smaller pictures it
+is built at their size, see :mod:`lsm_monitor.model.build`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import torch
 
 from lsm_monitor.model.build import IMAGE_ENCODERS, build_model
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
+from lsm_monitor.model.mask_rcnn import MaskRCNN
 from lsm_monitor.model.parts import EncoderAdapterParts, Equalisation, ModelParts
 from lsm_monitor.model.preprocess import (
     IMAGENET_NORMALISATION,
@@ -14,6 +15,8 @@ from lsm_monitor.model.preprocess import (
     Normalisation,
     Preprocessor,
 )
+from lsm_monitor.model.sinet_v2 import SINetV2
+from lsm_monitor.model.u2net import U2Net
 from lsm_monitor.model.weights import CHECKPOINTS
 from tests.unit.model.models import EVERYTHING, NO_PROMPTS, parameter_count, shrink_sam
 
@@ -39,6 +42,23 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_model(EVERYTHING.model_copy(update=fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "native_px"),
+    [("mask_rcnn", 800), ("sinet_v2", 352), ("u2net", 320), ("u2netp", 320)],
+)
+def test_a_small_model_shrinks_pictures_to_its_size_and_never_enlarges_them(
+    name: str, native_px: int
+) -> None:
+    sizes = []
+    for input_size_px in (160, 1024):
+        parts = {"small_model": name, "input_size_px": input_size_px}
+        with torch.device("meta"):
+            small_model = build_model(EVERYTHING.model_copy(update=parts)).head.small_model
+        assert isinstance(small_model, MaskRCNN | SINetV2 | U2Net)
+        sizes.append(small_model.size_px)
+    assert sizes == [160, native_px]
 
 
 def test_stage_two_of_the_papers_model_learns_5_1_million_parameters() -> None:
