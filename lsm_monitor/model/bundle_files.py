@@ -25,6 +25,19 @@ def read_file(path: Path) -> bytes:
         raise BundleError(msg) from exc
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder.
+
+    Raises:
+        BundleError: One of the folders above it may not be looked into, as somebody's home.
+    """
+    try:
+        return path.is_dir()
+    except OSError as exc:
+        msg = f"{path}: cannot be looked at ({exc.strerror}); copy it to where this user may"
+        raise BundleError(msg) from exc
+
+
 def check_replaceable(folder: Path, names: Collection[str]) -> None:
     """Check that writing ``names`` to ``folder`` would delete nothing else.
 

@@ -176,6 +176,11 @@ def test_an_unknown_name_is_refused_with_the_nearest_shipped_one() -> None:
         load_bundle("compct")
 
 
+def test_a_path_that_may_not_be_looked_at_is_refused_with_the_reason() -> None:
+    with pytest.raises(BundleError, match=r"x: cannot be looked at \(File name too long\)"):
+        load_bundle("x" * 300)
+
+
 def test_many_wrong_tensors_make_one_short_message(bundle_folder: Path) -> None:
     change_tensors(bundle_folder, lambda tensors: tensors.clear())
     with pytest.raises(BundleError, match=r"is missing and \d+ more") as caught:
