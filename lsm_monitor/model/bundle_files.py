@@ -44,6 +44,9 @@ def check_replaceable(folder: Path, names: Collection[str]) -> None:
     Raises:
         BundleError: It would.
     """
+    if folder.is_file():
+        msg = f"{folder}: is a file; choose another folder"
+        raise BundleError(msg)
     strangers = sorted({path.name for path in folder.glob("*")} - set(names))
     if strangers:
         msg = f"{folder}: holds other files ({', '.join(strangers[:3])}); choose another folder"
@@ -54,7 +57,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace ``folder`` by ``files``, name -> content, once everything is on disk.
 
     Raises:
-        BundleError: It holds other files, or cannot be written.
+        BundleError: It is or holds another file, or cannot be written.
     """
     check_replaceable(folder, files)
     try:

@@ -338,6 +338,14 @@ def test_saving_never_replaces_a_folder_that_holds_anything_else(
     assert (tmp_path / "notes.txt").read_text() == "keep me"
 
 
+def test_saving_never_replaces_a_file(tmp_path: Path, model: LsmAdapter) -> None:
+    precious = tmp_path / "weights.pth"
+    precious.write_text("keep me")
+    with pytest.raises(BundleError, match=r"weights\.pth: is a file; choose another folder"):
+        save_bundle(precious, MANIFEST, stored_state(EVERYTHING, model))
+    assert precious.read_text() == "keep me"
+
+
 def test_saving_where_a_file_is_in_the_way_is_an_error_that_names_it(
     tmp_path: Path, model: LsmAdapter
 ) -> None:
