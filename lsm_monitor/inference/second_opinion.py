@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from lsm_monitor.model.bundle import Bundle
+from lsm_monitor.model.classwise_decoder import split_water
 from lsm_monitor.model.postprocess import Letterbox, doubt_of, logits_to_frame
 
 
@@ -52,7 +53,10 @@ class SecondOpinion:
         threshold = self._rule.threshold
         disagreement = None
         if said.small_logits is not None:
-            large = _probability(said.decoder_logits, prepared.letterbox) >= threshold
+            decoded, classes = said.decoder_logits, self._model.head.classwise
+            if classes is not None:
+                decoded, _ = split_water(decoded, classes.water_index)
+            large = _probability(decoded, prepared.letterbox) >= threshold
             small = _probability(said.small_logits, prepared.letterbox) >= threshold
             disagreement = float(np.mean(large != small))
         water = self._rule.apply(probability) >= threshold

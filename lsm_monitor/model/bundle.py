@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from lsm_monitor.errors import BundleError
 from lsm_monitor.model.build import build_model, official_checkpoint
-from lsm_monitor.model.bundle_files import REINSTALL, read_file, write_files
+from lsm_monitor.model.bundle_files import REINSTALL, is_folder, read_file, write_files
 from lsm_monitor.model.low_rank import factors, fresh_factors, load_factors
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts
@@ -225,7 +225,7 @@ def _find(name_or_path: str | Path) -> Path:
     if text in shipped:
         return SHIPPED / text
     folder = Path(name_or_path)
-    if folder.is_dir():
+    if is_folder(folder):
         return folder
     close = difflib.get_close_matches(text, shipped, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"shipped are: {', '.join(shipped)}"

@@ -25,12 +25,28 @@ def read_file(path: Path) -> bytes:
         raise BundleError(msg) from exc
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder.
+
+    Raises:
+        BundleError: One of the folders above it may not be looked into, as somebody's home.
+    """
+    try:
+        return path.is_dir()
+    except OSError as exc:
+        msg = f"{path}: cannot be looked at ({exc.strerror}); copy it to where this user may"
+        raise BundleError(msg) from exc
+
+
 def check_replaceable(folder: Path, names: Collection[str]) -> None:
     """Check that writing ``names`` to ``folder`` would delete nothing else.
 
     Raises:
         BundleError: It would.
     """
+    if folder.is_file():
+        msg = f"{folder}: is a file; choose another folder"
+        raise BundleError(msg)
     strangers = sorted({path.name for path in folder.glob("*")} - set(names))
     if strangers:
         msg = f"{folder}: holds other files ({', '.join(strangers[:3])}); choose another folder"
@@ -41,7 +57,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace ``folder`` by ``files``, name -> content, once everything is on disk.
 
     Raises:
-        BundleError: It holds other files, or cannot be written.
+        BundleError: It is or holds another file, or cannot be written.
     """
     check_replaceable(folder, files)
     try:

@@ -46,8 +46,9 @@ def unpack(packed: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             state[name] = tensor
             continue
         scale = packed.get(name + _SCALE)
-        if scale is None or scale.shape != tensor.shape[:1]:
-            msg = f"{name} has no scale for each of its {len(tensor)} channels"
+        if scale is None or not tensor.ndim or scale.shape != tensor.shape[:1]:
+            count = f"{len(tensor)} " if tensor.ndim else ""
+            msg = f"{name} has no scale for each of its {count}channels"
             raise ValueError(msg)
         state[name] = (tensor.float().flatten(1) * scale[:, None]).view(tensor.shape)
     return state

@@ -101,12 +101,20 @@ def weights_folder(environ: Mapping[str, str]) -> Path:
 
     It is ``$LSM_WEIGHTS_DIR``, else ``lsm-monitor/weights`` in ``$XDG_CACHE_HOME`` or, as that
     defaults to, in ``~/.cache``. Empty variables count as unset.
+
+    Raises:
+        WeightsError: Neither is set, and there is no home folder.
     """
     own = environ.get("LSM_WEIGHTS_DIR")
     if own:
         return Path(own)
     cache = environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "lsm-monitor" / "weights"
+    try:
+        base = Path(cache) if cache else Path.home() / ".cache"
+    except RuntimeError as exc:
+        msg = "official checkpoints: there is no home folder; set LSM_WEIGHTS_DIR to a folder"
+        raise WeightsError(msg) from exc
+    return base / "lsm-monitor" / "weights"
 
 
 def verify(checkpoint: Checkpoint, folder: Path) -> Path:

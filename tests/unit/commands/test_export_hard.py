@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from lsm_monitor.cli import app
@@ -25,11 +26,14 @@ from lsm_monitor.evidence.hard_frames import FOLDER
 from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.evidence.store import EvidenceStore
 from lsm_monitor.inference.second_opinion import Opinions, SecondOpinion
-from lsm_monitor.model.bundle import load_bundle
+from lsm_monitor.model.bundle import Bundle, Manifest, load_bundle
+from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.postprocess import logits_to_frame
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.outbox_open import OUTBOX_FILE
 from lsm_monitor.types import EventKind, Feedback, Verdict
 from lsm_train.weak_labels import read_weak_labels
+from tests.unit.model.models import EVERYTHING, MANIFEST, lively_model
 from tests.unit.publish.scenes import event_of, messages_of
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -182,6 +186,33 @@ def test_the_shipped_model_has_two_opinions(kept: Kept) -> None:
     assert 0.0 <= said.water_fraction <= 1.0
     assert said.disagreement is not None
     assert 0.0 <= said.disagreement <= 1.0
+
+
+def test_a_model_of_several_classes_has_two_opinions_about_water() -> None:
+    parts = ModelParts.model_validate(EVERYTHING.model_dump() | {"decoder": "classwise"})
+    manifest = Manifest.model_validate(
+        MANIFEST
+        | {"format_version": 2, "parts": parts, "classes": parts.classes}
+        | {"weights": {"sha256": "0" * 64, "bytes": 1}}
+    )
+    model = lively_model(parts)
+    image = decoded(picture(1))
+    said = SecondOpinion(Bundle(manifest, model)).of(image)
+    prepared = model.preprocessor(image)
+    with torch.inference_mode():
+        found = model(prepared.image[None], prepared.equalised[None])
+    assert found.small_logits is not None
+    water_index = parts.classes.index("water")
+    water_of_each = (
+        found.decoder_logits.softmax(1)[:, water_index : water_index + 1].logit(),
+        found.small_logits,
+    )
+    size_hw = prepared.letterbox.resized_hw
+    large, small = (
+        logits_to_frame(logits, prepared.letterbox, size_hw) >= manifest.water.threshold
+        for logits in water_of_each
+    )
+    assert said.disagreement == pytest.approx(float((large != small).float().mean()), abs=1e-3)
 
 
 def _exported(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -177,6 +177,11 @@ def test_an_unknown_name_is_refused_with_the_nearest_shipped_one() -> None:
         load_bundle("compct")
 
 
+def test_a_path_that_may_not_be_looked_at_is_refused_with_the_reason() -> None:
+    with pytest.raises(BundleError, match=r"x: cannot be looked at \(File name too long\)"):
+        load_bundle("x" * 300)
+
+
 def test_many_wrong_tensors_make_one_short_message(bundle_folder: Path) -> None:
     change_tensors(bundle_folder, lambda tensors: tensors.clear())
     with pytest.raises(BundleError, match=r"is missing and \d+ more") as caught:
@@ -348,6 +353,14 @@ def test_saving_never_replaces_a_folder_that_holds_anything_else(
     with pytest.raises(BundleError, match=r"holds other files \(notes\.txt\); choose another"):
         save_bundle(tmp_path, MANIFEST, model.state_dict())
     assert (tmp_path / "notes.txt").read_text() == "keep me"
+
+
+def test_saving_never_replaces_a_file(tmp_path: Path, model: LsmAdapter) -> None:
+    precious = tmp_path / "weights.pth"
+    precious.write_text("keep me")
+    with pytest.raises(BundleError, match=r"weights\.pth: is a file; choose another folder"):
+        save_bundle(precious, MANIFEST, stored_state(EVERYTHING, model))
+    assert precious.read_text() == "keep me"
 
 
 def test_saving_where_a_file_is_in_the_way_is_an_error_that_names_it(

@@ -52,3 +52,10 @@ def test_a_weight_without_its_scales_is_an_error() -> None:
         unpack({"layer.weight": packed["layer.weight"]})
     with pytest.raises(ValueError, match="no scale"):
         unpack({**packed, "layer.weight.scale": torch.ones(2)})
+
+
+def test_an_8_bit_number_without_channels_is_an_error() -> None:
+    number = torch.tensor(3, dtype=torch.int8)
+    for packed in ({"layer": number}, {"layer": number, "layer.scale": torch.tensor(1.0)}):
+        with pytest.raises(ValueError, match="layer has no scale for each of its channels"):
+            unpack(packed)

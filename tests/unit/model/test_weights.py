@@ -262,6 +262,17 @@ def test_the_folder_comes_from_the_environment(environ: dict[str, str], folder: 
     assert weights_folder(environ) == folder
 
 
+def test_without_a_home_the_folder_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        msg = "Could not determine home directory."
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert weights_folder({"LSM_WEIGHTS_DIR": "/w"}) == Path("/w")
+    with pytest.raises(WeightsError, match="no home folder; set LSM_WEIGHTS_DIR to a folder"):
+        weights_folder({})
+
+
 @pytest.mark.usefixtures("_unfilled")
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS.values(), ids=lambda c: c.name)
 def test_the_known_checkpoints_are_metas(checkpoint: Checkpoint) -> None:
