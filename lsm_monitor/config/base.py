@@ -38,7 +38,11 @@ def beside_the_file(path: Path, info: ValidationInfo) -> Path:
 FilePath = Annotated[Path, AfterValidator(beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
-Period = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0)]
+LONGEST_DAYS = 36_500  # a century; 999,999 days ago there was no calendar to count in
+Period = Annotated[
+    float, BeforeValidator(_duration_s), Field(gt=0.0, le=LONGEST_DAYS * 86400.0)
+]
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 
 
 class Section(BaseModel):

@@ -165,7 +165,9 @@ def test_a_password_from_stdin_gets_a_file_that_only_the_files_readers_may_read(
 
 def test_a_password_is_not_written_where_only_root_may_look(config: Path) -> None:
     tmpfiles = Path(__file__).parents[3] / "systemd" / "lsm-monitor.tmpfiles.conf"
-    closed = set(re.findall(r"^d /etc/lsm-monitor/(\S+) 0700 root", tmpfiles.read_text(), re.M))
+    closed = set(
+        re.findall(r"^d /etc/lsm-monitor/(\S+) 0700 root", tmpfiles.read_text(), re.MULTILINE)
+    )
     assert closed == {"credentials"}
     add_camera(
         config,
