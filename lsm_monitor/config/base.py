@@ -31,7 +31,14 @@ def _duration_s(value: object) -> object:
 
 
 def beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Return ``path`` as seen from the configuration file: a service runs elsewhere."""
+    """Return ``path`` as seen from the configuration file: a service runs elsewhere.
+
+    Raises:
+        ValueError: It begins with a shell's ``~``.
+    """
+    if path.parts[:1] == ("~",):
+        msg = f"{path}: '~' stands for nobody's home here; write the whole path"
+        raise ValueError(msg)
     return Path((info.context or {}).get("base_dir", Path())) / path
 
 
