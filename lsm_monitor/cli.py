@@ -299,7 +299,8 @@ def main() -> None:
     # long (benchmarks/results.md). An idle machine pays a few milliseconds per frame for it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.excepthook = _report_fault
-    sys.exit(run_guarded(app))
+    # Not ``app`` itself: whoever calls that gets typer's own excepthook instead of ours.
+    sys.exit(run_guarded(typer.main.get_command(app)))
 
 
 def run_guarded(command: Callable[[], object]) -> int:

@@ -247,7 +247,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app()
+        typer.main.get_command(app)()  # see lsm_monitor.cli.main
     except EngineError as exc:
         _say(str(exc))
         raise SystemExit(EXIT_UNAVAILABLE) from None

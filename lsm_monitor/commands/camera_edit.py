@@ -16,7 +16,8 @@ from lsm_monitor.config.loader import LoadedConfig, load
 from lsm_monitor.config.secrets import is_reference, resolve, revealed
 from lsm_monitor.errors import ConfigError
 
-_SECRETS_FOLDER = "credentials"
+_SECRETS_FOLDER = "passwords"
+"""Not ``credentials``: beside an installed file that is root's, and closed to the service."""
 
 
 def add_camera(

@@ -106,8 +106,10 @@ def next_steps(*, gpu: bool, programs: Path, config: Path, root: Path) -> str:
 
 
 def this_program_folder() -> Path:
-    """Return the folder of the ``lsm-monitor`` that runs now."""
-    return Path(sys.executable).parent.absolute()
+    """Return the folder of the ``lsm-monitor`` that runs now, by a name that upgrades keep."""
+    folder = Path(sys.executable).parent.absolute()
+    # The package's folder is a link to the environment of the version that is installed.
+    return PROGRAM_FOLDER if folder.resolve() == PROGRAM_FOLDER.resolve() else folder
 
 
 def _check_path(what: str, path: Path) -> None:

@@ -33,9 +33,10 @@ def fetch_status(
         token: Its ``http.metrics_token``; on its own machine it needs none.
 
     Raises:
-        DaemonUnreachableError: Nobody answers there, or somebody else does.
+        DaemonUnreachableError: Nobody answers there, or somebody else does; or the token
+            cannot be sent.
     """
-    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    headers = {} if token is None else {"Authorization": f"Bearer {_sendable(token)}"}
     connection = _connection(host, port, certificate)
     try:
         connection.request("GET", "/api/stats", headers=headers)
@@ -50,9 +51,10 @@ def fetch_status(
         if response.status != _OK:
             raise _not_ours(host, port, f"status {response.status}")
         return Stats.model_validate_json(body), body
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:  # UnicodeError: a name that no host can have
+        why = getattr(exc, "strerror", None) or exc
         msg = (
-            f"no daemon answers on {host} port {port} ({exc.strerror or exc}); is it running "
+            f"no daemon answers on {host} port {port} ({why}); is it running "
             "(systemctl status lsm-monitor)? Is --port the 'http.port' of its file?"
         )
         raise DaemonUnreachableError(msg) from None
@@ -62,6 +64,14 @@ def fetch_status(
         raise _not_ours(host, port, f"{exc.error_count()} unexpected values") from None
     finally:
         connection.close()
+
+
+def _sendable(token: SecretStr) -> str:
+    text = token.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        msg = "--token-file: a token is one line of ASCII text, and this one is not"
+        raise DaemonUnreachableError(msg)
+    return text
 
 
 def _connection(host: str, port: int, certificate: Path | None) -> http.client.HTTPConnection:

@@ -31,14 +31,25 @@ def _duration_s(value: object) -> object:
 
 
 def beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Return ``path`` as seen from the configuration file: a service runs elsewhere."""
+    """Return ``path`` as seen from the configuration file: a service runs elsewhere.
+
+    Raises:
+        ValueError: It begins with a shell's ``~``.
+    """
+    if path.parts[:1] == ("~",):
+        msg = f"{path}: '~' stands for nobody's home here; write the whole path"
+        raise ValueError(msg)
     return Path((info.context or {}).get("base_dir", Path())) / path
 
 
 FilePath = Annotated[Path, AfterValidator(beside_the_file)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0, le=86400.0)]
-Period = Annotated[float, BeforeValidator(_duration_s), Field(gt=0.0)]
+LONGEST_DAYS = 36_500  # a century; 999,999 days ago there was no calendar to count in
+Period = Annotated[
+    float, BeforeValidator(_duration_s), Field(gt=0.0, le=LONGEST_DAYS * 86400.0)
+]
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 
 
 class Section(BaseModel):

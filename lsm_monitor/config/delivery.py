@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lsm_monitor.config.base import LONGEST_DAYS, Days, Period
+
 # What XML 1.0 cannot carry would make an alert that nobody can read.
 _Text = Annotated[
     str,
@@ -22,10 +24,12 @@ class _Section(BaseModel):
 class ReadingsConfig(_Section):
     """How long readings are kept, in a file of their own; finer ones for a shorter time."""
 
-    raw_hours: int = Field(default=48, ge=1, description="Every reading is kept so long.")
-    minute_days: int = Field(default=30, ge=1, description="One per minute is kept so long.")
-    quarter_hour_days: int = Field(
-        default=730, ge=1, description="One per quarter of an hour is kept so long."
+    raw_hours: int = Field(
+        default=48, ge=1, le=24 * LONGEST_DAYS, description="Every reading is kept so long."
+    )
+    minute_days: Days = Field(default=30, description="One per minute is kept so long.")
+    quarter_hour_days: Days = Field(
+        default=730, description="One per quarter of an hour is kept so long."
     )
     max_mb: int = Field(
         default=1024,
@@ -43,8 +47,8 @@ class StoreConfig(_Section):
         description="Beyond it history goes first, then the oldest updates that are no "
         "escalation.",
     )
-    history_days: int = Field(
-        default=400, ge=1, description="Events, verdicts and dead letters are kept so long."
+    history_days: Days = Field(
+        default=400, description="Events, verdicts and dead letters are kept so long."
     )
     history_events: int = Field(default=100_000, ge=100, description="Most events kept.")
     readings: ReadingsConfig = ReadingsConfig()
@@ -89,7 +93,7 @@ class CapConfig(_Section):
         default="For the services of the city only.",
         description="Whom it is for; the scope is always Restricted.",
     )
-    expires_s: Annotated[float, Field(gt=0.0)] = Field(
+    expires_s: Period = Field(
         default=86400.0, description="An alert that nobody updates ends by itself after this."
     )
     areas: dict[str, CapAreaConfig] = Field(

@@ -26,6 +26,9 @@ from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.errors import ConfigError
 
 _MAX_PROBLEMS_SHOWN = 100
+_PART_REFERENCE = (
+    "a reference is the whole value or none; put the whole text where it points to"
+)
 _PLAIN_TEXTS = {
     "missing": "is missing; it has no default",
     "model_type": "must be a mapping: indent its keys below it",
@@ -185,6 +188,8 @@ class _Secrets:
             except ValueError as exc:
                 if self.needed and not (self.spared and data.startswith(self.spared)):
                     document.add(at, str(exc))
+        elif isinstance(data, str) and secrets.holds_reference(data):
+            document.add(at, _PART_REFERENCE)
         return data
 
     def _value(self, reference: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from lsm_monitor.config.base import FilePath, Period, Seconds, Section
+from lsm_monitor.config.secrets import is_reference
+
+_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 
 
 class DiscoveryConfig(Section):
@@ -68,6 +73,22 @@ class MqttConfig(Section):
         default=True, description="Obey commands and take feedback from the broker."
     )
     discovery: DiscoveryConfig = DiscoveryConfig()
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_name_or_an_address(cls, host: str) -> str:
+        # A reference stands here where a command does without secrets.
+        if is_reference(host) or _HOST_NAME.fullmatch(host):
+            return host
+        try:
+            ip_address(host)
+        except ValueError:  # without the value: who writes an address may write a password
+            msg = (
+                "must be a name or an address alone, as in broker.example; 'port', 'username', "
+                "'password', 'tls' and 'transport' are keys of their own"
+            )
+            raise ValueError(msg) from None
+        return host
 
     @model_validator(mode="after")
     def _password_needs_username(self) -> Self:

@@ -2,7 +2,7 @@
 
 ``cred`` reads systemd's credential folder (``LoadCredential=``), the best of the three: such
 a file is readable by the service alone and lives in memory. A reference is the whole value;
-it is not expanded inside a longer text, so no value can be misread as one.
+inside a longer text it is an error, and never half of a value.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 
 _REFERENCE = re.compile(r"\$\{(?P<kind>[a-z]+):(?P<name>[^{}]+)\}")
+_HELD = re.compile(r"\$\{(?:env|file|cred):[^{}]+\}")
 _MAX_SECRET_BYTES = 64 * 1024
 
 
 def is_reference(value: str) -> bool:
     """Return whether ``value`` is written as a reference, valid or not."""
     return value.startswith("${") and value.endswith("}")
+
+
+def holds_reference(value: str) -> bool:
+    """Return whether a reference stands inside a longer text, where nobody expands it."""
+    return _HELD.search(value) is not None and not is_reference(value)
 
 
 def resolve(reference: str, *, environ: Mapping[str, str], base_dir: Path) -> str:

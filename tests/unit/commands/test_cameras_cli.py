@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,11 +156,28 @@ def test_a_password_from_stdin_gets_a_file_that_only_the_files_readers_may_read(
     )
     assert result.returncode == 0, result.stderr
     assert "s3cret" not in result.stdout
-    secret = config.parent / "credentials" / "n"
+    secret = config.parent / "passwords" / "n"
     assert secret.read_text() == "s3cret"
     assert secret.stat().st_mode & 0o777 == 0o640
     assert secret.parent.stat().st_mode & 0o007 == 0
-    assert "    password: ${file:credentials/n}\n" in config.read_text()
+    assert "    password: ${file:passwords/n}\n" in config.read_text()
+
+
+def test_a_password_is_not_written_where_only_root_may_look(config: Path) -> None:
+    tmpfiles = Path(__file__).parents[3] / "systemd" / "lsm-monitor.tmpfiles.conf"
+    closed = set(
+        re.findall(r"^d /etc/lsm-monitor/(\S+) 0700 root", tmpfiles.read_text(), re.MULTILINE)
+    )
+    assert closed == {"credentials"}
+    add_camera(
+        config,
+        os.environ,
+        "n",
+        {"url": "rtsp://h/1", "username": "u"},
+        password=SecretStr("s3cret"),
+    )
+    written = (path.parent for path in config.parent.rglob("n"))
+    assert closed.isdisjoint(folder.name for folder in written)
 
 
 def test_a_failed_write_leaves_no_password_behind(
@@ -177,7 +195,7 @@ def test_a_failed_write_leaves_no_password_behind(
             {"url": "rtsp://h/1", "username": "u"},
             password=SecretStr("s3cret"),
         )
-    assert list((config.parent / "credentials").iterdir()) == []
+    assert list((config.parent / "passwords").iterdir()) == []
 
 
 def test_a_camera_of_the_inventory_is_removed_where_it_stands(config: Path) -> None:

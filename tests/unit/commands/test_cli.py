@@ -86,8 +86,9 @@ def test_a_fault_of_ours_is_exit_code_70_and_shows_no_secret() -> None:
     code = (
         "import sys; from lsm_monitor import cli;"
         "cli._configure_logs(level='info', fmt='logfmt', secrets=['hunt' + 'er2']);"
-        "sys.excepthook = cli._report_fault;"
-        "int('rtsp://u:hunt' + 'er2@cam')"
+        "cli.app.command('fault')(lambda: int('rtsp://u:hunt' + 'er2@cam'));"
+        "sys.argv = ['lsm-monitor', 'fault'];"
+        "cli.main()"
     )
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

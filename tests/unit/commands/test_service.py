@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from lsm_monitor.commands import service
 from lsm_monitor.commands.service import DEFAULT_CONFIG, install, next_steps, service_files
 from lsm_monitor.errors import StoreError
 
@@ -20,6 +22,25 @@ def test_the_files_name_this_installation_and_no_other() -> None:
     assert "etc/sysusers.d/lsm-monitor.conf" in by_name
     assert "etc/tmpfiles.d/lsm-monitor.conf" in by_name
     assert "etc/systemd/system/lsm-engine-build.service" in by_name
+
+
+def test_units_name_the_link_of_the_package_and_not_the_environment_of_this_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An upgrade of the package makes another environment, and deletes this one.
+    programs = tmp_path / "venv-K3y8s1Qz" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / ".venv").symlink_to("venv-K3y8s1Qz")
+    monkeypatch.setattr(service, "PROGRAM_FOLDER", tmp_path / ".venv" / "bin")
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    assert service.this_program_folder() == tmp_path / ".venv" / "bin"
+
+
+def test_a_program_elsewhere_is_named_by_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    assert service.this_program_folder() == tmp_path / "bin"
 
 
 def test_a_machine_gets_one_daemon_unit() -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from lsm_monitor.commands.status import as_json_line, describe, fetch_status
 from lsm_monitor.config.models import HttpConfig
@@ -83,6 +84,19 @@ def test_without_a_daemon_the_error_says_where_to_look() -> None:
         port = unused.getsockname()[1]
         with pytest.raises(DaemonUnreachableError, match="systemctl status lsm-monitor"):
             fetch_status("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["a..example", "a" * 70])
+def test_a_name_that_no_host_can_have_is_a_clear_error(host: str) -> None:
+    with pytest.raises(DaemonUnreachableError, match=f"no daemon answers on {host}"):
+        fetch_status(host, 9109)
+
+
+@pytest.mark.parametrize("token", ["t0ken\nt0ken", "t0ken\r", "ключ"])
+def test_a_token_that_cannot_be_sent_is_a_clear_error_without_it(token: str) -> None:
+    with pytest.raises(DaemonUnreachableError, match="--token-file") as error:
+        fetch_status("127.0.0.1", 9109, token=SecretStr(token))
+    assert token not in str(error.value)
 
 
 @pytest.mark.parametrize(

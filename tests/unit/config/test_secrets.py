@@ -77,3 +77,39 @@ def test_a_secret_file_that_cannot_be_one_is_refused(
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(ValueError, match=expected):
         resolve("${file:f}", environ={}, base_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("state_dir", "${env:HOME}/state"),
+        ("model.bundle", "./${env:MODEL}"),
+        ("mqtt.client_id", "lsm-${cred:site}-${env:NUMBER}"),
+    ],
+)
+@pytest.mark.parametrize("needs_secrets", [True, False])
+def test_a_reference_inside_a_longer_text_is_an_error_and_no_odd_name(
+    tmp_path: Path, key: str, value: str, *, needs_secrets: bool
+) -> None:
+    section, _, inner = key.rpartition(".")
+    text = f"{section}: {{{inner}: '{value}', host: h}}" if section == "mqtt" else ""
+    text = text or (f"{section}: {{{inner}: '{value}'}}" if section else f"{key}: {value}")
+    mqtt = "" if section == "mqtt" else "mqtt: {host: h}\n"
+    path = tmp_path / "m.yaml"
+    path.write_text(f"version: 1\nsite: a\n{text}\n{mqtt}cameras: {{c: {{url: x.mp4}}}}\n")
+    with pytest.raises(ConfigError) as error:
+        load(path, {"HOME": "/root"}, needs_secrets=needs_secrets)
+    assert str(error.value) == (
+        f"m.yaml:3: {key}: a reference is the whole value or none; put the whole text where it "
+        "points to"
+    )
+
+
+@pytest.mark.parametrize("line", ["state_dir: ~/state", "model: {bundle: ~/street}"])
+def test_a_tilde_is_an_error_and_no_folder_of_that_name(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        f"version: 1\nsite: a\n{line}\nmqtt: {{host: h}}\ncameras: {{c: {{url: x.mp4}}}}\n"
+    )
+    with pytest.raises(ConfigError, match=r"m.yaml:3: .*'~' stands for nobody's home"):
+        load(path, {})
