@@ -60,6 +60,8 @@ def export_hard(
         picked, left_out = pick(candidates(state_dir, verdicts), SecondOpinion(loaded), rules)
         frames = {_name(example): example for example in picked}
         described = _write_frames(frames, out / "frames")
+        if gone := frames.keys() - described.keys():
+            left_out["gone meanwhile"] += len(gone)
         model = loaded.manifest
         manifest = {
             "schema": SCHEMA,
@@ -71,19 +73,19 @@ def export_hard(
             },
             "rules": asdict(rules),
             "left_out": dict(left_out),
-            "frames": described,
+            "frames": list(described.values()),
         }
         labels = {
             name: {"verdict": example.candidate.verdict}
             for name, example in frames.items()
-            if example.candidate.verdict is not None
+            if name in described and example.candidate.verdict is not None
         }
         _write_json(out / "weak.json", {"version": 1, "images": labels})
         _write_json(out / "manifest.json", manifest)
     except OSError as exc:
         msg = f"{exc.filename or out}: {exc.strerror}; check the folder, and make room"
         raise StoreError(msg) from exc
-    return len(picked), left_out
+    return len(described), left_out
 
 
 def _name(example: Example) -> str:
@@ -92,27 +94,31 @@ def _name(example: Example) -> str:
     return f"{candidate.camera}-{candidate.taken_at:%Y%m%dT%H%M%S}{at_ms:03}Z.jpg"
 
 
-def _write_frames(frames: Mapping[str, Example], folder: Path) -> list[dict[str, object]]:
-    """Copy the pictures, byte for byte; return what the manifest says of each."""
+def _write_frames(frames: Mapping[str, Example], folder: Path) -> dict[str, dict[str, object]]:
+    """Copy the pictures, byte for byte; return by name what the manifest says of each.
+
+    One that the daemon has deleted since it was looked at is missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    described: list[dict[str, object]] = []
+    described: dict[str, dict[str, object]] = {}
     for name, example in frames.items():
-        data = example.candidate.path.read_bytes()
+        try:
+            data = example.candidate.path.read_bytes()
+        except FileNotFoundError:
+            continue
         (folder / name).write_bytes(data)
         event_id, seq = example.candidate.event or (None, None)
-        described.append(
-            {
-                "file": f"frames/{name}",
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "camera": example.candidate.camera,
-                "taken_at": rfc3339(example.candidate.taken_at),
-                "reasons": example.reasons,
-                "verdict": example.candidate.verdict,
-                "event_id": None if event_id is None else str(event_id),
-                "seq": seq,
-                **asdict(example.opinions),
-            }
-        )
+        described[name] = {
+            "file": f"frames/{name}",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "camera": example.candidate.camera,
+            "taken_at": rfc3339(example.candidate.taken_at),
+            "reasons": example.reasons,
+            "verdict": example.candidate.verdict,
+            "event_id": None if event_id is None else str(event_id),
+            "seq": seq,
+            **asdict(example.opinions),
+        }
     return described
 
 

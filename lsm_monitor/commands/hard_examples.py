@@ -6,6 +6,7 @@ pictures that look alike one is enough, and no camera gets more than its share o
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -99,12 +100,17 @@ class Opinion(Protocol):
 
 
 def candidates(state_dir: Path, verdicts: Mapping[UUID, Verdict]) -> Iterator[Candidate]:
-    """Yield the pictures of events and the doubtful ones that the daemon kept."""
+    """Yield the pictures of events and the doubtful ones that the daemon kept.
+
+    To look at them takes minutes: what the daemon deletes meanwhile is left out.
+    """
     for path in sorted((state_dir / store.FOLDER).glob("*/*.json")):
-        yield from _of_event(path, verdicts)
+        with contextlib.suppress(FileNotFoundError):
+            yield from _of_event(path, verdicts)
     for path in sorted((state_dir / hard_frames.FOLDER).glob("*/*.jpg")):
-        taken_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        yield Candidate(path, path.parent.name, taken_at)
+        with contextlib.suppress(FileNotFoundError):
+            taken_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            yield Candidate(path, path.parent.name, taken_at)
 
 
 def _of_event(path: Path, verdicts: Mapping[UUID, Verdict]) -> Iterator[Candidate]:

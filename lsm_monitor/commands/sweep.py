@@ -139,6 +139,7 @@ def sweep(
     videos: Sequence[LabelledVideo],
     settings: Sequence[Values],
     *,
+    now: Values | None = None,
     level: WaterLevel,
     slack_s: float,
 ) -> Iterator[Trial]:
@@ -149,16 +150,20 @@ def sweep(
     Args:
         videos: At least one.
         settings: What to try.
+        now: The present setting, of ``defaults`` perhaps: what a video's camera says otherwise
+            itself stays so whatever is tried. ``None``: every camera takes what is tried.
         level: The level that alarms.
         slack_s: See :func:`lsm_monitor.water.scoring.score_alarms`.
     """
     timed = [_Readings(video) for video in videos]
+    own = [_own_keys(video.camera, now or {}) for video in videos]
     # One filter's readings are in memory at a time.
     ordered = sorted(settings, key=lambda values: values.get("smoothing_s", 0.0))
     for values in ordered:
         scores = []
-        for video, seen in zip(videos, timed, strict=True):
-            changed = _changed(video.camera, values)
+        for video, seen, fixed in zip(videos, timed, own, strict=True):
+            taken = {key: value for key, value in values.items() if key not in fixed}
+            changed = _changed(video.camera, taken)
             if changed is None:
                 break
             rules = water_rules(changed)
@@ -211,6 +216,12 @@ class _Readings:
             for zone, reading in zip(timed, readings, strict=True):
                 zone.append(TimedReading(time_s, reading))
         return timed
+
+
+def _own_keys(camera: CameraDefaults, now: Values) -> frozenset[str]:
+    """Return the keys of ``now`` to which ``camera`` gives another value."""
+    its = present(camera, list(now))
+    return frozenset(key for key, value in now.items() if its[key] != value)
 
 
 def _changed(camera: CameraDefaults, values: Values) -> CameraDefaults | None:

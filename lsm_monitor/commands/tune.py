@@ -195,7 +195,7 @@ def tune(
     except KeyError as exc:
         msg = f"{exc.args[0]!r} is no number that can be tuned; such as open_for_s"
         raise ConfigError(msg) from None
-    trials = tuple(sweep(videos, tried, level=level, slack_s=slack_s))
+    trials = tuple(sweep(videos, tried, now=tried[0], level=level, slack_s=slack_s))
     choice = choose(
         trials, tried[0], max_false_alarms=max_false_alarms, least_floods=least_floods
     )

@@ -168,9 +168,19 @@ class Cameras:
         camera = self._config.cameras[camera_id]
 
         def make(episodes: Iterable[Episode]) -> CameraJudge:
-            return judge_of(camera_id, camera, episodes=episodes)
+            return judge_of(
+                camera_id,
+                camera,
+                episodes=episodes,
+                interval_s=lambda: self._longest_interval_s(camera_id),
+            )
 
         self._decisions.watch(camera_id, make)
+
+    def _longest_interval_s(self, camera_id: CameraId) -> float:
+        """Return how far apart a camera's pictures may be now; takes no lock, as above."""
+        camera = self.camera(camera_id)
+        return 0.0 if camera is None else self._stretch * usual_interval_s(camera)
 
     def _capture(self, camera_id: CameraId) -> None:
         camera = self._config.cameras[camera_id]

@@ -86,6 +86,7 @@ def judge_of(
     *,
     event_ids: Callable[[], UUID] = new_event_id,
     episodes: Iterable[Episode] = (),
+    interval_s: Callable[[], float] = lambda: 0.0,
 ) -> CameraJudge:
     """Return the judge of one camera.
 
@@ -94,6 +95,7 @@ def judge_of(
         camera: Its configuration.
         event_ids: Makes the id of each new episode.
         episodes: Episodes that were open at the last stop.
+        interval_s: See :class:`CameraJudge`.
     """
     drawn = drawn_of(camera)
     return CameraJudge(
@@ -107,6 +109,7 @@ def judge_of(
         gauges=drawn.gauges,
         ground=drawn.ground,
         trend=_trend_rules(camera.trend),
+        interval_s=interval_s,
     )
 
 

@@ -33,6 +33,8 @@ from lsm_monitor.water.state import WaterRules, ZoneMachine
 from lsm_monitor.water.trend import TrendRules, TrendWatch
 from lsm_monitor.water.zones import Zone, ZoneReader
 
+_PATIENCE = 2.0
+"""Intervals without a usable frame, at least, before a level is unknown."""
 _FRAMES_OF_QUALITY = 10
 """Of the last so many frames, those that could not be judged lower the confidence."""
 
@@ -73,6 +75,9 @@ class CameraJudge:
         gauges: Marks of known height in the picture.
         ground: The plane of the road, for areas.
         trend: How trends are judged.
+        interval_s: Returns how far apart frames are now, in seconds. A level is not unknown
+            before twice that, whatever the rules say: between any two frames it would be,
+            and no flood would ever last long enough to be told.
     """
 
     def __init__(
@@ -87,7 +92,9 @@ class CameraJudge:
         gauges: Sequence[Gauge] = (),
         ground: Ground | None = None,
         trend: TrendRules | None = None,
+        interval_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._interval_s = interval_s
         # A gap that makes the state unknown also makes the belief about pixels worthless.
         self._smoother = MaskSmoother(smoothing_s=smoothing_s, max_gap_s=rules.stale_after_s)
         self._reader = ZoneReader(zones, gauges=gauges, ground=ground)
@@ -145,7 +152,8 @@ class CameraJudge:
         return self._judgement(now, (), self._pass_time(mono_s, now))
 
     def _pass_time(self, mono_s: float, now: datetime) -> list[WaterEvent | None]:
-        return [zone.tick(mono_s, now) for zone in self._zones]
+        patience_s = _PATIENCE * self._interval_s()
+        return [zone.tick(mono_s, now, patience_s) for zone in self._zones]
 
     def _judgement(
         self,
@@ -211,9 +219,9 @@ class _ZoneJudge:
     def unusable(self, stamp: FrameStamp) -> None:
         self._tracker.count_frame(stamp.decoded_at, usable=False)
 
-    def tick(self, mono_s: float, now: datetime) -> WaterEvent | None:
+    def tick(self, mono_s: float, now: datetime, patience_s: float) -> WaterEvent | None:
         previous_level = self._machine.level
-        self._machine.tick(mono_s)
+        self._machine.tick(mono_s, patience_s)
         return self._advance(previous_level, now, mono_s)
 
     def _advance(

@@ -165,11 +165,16 @@ class ZoneMachine:
             self._level = self._follow(FALLS, self._below_s, now_s)
         self._held = self._level if self._level in EPISODE_LEVELS else None
 
-    def tick(self, mono_s: float) -> None:
-        """Let time pass without a usable frame."""
+    def tick(self, mono_s: float, patience_s: float = 0.0) -> None:
+        """Let time pass without a usable frame.
+
+        Args:
+            mono_s: Now.
+            patience_s: Instead of ``stale_after_s``, if it is longer.
+        """
         if self._last_s is None:
             self._last_s = mono_s
-        if mono_s - self._last_s > self._rules.stale_after_s:
+        if mono_s - self._last_s > max(self._rules.stale_after_s, patience_s):
             self._level = WaterLevel.UNKNOWN
             self._start_dwells_again()
 

@@ -22,6 +22,7 @@ from lsm_monitor.commands import export_hard as command
 from lsm_monitor.commands.export_hard import export_hard
 from lsm_monitor.commands.hard_examples import Rules, candidates, pick
 from lsm_monitor.errors import ConfigError
+from lsm_monitor.evidence import store
 from lsm_monitor.evidence.hard_frames import FOLDER
 from lsm_monitor.evidence.sidecar import EvidenceKind
 from lsm_monitor.evidence.store import EvidenceStore
@@ -247,6 +248,33 @@ def test_the_export_is_what_the_trainer_reads_and_says_where_each_picture_is_fro
     assert "rejected" in frame["reasons"]
     assert manifest["schema"] == command.SCHEMA
     assert manifest["model"]["name"] == "compact"
+
+
+def test_a_daemon_that_makes_room_meanwhile_costs_its_oldest_pictures_and_not_the_export(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.event(REFLECTION, 1, EventKind.OPEN, picture(1))
+    kept.event(REAL, 2, EventKind.UPDATE, picture(2))
+    seen = kept.doubtful("street", "a", picture(3))
+    unseen = kept.doubtful("street", "b", picture(4))
+    for event_id in (REFLECTION, REAL):
+        kept.verdict(event_id, Verdict.REFLECTION)
+
+    class Slow(Judge):
+        def of(self, image: npt.NDArray[np.uint8]) -> Opinions:
+            if float(image.mean()) == self._key(picture(3)):
+                for path in (seen, unseen, *(kept.folder / store.FOLDER / str(REAL)).iterdir()):
+                    path.unlink()
+            return Opinions(0.5, 0.0, None)
+
+    monkeypatch.setattr(command, "SecondOpinion", lambda _: Slow())
+    out = tmp_path / "hard"
+    count, left_out = export_hard(kept.folder, out, bundle="compact", rules=Rules(), now=NOW)
+    assert (count, left_out) == (1, {"gone meanwhile": 2})
+    manifest, weak = _exported(out)
+    assert [frame["event_id"] for frame in manifest["frames"]] == [str(REFLECTION)]
+    assert manifest["left_out"] == left_out
+    assert list(weak["images"]) == [path.name for path in (out / "frames").iterdir()]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(kept: Kept, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lsm_monitor.commands.sweep import (
     with_axes,
 )
 from lsm_monitor.commands.tune import expect_shares_of_zones
+from lsm_monitor.config.levels import LevelsConfig
 from lsm_monitor.config.models import CameraConfig
 from lsm_monitor.errors import ConfigError, StoreError
 from lsm_monitor.runtime.judging import judge_of
@@ -99,6 +100,20 @@ def test_a_longer_dwell_alarms_later_and_a_high_threshold_not_at_all() -> None:
 def test_a_setting_that_a_camera_does_not_allow_is_left_out() -> None:
     settings = [{"levels.ponding.enter": 0.08}, {"levels.ponding.enter": 0.3}]
     assert len(list(sweep([ONE_FLOOD], settings, level=WaterLevel.PONDING, slack_s=0.0))) == 1
+
+
+def test_what_a_camera_says_itself_stays_while_the_defaults_are_tuned() -> None:
+    own = {"wet": {"enter": 0.10, "leave": 0.05}, "ponding": {"enter": 0.20, "leave": 0.15}}
+    deaf = CAMERA.model_copy(update={"levels": LevelsConfig.model_validate(own)})
+    shallow = raw_of([0.0] * 20 + [0.15] * 40 + [0.0] * 40)
+    videos = [LabelledVideo((), camera, shallow) for camera in (CAMERA, deaf)]
+    now = {"levels.ponding.enter": 0.08, "levels.ponding.leave": 0.04, "open_for_s": 30.0}
+    patient = {**now, "open_for_s": 90.0}
+    level = WaterLevel.PONDING
+    trials = list(sweep(videos, [now, patient], now=now, level=level, slack_s=0.0))
+    assert [trial.values for trial in trials] == [now, patient]
+    alarms = [[score.false_alarms for score in trial.scores] for trial in trials]
+    assert alarms == [[1, 0], [1, 0]]  # 15 % stands below what the second calls ponding
 
 
 shares = st.lists(st.sampled_from([None, 0.0, 0.05, 0.1, 0.2, 0.3, 0.6]), max_size=40)

@@ -1,47 +1,55 @@
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from lsm_monitor.config.models import CameraConfig
-from lsm_monitor.runtime.cameras import aim_of
-
-STREET = {"points": [[0.1, 0.5], [0.9, 0.5], [0.5, 0.9]]}
-PATH = {"points": [[0.0, 0.0], [0.2, 0.0], [0.1, 0.2]]}
-BEFORE: dict[str, Any] = {  # of a file
-    "url": "rtsp://192.0.2.1/1",
-    "zones": {"street": STREET, "path": PATH},
-}
-
-
-def aim(**changes: object) -> str:
-    return aim_of(CameraConfig.model_validate(BEFORE | changes))
+from lsm_monitor.capture.fleet import CaptureFleet
+from lsm_monitor.capture.watched import WatchedCamera
+from lsm_monitor.config.models import MonitorConfig
+from lsm_monitor.inference.scheduler import FrameScheduler
+from lsm_monitor.runtime.cameras import Cameras
+from lsm_monitor.runtime.overview import Overview
+from tests.fakes import FakeClock
+from tests.unit.runtime.test_decisions import BRIDGE, CAMERA, Street
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"url": "rtsp://192.0.2.2/1"},
-        {"zones": {"street": STREET}},
-        {"zones": {"street": PATH, "path": {"points": [[0.0, 0.0], [0.2, 0.0], [0.1, 0.3]]}}},
-    ],
-    ids=["address", "a zone less", "a corner"],
-)
-def test_another_address_or_other_zones_are_another_view(changes: dict[str, object]) -> None:
-    assert aim(**changes) != aim()
+class Fleet:
+    """Remembers what is to be captured."""
+
+    def __init__(self) -> None:
+        self.cameras: dict[str, WatchedCamera] = {}
+
+    def put(self, camera: WatchedCamera) -> None:
+        self.cameras[camera.spec.camera_id] = camera
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"username": "admin", "password": "another"},
-        {"interval_s": 5, "read_timeout_s": 3},
-        {"zones": {"way": PATH, "street": STREET | {"water_share_of": "road"}}},
-    ],
-    ids=["login", "times", "names, order and reading of zones"],
+    ("factor", "every_s"),
+    [(1.0, 5), (1.0, 9), (12.0, 12)],  # 'stale_after_s' is 10
 )
-def test_what_does_not_touch_the_picture_leaves_what_was_learnt(
-    changes: dict[str, object],
+def test_a_machine_that_does_not_keep_up_finds_a_flood_all_the_same(
+    factor: float, every_s: int, tmp_path: Path, clock: FakeClock
 ) -> None:
-    assert aim(**changes) == aim()
+    street = Street(tmp_path, clock, watched=())
+    fleet = Fleet()
+    cameras = Cameras(
+        MonitorConfig.model_validate(
+            {"version": 1, "site": "west", "mqtt": {"host": "h"}, "cameras": {BRIDGE: CAMERA}}
+        ),
+        fleet=cast("CaptureFleet", fleet),
+        scheduler=FrameScheduler(max_batch=1, metrics=street.metrics, clock=clock),
+        decisions=street.decisions,
+        overview=Overview(street.metrics),
+        clock=clock,
+    )
+    cameras.start()
+    cameras.stretch(factor)
+    assert fleet.cameras[BRIDGE].spec.interval_s == factor
+    for _ in range(10):
+        street.wait(every_s - 1)
+        street.see(0.6)
+    assert street.events() == [("open", 1)]
+    street.wait(30)
+    assert street.events() == [("open", 1), ("stale", 2)]
