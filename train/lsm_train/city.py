@@ -15,7 +15,7 @@ import numpy as np
 
 from lsm_train.adapt_config import AdaptRecipe, GuardSection
 from lsm_train.adaptation import HintedPicture
-from lsm_train.clicks import spread_clicks
+from lsm_train.cut import cut
 from lsm_train.data import DRY, WATER, Picture, read_layout, read_pictures, shrink
 from lsm_train.errors import DataError
 from lsm_train.guard import GuardPictures
@@ -86,7 +86,7 @@ def read_city(
         if label is not None and label.is_dry:
             dry_pictures.append(_dry(shrink(picture, _JUDGED_SIDE_PX)))
         hints = hint_map(label, (picture.image.shape[0], picture.image.shape[1]))
-        hints = spread_clicks(picture.image, hints)
+        hints = cut(picture.image, hints)
         small = shrink(Picture("", picture.name, picture.image, hints), side_px)
         hinted = HintedPicture(picture.name, small.image, small.labels)
         (frames if label is None else labelled).append(hinted)

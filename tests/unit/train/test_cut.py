@@ -1,4 +1,4 @@
-"""How far a click reaches."""
+"""How far clicks and boxes reach."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsm_train.clicks import spread_clicks
+from lsm_train.cut import cut
 from lsm_train.data import DRY, IGNORED, WATER
 from lsm_train.hints import DRY_POINT, IN_BOX, WATER_POINT, hint_map
 from lsm_train.weak_labels import WeakLabel
@@ -25,7 +25,7 @@ def street(height: int = 120, width: int = 160) -> npt.NDArray[np.uint8]:
 def test_clicks_reach_as_far_as_the_colour_of_what_was_clicked_on() -> None:
     pond, road = (0.25, 0.75), (0.75, 0.4)
     hints = hint_map(WeakLabel("points", water_points=(pond,), dry_points=(road,)), (120, 160))
-    spread = spread_clicks(street(), hints)
+    spread = cut(street(), hints)
     water = np.zeros((120, 160), np.bool_)
     water[60:, :80] = True
     assert ((spread == WATER) & ~water).sum() == 0
@@ -36,13 +36,29 @@ def test_clicks_reach_as_far_as_the_colour_of_what_was_clicked_on() -> None:
 
 def test_one_kind_of_clicks_says_nothing_about_the_rest() -> None:
     hints = hint_map(WeakLabel("points", water_points=((0.2, 0.8),)), (120, 160))
-    assert (spread_clicks(street(), hints) == hints).all()
+    assert (cut(street(), hints) == hints).all()
 
 
 def test_clicks_on_the_same_spot_say_nothing_about_the_rest() -> None:
     hints = np.full((1200, 1600), IGNORED, np.uint8)
     hints[600, 800:802] = WATER_POINT, DRY_POINT
-    assert (spread_clicks(street(1200, 1600), hints) == hints).all()
+    assert (cut(street(1200, 1600), hints) == hints).all()
+
+
+def test_a_box_is_cut_where_the_colour_changes_and_nothing_is_known_of_what_was_cut() -> None:
+    box = (0.0, 0.4, 0.6, 1.0)
+    spread = cut(street(), hint_map(WeakLabel("boxes", boxes=(box,)), (120, 160)))
+    water = np.zeros((120, 160), np.bool_)
+    water[60:, :80] = True
+    assert (spread[water] == WATER).mean() > 0.95
+    assert (spread[48:, :96][~water[48:, :96]] == IGNORED).mean() > 0.95
+    assert (spread[:46] == DRY).all()
+    assert (spread[:, 98:] == DRY).all()
+
+
+def test_a_box_round_all_of_the_picture_is_left_to_the_teacher() -> None:
+    hints = hint_map(WeakLabel("boxes", boxes=((0.0, 0.0, 1.0, 1.0),)), (120, 160))
+    assert (cut(street(), hints) == IN_BOX).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -53,8 +69,8 @@ def test_what_was_said_stays_said_and_the_same_clicks_reach_the_same(
     size: tuple[int, int],
 ) -> None:
     hints = hint_map(WeakLabel("points", water_points=water, dry_points=dry), size)
-    hints[:, : size[1] // 4][hints[:, : size[1] // 4] == IGNORED] = IN_BOX
-    spread = spread_clicks(street(*size), hints)
+    hints[: size[0] // 4, : size[1] // 4] = DRY
+    spread = cut(street(*size), hints)
     assert (spread[hints != IGNORED] == hints[hints != IGNORED]).all()
     assert set(np.unique(spread)) <= set(np.unique(hints)) | {WATER, DRY}
-    assert (spread_clicks(street(*size), hints) == spread).all()
+    assert (cut(street(*size), hints) == spread).all()
