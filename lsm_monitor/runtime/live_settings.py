@@ -6,6 +6,7 @@ A service, too: a context that was said to hold for an hour ends by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ from lsm_monitor.runtime.overrides import RuntimeOverrides, Setting
 from lsm_monitor.types import CameraId
 
 logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN_S = 60.0
+"""The wall clock, by which contexts end, may be set while we wait."""
 
 
 class LiveSettings:
@@ -51,6 +55,7 @@ class LiveSettings:
         self._on_change = on_change
         self._clock = clock
         self._changed = asyncio.Event()
+        self._applied: frozenset[str] = frozenset()
 
     @property
     def config(self) -> MonitorConfig:
@@ -114,11 +119,13 @@ class LiveSettings:
         while True:
             now = self._clock.now()
             end = self._overrides.next_end(now)
-            wait_s = None if end is None else max(0.0, (end - now).total_seconds())
+            wait_s = None
+            if end is not None:
+                wait_s = min(max(0.0, (end - now).total_seconds()), _LOOK_AGAIN_S)
             self._changed.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait_s)
-            except TimeoutError:
+            if self.contexts != self._applied:
                 self._apply()
 
     def _check_may_rest(self, camera_id: CameraId, profile: str | None) -> None:
@@ -134,7 +141,8 @@ class LiveSettings:
     def _apply(self) -> Changes:
         self._config = effective(self._files, self._overrides)
         self._on_change(self)
-        found = self._cameras.adopt(self.config, triggers=self.contexts)
+        self._applied = self.contexts
+        found = self._cameras.adopt(self.config, triggers=self._applied)
         self._changed.set()
         return found
 

@@ -41,8 +41,12 @@ class CameraOverview:
 
     @property
     def is_decided(self) -> bool:
-        """Whether something is believed about at least one zone."""
-        return any(state.level is not WaterLevel.UNKNOWN for state in self.zones.values())
+        """Whether a picture has decided what is believed now about at least one zone."""
+        # A restart gives an open episode's level back before anything was seen.
+        return any(
+            state.level is not WaterLevel.UNKNOWN and state.observed_at is not None
+            for state in self.zones.values()
+        )
 
     @property
     def observed_at(self) -> datetime | None:

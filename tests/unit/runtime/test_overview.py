@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+<<<<<<< HEAD
+=======
+import json
+from dataclasses import replace
+>>>>>>> s8-r3
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,6 +59,16 @@ def test_a_camera_is_undecided_until_it_is_judged_or_known_to_be_blind(
     overview.on_states([water(WaterLevel.UNKNOWN)])
     assert overview.undecided() == [BRIDGE]
     overview.on_states([water(WaterLevel.DRY, 0.0)])
+    assert (overview.undecided(), overview.any_decided()) == ([], True)
+
+
+def test_a_level_from_before_a_restart_is_no_decision_until_a_picture_comes(
+    overview: Overview,
+) -> None:
+    restored = replace(water(WaterLevel.FLOODED), observed_at=None)
+    overview.on_states([restored])
+    assert (overview.undecided(), overview.any_decided()) == ([BRIDGE], False)
+    overview.on_states([replace(restored, water_fraction=0.3, observed_at=NOW)])
     assert (overview.undecided(), overview.any_decided()) == ([], True)
 
 
