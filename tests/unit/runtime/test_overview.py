@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
-import json
 from dataclasses import replace
->>>>>>> s8-r3
 from datetime import UTC, datetime, timedelta
 
 import pytest
