@@ -21,9 +21,9 @@ import numpy as np
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.custody import Custody
 from lsm_monitor.capture.held import HeldCamera, Worker
+from lsm_monitor.capture.measured import adopt_measured
 from lsm_monitor.capture.patrol import PatrolPlan
 from lsm_monitor.capture.watched import WatchedCamera
-from lsm_monitor.capture.worker import adopt_measured
 from lsm_monitor.clock import Clock
 from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics

@@ -12,16 +12,15 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from prometheus_client import Counter, Gauge
 
 from lsm_monitor.capture import wire
 from lsm_monitor.capture.camera import CameraCapture
 from lsm_monitor.capture.camera_memory import CameraMemory
 from lsm_monitor.capture.clip_cutter import ClipCutter
 from lsm_monitor.capture.greed import Greed
+from lsm_monitor.capture.measured import Measured, measured_of
 from lsm_monitor.capture.packet_ring import PacketRing
 from lsm_monitor.capture.pulse import Pulse
 from lsm_monitor.capture.quality import QualityRules
@@ -32,8 +31,6 @@ from lsm_monitor.types import CameraHealth, CameraId, Frame, FrameStamp, HealthC
 
 logger = logging.getLogger(__name__)
 
-Measured = tuple[str, tuple[str, ...], float]
-_MEASURED_HERE = ("frames", "packets_skipped", "reconnects", "keyframe_interval_s")
 BEAT_EVERY_S = 1.0
 _SILENCE_WORTH_TELLING_S = 3.0
 _STOP_S = 2.0
@@ -263,7 +260,7 @@ class CaptureWorker:
 
     def _newly_measured(self) -> list[Measured]:
         news = []
-        for name, labels, value, is_counter in _measured(self._metrics):
+        for name, labels, value, is_counter in measured_of(self._metrics):
             before = self._told.get((name, labels), 0.0)
             if value != before:
                 self._told[name, labels] = value
@@ -278,31 +275,6 @@ def _overdue_s(held: _Held) -> float:
 
 def _is_last(greed: Greed | None) -> bool:
     return greed is not None and greed.is_last
-
-
-def adopt_measured(metrics: Metrics, measured: Iterable[Measured]) -> None:
-    """Put into ``metrics`` what a capture process has measured; see :class:`wire.Beat`."""
-    for name, labels, value in measured:
-        metric = getattr(metrics, name)
-        labelled = metric.labels(*labels) if labels else metric
-        if isinstance(metric, Counter):
-            labelled.inc(value)
-        else:
-            labelled.set(value)
-
-
-def _measured(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...], float, bool]]:
-    """Yield what a capture process measures: name, labels, value, whether it is counted.
-
-    The first label is the camera.
-    """
-    for name in _MEASURED_HERE:
-        metric: Counter | Gauge = getattr(metrics, name)
-        for family in metric.collect():
-            for sample in family.samples:
-                if not sample.name.endswith("_created"):
-                    labels = tuple(sample.labels.values())
-                    yield name, labels, sample.value, isinstance(metric, Counter)
 
 
 def _remembered(camera_id: CameraId, memory: bytes | None) -> CameraMemory | None:

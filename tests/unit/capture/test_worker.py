@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lsm_monitor.capture import wire
+from lsm_monitor.capture.measured import adopt_measured
 from lsm_monitor.capture.source import SourceSpec
-from lsm_monitor.capture.worker import CaptureWorker, adopt_measured
+from lsm_monitor.capture.worker import CaptureWorker
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.types import CameraId
 from tests.fakes import FakeClock
