@@ -364,6 +364,15 @@ def test_saving_where_a_file_is_in_the_way_is_an_error_that_names_it(
         save_bundle(tmp_path / "file" / "new", MANIFEST, stored_state(EVERYTHING, model))
 
 
+def test_saving_where_this_user_may_not_look_is_an_error(
+    tmp_path: Path, model: LsmAdapter
+) -> None:
+    with pytest.raises(
+        BundleError, match=r"x: cannot be looked at \(File name too long\); use"
+    ):
+        save_bundle(tmp_path / ("x" * 300), MANIFEST, stored_state(EVERYTHING, model))
+
+
 @pytest.mark.parametrize("name", shipped_bundles())
 def test_every_shipped_bundle_loads_under_its_own_name(name: str) -> None:
     bundle = load_bundle(name)
