@@ -273,8 +273,8 @@ def _read_weights(path: Path, expected: WeightsSection) -> dict[str, torch.Tenso
     except ValueError as exc:
         msg = f"{path}: {exc}; {REINSTALL}"
         raise BundleError(msg) from exc
-    except SafetensorError as exc:
-        msg = f"{path}: is not a safetensors file ({exc}); {REINSTALL}"
+    except (SafetensorError, KeyError) as exc:  # KeyError: a type that its reader lacks
+        msg = f"{path}: is not a safetensors file that can be read ({exc}); {REINSTALL}"
         raise BundleError(msg) from exc
 
 

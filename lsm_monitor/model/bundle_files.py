@@ -34,7 +34,7 @@ def is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError as exc:
-        msg = f"{path}: cannot be looked at ({exc.strerror}); copy it to where this user may"
+        msg = f"{path}: cannot be looked at ({exc.strerror}); use a folder this user may read"
         raise BundleError(msg) from exc
 
 
@@ -42,9 +42,9 @@ def check_replaceable(folder: Path, names: Collection[str]) -> None:
     """Check that writing ``names`` to ``folder`` would delete nothing else.
 
     Raises:
-        BundleError: It would.
+        BundleError: It would, or the folder cannot be looked at.
     """
-    if folder.is_file():
+    if not is_folder(folder) and folder.exists():
         msg = f"{folder}: is a file; choose another folder"
         raise BundleError(msg)
     strangers = sorted({path.name for path in folder.glob("*")} - set(names))

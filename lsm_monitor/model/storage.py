@@ -36,7 +36,7 @@ def unpack(packed: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Undo :func:`pack`, but for the rounding: weights become float32.
 
     Raises:
-        ValueError: A weight has no scale, or one of the wrong length.
+        ValueError: A weight has no scale, or one of another length or kind.
     """
     state: dict[str, torch.Tensor] = {}
     for name, tensor in packed.items():
@@ -46,12 +46,16 @@ def unpack(packed: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             state[name] = tensor
             continue
         scale = packed.get(name + _SCALE)
-        if scale is None or not tensor.ndim or scale.shape != tensor.shape[:1]:
-            count = f"{len(tensor)} " if tensor.ndim else ""
-            msg = f"{name} has no scale for each of its {count}channels"
+        if scale is None or not _fits(scale, tensor):
+            msg = f"{name} has no scale for each of its channels"
             raise ValueError(msg)
         state[name] = (tensor.float().flatten(1) * scale[:, None]).view(tensor.shape)
     return state
+
+
+def _fits(scale: torch.Tensor, levels: torch.Tensor) -> bool:
+    """Return whether these are what :func:`pack` makes of a weight."""
+    return levels.ndim > 1 and scale.shape == levels.shape[:1] and scale.dtype == torch.float32
 
 
 def _is_weight(name: str, tensor: torch.Tensor) -> bool:

@@ -78,6 +78,12 @@ def truncate_and_vouch(folder: Path) -> None:
     rewrite_weights(folder, (folder / WEIGHTS_FILE).read_bytes()[:-1000])
 
 
+def store_four_bits(folder: Path) -> None:
+    """Write a tensor of a kind that the format knows and this PyTorch does not."""
+    header = json.dumps({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    rewrite_weights(folder, len(header).to_bytes(8, "little") + header + b"\0")
+
+
 def cut_manifest(folder: Path) -> None:
     path = folder / MANIFEST_FILE
     path.write_text(path.read_text()[:-20])
@@ -154,6 +160,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
             f, lambda t: t.update({ANY_TENSOR: t[ANY_TENSOR].to(torch.float8_e4m3fn)})
         ),
         rf"{ANY_TENSOR} holds float8_e4m3fn",
+    ),
+    "numbers-that-pytorch-has-not": (
+        store_four_bits,
+        r"safetensors file that can be read \('F4'\)",
     ),
     "nan": (
         lambda f: change_tensors(f, lambda t: t[f"{ANY_TENSOR}.scale"].fill_(torch.nan)),
@@ -369,6 +379,15 @@ def test_saving_where_a_file_is_in_the_way_is_an_error_that_names_it(
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="file/new: cannot write the bundle"):
         save_bundle(tmp_path / "file" / "new", MANIFEST, stored_state(EVERYTHING, model))
+
+
+def test_saving_where_this_user_may_not_look_is_an_error(
+    tmp_path: Path, model: LsmAdapter
+) -> None:
+    with pytest.raises(
+        BundleError, match=r"x: cannot be looked at \(File name too long\); use"
+    ):
+        save_bundle(tmp_path / ("x" * 300), MANIFEST, stored_state(EVERYTHING, model))
 
 
 @pytest.mark.parametrize("name", shipped_bundles())

@@ -48,7 +48,9 @@ def test_only_weights_of_convolutions_and_linear_layers_are_rounded(model: LsmAd
 
 def test_a_weight_without_its_scales_is_an_error() -> None:
     packed = pack({"layer.weight": torch.ones(3, 2)})
-    with pytest.raises(ValueError, match=r"layer\.weight has no scale for each of its 3"):
+    with pytest.raises(
+        ValueError, match=r"layer\.weight has no scale for each of its channels"
+    ):
         unpack({"layer.weight": packed["layer.weight"]})
     with pytest.raises(ValueError, match="no scale"):
         unpack({**packed, "layer.weight.scale": torch.ones(2)})
@@ -56,6 +58,18 @@ def test_a_weight_without_its_scales_is_an_error() -> None:
 
 def test_an_8_bit_number_without_channels_is_an_error() -> None:
     number = torch.tensor(3, dtype=torch.int8)
-    for packed in ({"layer": number}, {"layer": number, "layer.scale": torch.tensor(1.0)}):
+    numbers = torch.ones(3, dtype=torch.int8)
+    for packed in (
+        {"layer": number},
+        {"layer": number, "layer.scale": torch.tensor(1.0)},
+        {"layer": numbers, "layer.scale": torch.ones(3)},
+    ):
         with pytest.raises(ValueError, match="layer has no scale for each of its channels"):
             unpack(packed)
+
+
+def test_a_scale_that_nothing_can_be_multiplied_by_is_an_error() -> None:
+    packed = pack({"layer.weight": torch.ones(3, 2)})
+    scale = packed["layer.weight.scale"].to(torch.float8_e4m3fn)
+    with pytest.raises(ValueError, match=r"layer\.weight has no scale"):
+        unpack({**packed, "layer.weight.scale": scale})
