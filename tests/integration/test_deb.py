@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,21 @@ def test_the_package_has_the_program_the_units_and_nothing_of_this_machine(
     assert str(ROOT) not in run("grep", "-rl", str(ROOT), tmp_path / "tree").stdout
     sums = run("md5sum", "--check", "--quiet", "DEBIAN/md5sums", folder=tmp_path / "tree")
     assert sums.returncode == 0
+
+
+def test_every_link_between_the_documents_leads_to_one_that_is_in_the_package(
+    package: Path, tmp_path: Path
+) -> None:
+    run("dpkg-deb", "--extract", package, tmp_path)
+    documents = list((tmp_path / "usr/share/doc/lsm-monitor").rglob("*.md"))
+    assert any(document.parent.name == "adr" for document in documents)
+    dangling = [
+        (document.name, target)
+        for document in documents
+        for target in re.findall(r"\]\(([^):#]+)[)#]", document.read_text(encoding="utf-8"))
+        if not (document.parent / target).exists()
+    ]
+    assert dangling == []
 
 
 def test_the_same_source_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
