@@ -78,7 +78,7 @@ def add(
 
     from_stdin = password_file == STDIN
     try:
-        zones = dict(map(_zone, zone or []))
+        zones = _zones(zone or [])
         reference = (
             None
             if password_file is None or from_stdin
@@ -195,6 +195,21 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("opening cameras", total=total)
         yield lambda: progress.advance(task)
+
+
+def _zones(texts: list[str]) -> dict[str, dict[str, list[list[float]]]]:
+    """Return the zones that options describe.
+
+    Raises:
+        ValueError: One of them describes none, or two the same.
+    """
+    zones: dict[str, dict[str, list[list[float]]]] = {}
+    for name, points in map(_zone, texts):
+        if name in zones:
+            msg = f"zone {name!r} is given twice"
+            raise ValueError(msg)
+        zones[name] = points
+    return zones
 
 
 def _zone(text: str) -> tuple[str, dict[str, list[list[float]]]]:

@@ -129,7 +129,7 @@ def check(
 ) -> None:
     """Check a configuration, its files and its model; starts nothing."""
     from lsm_monitor.commands.check import (  # noqa: PLC0415
-        check_authority,
+        check_certificates,
         check_credentials,
         check_http,
         check_load,
@@ -137,7 +137,7 @@ def check(
     )
 
     loaded = _load(file, needs_credentials=probe)
-    check_authority(loaded.config.mqtt)
+    check_certificates(loaded.config.mqtt)
     check_http(loaded.config.http)
     model = check_model(loaded.config, progress=lambda line: typer.echo(line, err=True))
     cameras = loaded.config.cameras

@@ -77,6 +77,9 @@ def remove_camera(
     if place is not None and not place.startswith(f"{path.name}:"):
         msg = f"{place}: camera {camera_id!r} stands in the inventory; remove it there"
         raise ConfigError(msg)
+    if list(loaded.places) == [camera_id]:
+        msg = f"{place}: {camera_id!r} is the only camera, and one there must be; add another"
+        raise ConfigError(msg)
     before, after = edit.without_camera(path, camera_id)
     load(path, environ, needs_secrets=False, texts={path.resolve(): after})
     difference = _difference(path, before, after, loaded)

@@ -9,7 +9,7 @@ from pathlib import Path
 from lsm_engines.machine import this_machine, usable_cores
 from lsm_monitor.config.intervals import interval_s
 from lsm_monitor.config.models import HttpConfig, MonitorConfig, MqttConfig
-from lsm_monitor.config.secrets import revealed
+from lsm_monitor.config.secrets import is_reference, revealed
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import USABLE_SHARE, busy_share, read_capacity
 from lsm_monitor.runtime.judging import check_road_shares, open_segmenter
@@ -113,20 +113,35 @@ def _intervals_s(config: MonitorConfig, *, triggered: bool) -> list[float]:
     ]
 
 
-def check_authority(mqtt: MqttConfig) -> None:
-    """Check that the broker's certificate authority can be read.
+def check_certificates(mqtt: MqttConfig) -> None:
+    """Check that the broker's certificate authority and our own certificate can be used.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: One of them cannot.
     """
-    if mqtt.ca_file is None:
+    if mqtt.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=mqtt.ca_file)
+        except OSError as exc:
+            why = exc.strerror or "not a PEM certificate"
+            msg = f"mqtt.ca_file: {mqtt.ca_file}: {why}"
+            raise ConfigError(msg) from None
+    password = "" if mqtt.key_password is None else mqtt.key_password.get_secret_value()
+    if mqtt.cert_file is None or is_reference(password):  # then only the service knows it
         return
     try:
-        ssl.create_default_context(cafile=mqtt.ca_file)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+            mqtt.cert_file, mqtt.key_file, password
+        )
+    except (ssl.SSLError, ValueError):
+        why = "certificate, key and password do not belong together, or are not PEM"
     except OSError as exc:
-        why = exc.strerror or "not a PEM certificate"
-        msg = f"mqtt.ca_file: {mqtt.ca_file}: {why}"
-        raise ConfigError(msg) from None
+        why = str(exc.strerror)
+    else:
+        return
+    key = "" if mqtt.key_file is None else f" with {mqtt.key_file}"
+    msg = f"mqtt.cert_file: {mqtt.cert_file}{key}: {why}"
+    raise ConfigError(msg)
 
 
 def check_credentials(config: MonitorConfig) -> str | None:

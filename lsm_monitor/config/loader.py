@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lsm_monitor.config import inventory, profiles, secrets
+from lsm_monitor.config.base import NAME
 from lsm_monitor.config.document import Document, Location, parse
 from lsm_monitor.config.layers import Layers
 from lsm_monitor.config.models import MonitorConfig
@@ -233,7 +234,8 @@ def text_of(error: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         return _unknown_key(str(error["loc"][-1]))
     if kind == "string_pattern_mismatch":
-        return f"must match {context['pattern']}; use lower case, as in 'bridge-2'"
+        hint = "; use lower case, as in 'bridge-2'" if context["pattern"] == NAME else ""
+        return f"must match {context['pattern']}{hint}"
     return _PLAIN_TEXTS.get(kind, error["msg"].removeprefix("Value error, "))
 
 

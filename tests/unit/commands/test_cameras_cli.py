@@ -234,3 +234,21 @@ def test_probe_reads_a_password_from_stdin() -> None:
     )
     assert result.returncode == 69
     assert "connection refused" in result.stderr
+
+
+def test_a_zone_that_is_given_twice_is_a_usage_error(config: Path) -> None:
+    square, triangle = "lane=0,0 1,0 1,1 0,1", "lane=0,0 1,0 0,1"
+    result = run("add", "n", "rtsp://h/1", "--zone", square, "--zone", triangle, config=config)
+    assert result.exit_code == 2
+    assert "zone 'lane' is given twice" in result.output
+    assert config.read_text() == TEXT
+
+
+def test_the_last_camera_stays_and_the_reason_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "version: 1\nsite: a\nmqtt: {host: h}\ncameras:\n  n:\n    url: rtsp://h/1\n"
+    )
+    result = run("rm", "n", config=path)
+    assert isinstance(result.exception, ConfigError)
+    assert "'n' is the only camera" in str(result.exception)

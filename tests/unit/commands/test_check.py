@@ -6,8 +6,8 @@ import pytest
 
 from lsm_engines.machine import this_machine
 from lsm_monitor.commands import check
-from lsm_monitor.commands.check import check_http, check_load
-from lsm_monitor.config.models import HttpConfig, MonitorConfig
+from lsm_monitor.commands.check import check_certificates, check_http, check_load
+from lsm_monitor.config.models import HttpConfig, MonitorConfig, MqttConfig
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.inference.capacity import (
     CAPACITY_FILE,
@@ -18,6 +18,7 @@ from lsm_monitor.inference.capacity import (
     with_decoding,
 )
 from lsm_monitor.types import ModelIdentity
+from tests.certificates import self_signed
 
 MODEL = ModelIdentity("compact", "1.0", "", "openvino-bf16")
 
@@ -155,3 +156,26 @@ def test_a_file_of_the_page_that_is_missing_is_found_before_the_start(
     with pytest.raises(ConfigError, match=hint):
         check_http(HttpConfig.model_validate(settings))
     check_http(HttpConfig.model_validate({**settings, "enabled": False}))
+
+
+def test_our_certificate_for_the_broker_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    made, other = self_signed(tmp_path), self_signed(tmp_path / "other")
+
+    def mqtt(cert: Path, key: Path) -> MqttConfig:
+        return MqttConfig(host="h", tls=True, cert_file=cert, key_file=key)
+
+    check_certificates(mqtt(made.chain, made.key))
+    for cert, key, why in (
+        (tmp_path / "missing.pem", made.key, "No such file"),
+        (made.chain, tmp_path / "missing.key", "No such file"),
+        (made.chain, other.key, "do not belong together"),
+        (made.key, made.key, "do not belong together"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^mqtt\.cert_file: .*{why}"):
+            check_certificates(mqtt(cert, key))
+
+
+def test_a_key_whose_password_only_the_service_has_is_not_looked_at(tmp_path: Path) -> None:
+    mqtt = {"host": "h", "tls": True, "cert_file": tmp_path / "no.pem"}
+    check_certificates(MqttConfig.model_validate({**mqtt, "key_password": "${cred:key}"}))

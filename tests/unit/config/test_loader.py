@@ -315,3 +315,12 @@ def test_a_port_listens_on_an_address_and_not_on_a_name(tmp_path: Path, host: st
 def test_loopback_is_loopback_however_it_is_written(tmp_path: Path, host: str) -> None:
     config = load_text(tmp_path, ONE_CAMERA + f'http: {{host: "{host}"}}\n').config
     assert config.http.host == host
+
+
+@pytest.mark.parametrize(
+    "line", ["http: {allowed_hosts: ['https://flood.example']}", "cap: {sender: 'a city'}"]
+)
+def test_lower_case_is_the_remedy_for_names_alone(tmp_path: Path, line: str) -> None:
+    (problem,) = problems(tmp_path, ONE_CAMERA + line + "\n")
+    assert "must match ^" in problem
+    assert "lower case" not in problem
