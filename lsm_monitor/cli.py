@@ -42,7 +42,8 @@ from lsm_monitor.cli_shared import (
 )
 from lsm_monitor.cli_shared import configure_logs as _configure_logs
 from lsm_monitor.cli_shared import load_config as _load
-from lsm_monitor.config.models import HwAccel, MonitorConfig
+from lsm_monitor.config.cameras import HwAccel
+from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.errors import (
     BrokerError,
     BundleError,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import SecretStr
 
 from lsm_monitor.capture.redact import redact_url
-from lsm_monitor.config.models import DEVICE_PREFIX, CameraConfig
+from lsm_monitor.config.cameras import DEVICE_PREFIX, CameraConfig
 from lsm_monitor.types import CameraId
 
 

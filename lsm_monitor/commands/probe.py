@@ -10,7 +10,7 @@ from lsm_monitor.capture.probe import ProbeReport, probe
 from lsm_monitor.capture.redact import redact_url
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.clock import SystemClock
-from lsm_monitor.config.models import CameraConfig, HwAccel
+from lsm_monitor.config.cameras import CameraConfig, HwAccel
 from lsm_monitor.errors import ConfigError
 from lsm_monitor.types import CameraId
 
