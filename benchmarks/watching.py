@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -26,9 +27,8 @@ BYTES_PER_S = 500_000
 """What one camera sends."""
 START_LIMIT_S = 600.0  # with the choice of a backend, once per machine
 ASK_EVERY_S = 1.0
-_LAST_FRAME = re.compile(
-    r'^lsm_camera_last_frame_timestamp_seconds\{camera="([^"]+)"\} (\S+)$', re.MULTILINE
-)
+_LAST_FRAME_NAME = "lsm_camera_last_frame_timestamp_seconds"
+_LAST_FRAME = re.compile(rf'^{_LAST_FRAME_NAME}\{{camera="([^"]+)"\}} (\S+)$', re.MULTILINE)
 _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -114,10 +114,12 @@ class Process:
         return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def _get(port: int) -> str:
+def _get(port: int, name: str = "") -> str:
+    """Return the daemon's metrics, or that of one name: all of them cost it some per cent."""
+    query = urlencode({"name[]": name}) if name else ""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     with contextlib.closing(connection):
-        connection.request("GET", "/metrics")
+        connection.request("GET", f"/metrics?{query}")
         return connection.getresponse().read().decode()
 
 
@@ -133,7 +135,7 @@ class Judged:
     """When each camera's pictures were judged, and how old they were then. Thread-safe.
 
     Attributes:
-        metrics: The daemon's own metrics, as it gave them last.
+        metrics: The daemon's own metrics, as it gave them at the end.
     """
 
     def __init__(self) -> None:
@@ -157,7 +159,8 @@ class Judged:
         def ask() -> None:
             while not over.wait(ASK_EVERY_S):
                 with contextlib.suppress(OSError):  # not there yet, or not any more
-                    self._take_in(_get(port))
+                    for camera, taken_at_s in _LAST_FRAME.findall(_get(port, _LAST_FRAME_NAME)):
+                        self.add(camera, float(taken_at_s))
 
         asker = threading.Thread(target=ask, name="asker")
         asker.start()
@@ -166,11 +169,8 @@ class Judged:
         finally:
             over.set()
             asker.join()
-
-    def _take_in(self, metrics: str) -> None:
-        self.metrics = metrics
-        for camera, taken_at_s in _LAST_FRAME.findall(metrics):
-            self.add(camera, float(taken_at_s))
+            with contextlib.suppress(OSError):
+                self.metrics = _get(port)
 
     def arrivals_s(self, camera: str) -> list[float]:
         """Return when the camera's verdicts arrived, on CLOCK_MONOTONIC, sorted."""

@@ -6,12 +6,12 @@ samples are plain functions, which FastAPI runs outside the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Response
+from fastapi import FastAPI, Header, Query, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
@@ -118,10 +118,14 @@ def http_app(status: Status) -> FastAPI:
         return answer
 
     @app.get("/metrics", response_class=PlainTextResponse)
-    def metrics(accept: Annotated[str, Header()] = "") -> Response:
-        """All metrics, as Prometheus or OpenMetrics text."""
+    def metrics(
+        accept: Annotated[str, Header()] = "",
+        names: Annotated[Sequence[str], Query(alias="name[]")] = (),
+    ) -> Response:
+        """All metrics, or those of the names, as Prometheus or OpenMetrics text."""
         encode, content_type = choose_encoder(accept)
-        body = encode(status.metrics.registry)
+        registry = status.metrics.registry
+        body = encode(registry.restricted_registry(names) if names else registry)
         return Response(body, headers={**_SECURITY_HEADERS, "Content-Type": content_type})
 
     @app.get("/api/stats")

@@ -61,6 +61,7 @@ def test_each_picture_is_one_verdict_however_often_it_is_asked_for(
     first, second, third = judged.arrivals_s("camera-1")
     assert began_s < first < second < third < time.monotonic()
     assert judged.cameras() == 1
+    assert "lsm_camera_last_frame_timestamp_seconds" in judged.metrics
 
 
 def test_what_the_daemon_counted_is_summed_over_the_cameras(metrics: Metrics) -> None:

@@ -79,6 +79,16 @@ def test_the_memory_of_the_gpu_is_what_everybody_on_it_uses(
     assert metrics.snapshot()["lsm_gpu_memory_used_bytes"] == 10 * 2**30
 
 
+def test_a_scraper_gets_only_the_metrics_that_it_names(daemon: HttpDaemon) -> None:
+    daemon.metrics.last_frame_at.labels("bridge").set(1_700_000_000.5)
+    name = "lsm_camera_last_frame_timestamp_seconds"
+    status, body = daemon.get(f"/metrics?name[]={name}&name[]=lsm_no_such")
+    assert status == 200
+    families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+    assert set(families) == {name}
+    assert [sample.value for sample in families[name].samples] == [1_700_000_000.5]
+
+
 def test_a_scraper_that_asks_for_openmetrics_gets_it(daemon: HttpDaemon) -> None:
     _, body = daemon.get("/metrics", {"Accept": "application/openmetrics-text; version=1.0.0"})
     assert body.endswith(b"# EOF\n")
