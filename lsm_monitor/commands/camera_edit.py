@@ -115,7 +115,8 @@ def _write_secret(path: Path, password: SecretStr, *, like: Path) -> None:
     is_root = os.geteuid() == 0  # a service that runs as another user must still read it
     try:
         if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o750)
+            path.parent.mkdir(mode=0o700)
+            path.parent.chmod(0o750)  # whatever the umask is: root's may shut the service out
             if is_root:
                 os.chown(path.parent, status.st_uid, status.st_gid)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

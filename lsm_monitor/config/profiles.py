@@ -16,8 +16,12 @@ from lsm_monitor.config.document import Location
 from lsm_monitor.config.layers import merge
 from lsm_monitor.config.models import CameraConfig, CameraDefaults, MonitorConfig
 
-KEYS: Final = frozenset(CameraDefaults.model_fields) - {"water_share_of"}
-"""What a profile may say. What counts as the whole of a zone depends on the model, too."""
+KEYS: Final = frozenset(CameraDefaults.model_fields) - {"water_share_of", "tls_ca_file"}
+"""What a profile may say.
+
+What counts as the whole of a zone depends on the model, too; and a path on the folder of the
+file, which nobody knows any more when a profile is set.
+"""
 
 
 def with_profile(camera: CameraConfig, profile: Mapping[str, Any]) -> CameraConfig:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lsm_monitor.clock import Clock
-from lsm_monitor.inference.batch_times import BatchTimes
+from lsm_monitor.inference.batch_times import BatchStage, BatchTimes
 from lsm_monitor.inference.governor import LoadGovernor
 from lsm_monitor.inference.scheduler import FrameScheduler
 from lsm_monitor.metrics import Metrics
@@ -68,6 +68,9 @@ class InferenceWorker:
         self._governor = LoadGovernor()
         self._metrics = metrics
         self._clock = clock
+        for stage in BatchStage:
+            # Zero before the first batch: an alarm that nothing is judged needs a number.
+            metrics.inference_s.labels(stage)
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; the wait for frames bounds how long that takes."""

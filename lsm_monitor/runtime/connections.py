@@ -2,12 +2,12 @@
 
 Counters only grow, and what an operator asks is "which camera is bad now". So the counters
 are read once a minute, and the difference over the hour is the answer: nothing in the path of
-the pictures knows of it.
+the pictures knows of it. Those of a camera that was let go begin again at zero when it comes
+back, and so does its hour.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,12 +74,22 @@ class _Count:
     reconnects: float = 0.0
     stalls: float = 0.0
 
+    def is_beyond(self, later: _Count) -> bool:
+        """Return whether ``later`` has less of anything: it began again at zero."""
+        return (
+            self.pictures > later.pictures
+            or self.reconnects > later.reconnects
+            or self.stalls > later.stalls
+        )
+
 
 _Sample = tuple[float, Mapping[str, _Count]]
 
 
 class Connections:
-    """A service that reads the counters once a minute. Belongs to the event loop.
+    """A service that reads the counters once a minute, in the event loop.
+
+    Its answers may be asked for from any thread.
 
     Args:
         metrics: The counters.
@@ -91,7 +101,7 @@ class Connections:
     def __init__(self, *, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
+        self._samples: tuple[_Sample, ...] = ()  # replaced as a whole: others read it
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -101,19 +111,32 @@ class Connections:
 
     def sample(self) -> None:
         """Remember what the counters say now."""
-        self._samples.append((self._clock.monotonic_s(), self._read()))
+        latest = self._read()
+        before = self._samples[-1][1] if self._samples else {}
+        restarted = {
+            camera
+            for camera, count in before.items()
+            if count.is_beyond(latest.get(camera, _Count()))
+        }
+        kept = self._samples[1 - _SAMPLES :]
+        if restarted:
+            kept = tuple(
+                (at_s, {camera: n for camera, n in counts.items() if camera not in restarted})
+                for at_s, counts in kept
+            )
+        self._samples = (*kept, (self._clock.monotonic_s(), latest))
 
     def connection(self, camera_id: CameraId, interval_s: float) -> Connection:
         """Return the last hour of a camera that is judged every ``interval_s``."""
-        nothing = Connection(1.0 / interval_s, None, 0, 0)
-        if not self._samples:
-            return nothing
-        now_s, latest = self._samples[-1]
+        samples = self._samples
+        if not samples:
+            return Connection(1.0 / interval_s, None, 0, 0)
+        now_s, latest = samples[-1]
         newest = latest.get(camera_id, _Count())
-        oldest = self._samples[0][1].get(camera_id, _Count())
+        oldest = samples[0][1].get(camera_id, _Count())
         window_s = max(_RATE_MIN_S, _RATE_MIN_INTERVALS * interval_s)
-        old_enough = (s for s in reversed(self._samples) if now_s - s[0] >= window_s)
-        begun_s, begun = next(old_enough, self._samples[0])
+        old_enough = (s for s in reversed(samples) if now_s - s[0] >= window_s)
+        begun_s, begun = next(old_enough, samples[0])
         lasted_s = now_s - begun_s
         pictures = newest.pictures - begun.get(camera_id, _Count()).pictures
         return Connection(

@@ -108,7 +108,7 @@ def configure(
     fmt: Literal["logfmt", "json"],
     redact: Callable[[str], str],
 ) -> None:
-    """Send all logs to stderr. To be called once, by the command line."""
+    """Send all logs to stderr like this from now on, whatever was said before."""
     handler = logging.StreamHandler(sys.stderr)
     with_priority = is_journal(sys.stderr, os.environ)
     handler.setFormatter(RedactingFormatter(fmt, redact, with_priority=with_priority))

@@ -6,6 +6,7 @@ has become.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import psutil
@@ -22,13 +23,23 @@ def watch_memory(metrics: Metrics, device: Callable[[], str]) -> None:
         device: Returns what the model runs on: ``cpu`` or ``cuda``.
     """
     process = psutil.Process()
-    metrics.resident_bytes.labels("daemon").set_function(lambda: _resident_bytes([process]))
+    metrics.resident_bytes.labels("daemon").set_function(
+        lambda: _if_told(lambda: _resident_bytes([process]))
+    )
     metrics.resident_bytes.labels("children").set_function(
-        lambda: _resident_bytes(process.children(recursive=True))
+        lambda: _if_told(lambda: _resident_bytes(process.children(recursive=True)))
     )
     metrics.gpu_memory_used_bytes.set_function(
-        lambda: _gpu_used_bytes() if device() == "cuda" else 0.0
+        lambda: _if_told(_gpu_used_bytes) if device() == "cuda" else 0.0
     )
+
+
+def _if_told(read: Callable[[], float]) -> float:
+    """Return NaN while the machine does not tell: all other numbers must still be had."""
+    try:
+        return read()
+    except (OSError, RuntimeError):  # no open files left; a GPU that has failed
+        return math.nan
 
 
 def _resident_bytes(processes: list[psutil.Process]) -> float:

@@ -180,6 +180,21 @@ def test_a_password_is_not_written_where_only_root_may_look(config: Path) -> Non
     assert closed.isdisjoint(folder.name for folder in written)
 
 
+def test_a_strict_umask_does_not_shut_the_service_out_of_the_passwords(config: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        add_camera(
+            config,
+            os.environ,
+            "n",
+            {"url": "rtsp://h/1", "username": "u"},
+            password=SecretStr("s3cret"),
+        )
+    finally:
+        os.umask(before)
+    assert (config.parent / "passwords").stat().st_mode & 0o777 == 0o750
+
+
 def test_a_failed_write_leaves_no_password_behind(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

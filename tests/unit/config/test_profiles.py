@@ -67,6 +67,13 @@ def test_a_fault_of_a_profile_is_told_once_and_where_it_stands(
     assert problems(tmp_path, text) == [f"monitor.yaml:6: profiles.night.{key}: {problem}"]
 
 
+def test_a_profile_names_no_file_since_none_is_beside_it_when_it_is_set(tmp_path: Path) -> None:
+    text = HEAD + "defaults: {tls_verify: true}\nprofiles:\n  night:\n    tls_ca_file: ca.pem\n"
+    assert problems(tmp_path, text + CAMERAS) == [
+        "monitor.yaml:7: profiles.night.tls_ca_file: does not belong into a profile"
+    ]
+
+
 def test_a_profile_that_does_not_fit_a_camera_is_refused_with_that_camera(
     tmp_path: Path,
 ) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +90,22 @@ def test_a_model_that_is_too_slow_for_the_cameras_makes_their_intervals_longer(
     worker.run(stop)
     assert factors[:2] == [1.5, 1.5 * 1.5]
     assert metrics.snapshot()["lsm_interval_stretch_ratio"] == factors[-1]
+
+
+def test_a_daemon_that_has_judged_nothing_yet_says_so_in_numbers(clock: FakeClock) -> None:
+    """The alarm that nothing is judged is silent where there is no number at all."""
+    metrics = Metrics()
+    InferenceWorker(
+        scheduler=FrameScheduler(max_batch=1, metrics=metrics, clock=clock),
+        segmenter=Segmenter(),
+        on_mask=lambda _frame, _mask: None,
+        on_tick=lambda: None,
+        metrics=metrics,
+        clock=clock,
+    )
+    text = (Path(__file__).parents[3] / "docs" / "prometheus-alerts.yaml").read_text()
+    (watched,) = re.findall(r"LsmNothingIsJudged\n +expr: rate\((\S+)\[10m\]\) == 0", text)
+    assert metrics.snapshot()[watched] == 0.0
 
 
 def test_the_time_of_a_batch_is_told_by_stage_and_of_a_failed_one_not_at_all(

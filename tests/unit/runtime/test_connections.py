@@ -47,6 +47,34 @@ def test_only_the_last_hour_counts() -> None:
     assert (now.reconnects, now.stalls) == (0, 0)
 
 
+def test_a_camera_that_was_let_go_and_comes_back_begins_its_hour_anew() -> None:
+    hour = Hour()
+    for _ in range(10):
+        hour.minute(pictures=6, failures=(HealthCode.STALLED,))
+    hour.metrics.forget_camera(BRIDGE)
+    hour.minute(pictures=3)
+    assert hour.connection() == Connection(0.1, 3 / 300, 0, 0)
+    hour.minute(failures=(HealthCode.STALLED,))
+    assert hour.connection().reconnects == 1
+
+
+def test_a_sample_may_be_taken_while_an_answer_is_made() -> None:
+    hour = Hour()
+
+    class Late(float):
+        """A time at which the event loop takes a sample whenever it is compared."""
+
+        def __sub__(self, other: float) -> float:
+            hour.connections.sample()
+            return float(self) - other
+
+    for _ in range(10):
+        hour.minute(pictures=6)
+    hour.clock.now_s = Late(hour.clock.now_s)
+    hour.connections.sample()
+    assert hour.connection().fps == pytest.approx(0.1)
+
+
 def test_the_rate_is_that_of_the_last_five_minutes() -> None:
     hour = Hour()
     for _ in range(10):

@@ -82,3 +82,15 @@ def test_the_statistics_are_what_their_schema_allows_and_have_every_key_of_it() 
     assert list(stats) == schema["required"]
     of_cameras = schema["properties"]["cameras"]["additionalProperties"]
     assert list(stats["cameras"][CAMERA]) == of_cameras["required"]
+
+
+def test_a_camera_that_was_switched_off_and_on_does_not_end_the_statistics() -> None:
+    """Its counters begin at zero again, below what they were within the last hour."""
+    of = status()
+    of.metrics.reconnects.labels(CAMERA, "STALLED").inc(3)
+    of.connections.sample()
+    of.overview.watch({}, SENT_AT)
+    of.overview.watch({CAMERA: 10.0}, SENT_AT)
+    of.connections.sample()
+    camera = json.loads(of.stats_json())["cameras"][CAMERA]
+    assert (camera["reconnects_last_hour"], camera["stalls_last_hour"]) == (0, 0)
