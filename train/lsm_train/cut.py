@@ -6,8 +6,9 @@ and ground where something is said, and cuts where they change.
 
 * With clicks on water *and* on dry ground it begins with each pixel on the side of the nearest
   click. What the cut and the nearest click agree on is taken for known.
-* With boxes it begins with all inside as water, and all outside is dry. What is left of the
-  inside is taken for water, and nothing is known about what was cut away.
+* With boxes it begins with all inside as water, and all outside is dry; clicks stay what they
+  are. What is left of the inside is taken for water, and nothing is known about what was cut
+  away.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def cut(image: ImageArray, hints: ImageArray) -> ImageArray:
     water, dry = (_shrink(hints == mark, size_wh) for mark in (WATER_POINT, DRY_POINT))
     small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     if boxed.any():
-        found, unsaid = _cut_boxes(small, boxed), hints == IN_BOX
+        found, unsaid = _cut_boxes(small, boxed, water), hints == IN_BOX
     else:
         found, unsaid = _spread_clicks(small, water, dry), hints == IGNORED
     if found is None:
@@ -67,12 +68,13 @@ def _spread_clicks(image: ImageArray, water: Flags, dry: Flags) -> ImageArray | 
     return np.where(is_water == is_nearer_water, sides, IGNORED).astype(np.uint8)
 
 
-def _cut_boxes(image: ImageArray, boxed: Flags) -> ImageArray | None:
+def _cut_boxes(image: ImageArray, boxed: Flags, water: Flags) -> ImageArray | None:
     """Return what boxes say about their inside; ``None`` when too little is outside."""
-    if np.mean(~boxed) < _LEAST_OUTSIDE:
+    if np.mean(~(boxed | water)) < _LEAST_OUTSIDE:
         return None
     start = _start(boxed)
-    start[~boxed] = cv2.GC_BGD
+    start[~boxed] = cv2.GC_BGD  # a click on dry ground is no part of its box
+    start[water] = cv2.GC_FGD
     return np.where(_grab_cut(image, start), WATER, IGNORED).astype(np.uint8)
 
 

@@ -61,6 +61,16 @@ def test_a_box_round_all_of_the_picture_is_left_to_the_teacher() -> None:
     assert (cut(street(), hints) == IN_BOX).all()
 
 
+def test_a_click_in_a_box_is_on_the_side_that_it_names() -> None:
+    image, box = street(), (0.1, 0.1, 0.9, 0.9)
+    water = np.zeros((120, 160), np.bool_)
+    water[50:62, 70:82] = True
+    image[water] //= np.array([1, 2, 3], np.uint8)
+    label = WeakLabel("boxes", boxes=(box,), water_points=((0.475, 0.466),))
+    spread = cut(image, hint_map(label, (120, 160)))
+    assert np.isin(spread[water], (WATER, WATER_POINT)).mean() > 0.9
+
+
 @settings(deadline=None, max_examples=40)
 @given(water=POINTS, dry=POINTS, size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
 def test_what_was_said_stays_said_and_the_same_clicks_reach_the_same(
