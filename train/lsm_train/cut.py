@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsm_train.data import DRY, IGNORED, WATER, ImageArray
-from lsm_train.hints import DRY_POINT, IN_BOX, WATER_POINT
+from lsm_train.hints import DRY_POINT, IN_BOX, SOMEWHERE, WATER_POINT
 
 _SIDE_PX: Final = 192  # of the copy that is cut: colours of surfaces, not of blades of grass
 _ITERATIONS: Final = 4
@@ -49,7 +49,8 @@ def cut(image: ImageArray, hints: ImageArray) -> ImageArray:
     if boxed.any():
         found, unsaid = _cut_boxes(small, boxed, water), hints == IN_BOX
     else:
-        found, unsaid = _spread_clicks(small, water, dry), hints == IGNORED
+        found = _spread_clicks(small, water, dry)
+        unsaid = np.isin(hints, (IGNORED, SOMEWHERE))
     if found is None:
         return hints
     enlarged = cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST)

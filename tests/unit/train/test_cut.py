@@ -71,6 +71,18 @@ def test_a_click_in_a_box_is_on_the_side_that_it_names() -> None:
     assert np.isin(spread[water], (WATER, WATER_POINT)).mean() > 0.9
 
 
+def test_clicks_reach_as_far_in_a_picture_that_is_said_to_show_water() -> None:
+    pond, road = ((0.25, 0.75),), ((0.75, 0.4),)
+    alone, with_verdict = (
+        cut(street(), hint_map(label, (120, 160)))
+        for label in (
+            WeakLabel("points", water_points=pond, dry_points=road),
+            WeakLabel("points", water_points=pond, dry_points=road, is_wet=True),
+        )
+    )
+    assert (alone == with_verdict).all()
+
+
 @settings(deadline=None, max_examples=40)
 @given(water=POINTS, dry=POINTS, size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
 def test_what_was_said_stays_said_and_the_same_clicks_reach_the_same(
