@@ -156,7 +156,8 @@ class Judged:
 
         def ask() -> None:
             while not over.wait(ASK_EVERY_S):
-                with contextlib.suppress(OSError):  # not there yet, or not any more
+                # Not there yet, not any more, or too busy to end its answer.
+                with contextlib.suppress(OSError, http.client.HTTPException):
                     self._take_in(_get(port))
 
         asker = threading.Thread(target=ask, name="asker")
