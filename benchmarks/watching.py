@@ -158,7 +158,8 @@ class Judged:
 
         def ask() -> None:
             while not over.wait(ASK_EVERY_S):
-                with contextlib.suppress(OSError):  # not there yet, or not any more
+                # Not there yet, not any more, or too busy to end its answer.
+                with contextlib.suppress(OSError, http.client.HTTPException):
                     for camera, taken_at_s in _LAST_FRAME.findall(_get(port, _LAST_FRAME_NAME)):
                         self.add(camera, float(taken_at_s))
 
@@ -169,7 +170,7 @@ class Judged:
         finally:
             over.set()
             asker.join()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 self.metrics = _get(port)
 
     def arrivals_s(self, camera: str) -> list[float]:

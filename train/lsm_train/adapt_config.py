@@ -23,7 +23,10 @@ class PseudoLabelsSection(Section):
     water_above: float = Field(default=0.6, ge=0.5, lt=1.0, description="Becomes water.")
     dry_below: float = Field(default=0.4, gt=0.0, le=0.5, description="Becomes dry.")
     box_fill: float = Field(
-        default=0.3, ge=0.0, le=1.0, description="Share of a box that is water at least."
+        default=0.3,
+        ge=0.0,
+        le=1.0,
+        description="Share of a box that is water at least; a cut that leaves less is wrong.",
     )
     picture_fill: float = Field(
         default=0.01, ge=0.0, le=1.0, description="Same, of a picture said to show water."

@@ -86,7 +86,7 @@ def read_city(
         if label is not None and label.is_dry:
             dry_pictures.append(_dry(shrink(picture, _JUDGED_SIDE_PX)))
         hints = hint_map(label, (picture.image.shape[0], picture.image.shape[1]))
-        hints = cut(picture.image, hints)
+        hints = cut(picture.image, hints, box_fill=recipe.pseudo_labels.box_fill)
         small = shrink(Picture("", picture.name, picture.image, hints), side_px)
         hinted = HintedPicture(picture.name, small.image, small.labels)
         (frames if label is None else labelled).append(hinted)

@@ -6,8 +6,10 @@ and ground where something is said, and cuts where they change.
 
 * With clicks on water *and* on dry ground it begins with each pixel on the side of the nearest
   click. What the cut and the nearest click agree on is taken for known.
-* With boxes it begins with all inside as water, and all outside is dry. What is left of the
-  inside is taken for water, and nothing is known about what was cut away.
+* With boxes it begins with all inside as water, and all outside is dry; clicks stay what they
+  are. What is left of the inside is taken for water, and nothing is known about what was cut
+  away. A box without a click of which too little is left stays one: it was cut wrong, as where
+  water and sky are of one grey.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsm_train.data import DRY, IGNORED, WATER, ImageArray
-from lsm_train.hints import DRY_POINT, IN_BOX, WATER_POINT
+from lsm_train.hints import DRY_POINT, IN_BOX, SOMEWHERE, WATER_POINT
 
 _SIDE_PX: Final = 192  # of the copy that is cut: colours of surfaces, not of blades of grass
 _ITERATIONS: Final = 4
@@ -29,13 +31,14 @@ _LEAST_OUTSIDE: Final = 0.05  # of the picture, to know the colours of dry groun
 Flags = npt.NDArray[np.bool_]
 
 
-def cut(image: ImageArray, hints: ImageArray) -> ImageArray:
+def cut(image: ImageArray, hints: ImageArray, *, box_fill: float) -> ImageArray:
     """Return ``hints`` with clicks and boxes spread by the colours of their picture.
 
     Args:
         image: (H, W, 3) uint8, RGB.
         hints: (H, W) uint8, see :mod:`lsm_train.hints`; where neither boxes nor clicks of both
             kinds say anything they are returned as they are.
+        box_fill: Share of a box that is water at least.
     """
     height, width = hints.shape
     scale = min(1.0, _SIDE_PX / max(hints.shape))
@@ -46,9 +49,10 @@ def cut(image: ImageArray, hints: ImageArray) -> ImageArray:
     water, dry = (_shrink(hints == mark, size_wh) for mark in (WATER_POINT, DRY_POINT))
     small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     if boxed.any():
-        found, unsaid = _cut_boxes(small, boxed), hints == IN_BOX
+        found, unsaid = _cut_boxes(small, boxed, water, box_fill), hints == IN_BOX
     else:
-        found, unsaid = _spread_clicks(small, water, dry), hints == IGNORED
+        found = _spread_clicks(small, water, dry)
+        unsaid = np.isin(hints, (IGNORED, SOMEWHERE))
     if found is None:
         return hints
     enlarged = cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -67,13 +71,21 @@ def _spread_clicks(image: ImageArray, water: Flags, dry: Flags) -> ImageArray | 
     return np.where(is_water == is_nearer_water, sides, IGNORED).astype(np.uint8)
 
 
-def _cut_boxes(image: ImageArray, boxed: Flags) -> ImageArray | None:
+def _cut_boxes(
+    image: ImageArray, boxed: Flags, water: Flags, box_fill: float
+) -> ImageArray | None:
     """Return what boxes say about their inside; ``None`` when too little is outside."""
-    if np.mean(~boxed) < _LEAST_OUTSIDE:
+    if np.mean(~(boxed | water)) < _LEAST_OUTSIDE:
         return None
     start = _start(boxed)
-    start[~boxed] = cv2.GC_BGD
-    return np.where(_grab_cut(image, start), WATER, IGNORED).astype(np.uint8)
+    start[~boxed] = cv2.GC_BGD  # a click on dry ground is no part of its box
+    start[water] = cv2.GC_FGD
+    is_water = _grab_cut(image, start)
+    _, boxes = cv2.connectedComponents((boxed | water).astype(np.uint8))
+    left = np.bincount(boxes[is_water], minlength=boxes.max() + 1) / np.bincount(boxes.ravel())
+    is_wrong = left < box_fill
+    is_wrong[boxes[water]] = False  # there the colours of its water are known
+    return np.select([is_wrong[boxes], is_water], [IN_BOX, WATER], IGNORED).astype(np.uint8)
 
 
 def _start(is_water: Flags) -> ImageArray:

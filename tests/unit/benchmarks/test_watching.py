@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 from prometheus_client import generate_latest
@@ -22,13 +24,18 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def port(metrics: Metrics) -> Iterator[int]:
-    """Serve the metrics as the daemon does."""
+    """Serve the metrics as the daemon does; of the first answer only half arrives."""
 
     class Handler(BaseHTTPRequestHandler):
+        asked: ClassVar[Iterator[int]] = itertools.count()
+
         def do_GET(self) -> None:
+            text = generate_latest(metrics.registry)
             self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(generate_latest(metrics.registry))
+            is_cut_off = next(self.asked) == 0
+            self.wfile.write(text[: len(text) // 2] if is_cut_off else text)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -48,7 +55,7 @@ def wait_for(judged: Judged, verdicts: int) -> list[float]:
     return judged.arrivals_s("camera-1")
 
 
-def test_each_picture_is_one_verdict_however_often_it_is_asked_for(
+def test_each_picture_is_one_verdict_however_often_and_badly_the_daemon_answers(
     metrics: Metrics, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.watching.ASK_EVERY_S", 0.01)
