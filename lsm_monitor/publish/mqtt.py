@@ -49,8 +49,7 @@ class BrokerConnection:
         on_end: Callable[[], None],
         ears: Ears | None,
     ) -> None:
-        # Whoever writes user:password@host is told about the host only.
-        self.address = f"{config.host.rpartition('@')[2]}:{config.port}"
+        self.address = f"{config.host}:{config.port}"
         self.terms = BrokerTerms()
         self.cause = ""
         self._config = config

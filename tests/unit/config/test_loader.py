@@ -188,6 +188,15 @@ def test_each_problem_names_its_line_and_the_way_out(
     assert "hunter2" not in line
 
 
+def test_a_password_in_the_brokers_host_is_refused_and_not_shown(tmp_path: Path) -> None:
+    text = (
+        "version: 1\nsite: s\nmqtt: {host: 'lsm:s3cret@broker'}\ncameras: {a: {url: x.mp4}}\n"
+    )
+    (problem,) = problems(tmp_path, text)
+    assert "'username'" in problem
+    assert "s3cret" not in problem
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.yaml: cannot read .*No such file"):
         load(tmp_path / "nowhere.yaml", {})
