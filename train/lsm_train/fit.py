@@ -280,10 +280,12 @@ def _is_same_stage(one: Recipe, other: Recipe, name: str) -> bool:
         sections.add("classes")
     if one.model_dump(exclude=sections) != other.model_dump(exclude=sections):
         return False
-    stages, parts = ["small"], ["small_model"]
-    if name == "large":  # it learns from pictures that the finished small model has labelled
-        stages.append("large")
+    stages, parts = [name], []
+    if name == "large":
         parts += ["encoder_adapter", "block_adapters", "encoder_tuning", "decoder"]
+    if name == "small" or one.self_training is not None:  # whose labels teach the large model
+        stages.append("small")
+        parts.append("small_model")
     if any(getattr(one.stages, key) != getattr(other.stages, key) for key in stages):
         return False
     keys = ("image_encoder", "input_size_px", *parts)

@@ -228,6 +228,21 @@ def test_only_stages_that_both_recipes_ask_for_in_the_same_words_are_taken_over(
     assert taken_over(tmp_path / "one", other) == equal
 
 
+def test_without_labels_of_its_own_the_large_model_learns_the_same_beside_any_small_one(
+    tmp_path: Path, edit_recipe: EditRecipe
+) -> None:
+    def without_labels(content: dict[str, Any]) -> None:
+        content["self_training"] = None
+
+    def beside_another(content: dict[str, Any]) -> None:
+        content["self_training"] = None
+        content["model"]["small_model"] = "u2netp"
+
+    finish_stages(open_run(tmp_path / "one", edit_recipe(without_labels), seed=0))
+    other = open_run(tmp_path / "other", edit_recipe(beside_another), seed=0)
+    assert taken_over(tmp_path / "one", other) == {"large"}
+
+
 def test_unfinished_stages_are_not_taken_over_and_begun_ones_not_replaced(
     tmp_path: Path, recipe: Recipe
 ) -> None:
