@@ -8,9 +8,9 @@
     python -m benchmarks.bench_small_models --data DIR runs/table2
 
 Mean and standard deviation over the seeds, in percent, at threshold 0.5 and without the demand
-for a core; the gain is taken seed by seed. The large model knows nothing of the small one before
-the last stage, so the rows of a seed share it. Without the two MALLOC settings, which keep freed
-memory, the kernel clears it anew in every step: a fifth of the time of U2-NetP.
+for a core; the gain is taken seed by seed. The large model knows nothing of the small one
+before the last stage, so the rows of a seed share it. Without the two MALLOC settings, which
+keep freed memory, the kernel clears it anew in every step: a fifth of the time of U2-NetP.
 """
 
 from __future__ import annotations

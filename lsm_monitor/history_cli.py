@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,7 +63,20 @@ def history_export(
     if end <= start:
         msg = f"there is no time from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
         raise typer.BadParameter(msg)
-    _write(query.read(path, CameraId(camera), start, end, points), camera, as_json=as_json)
+    zones = query.read(path, CameraId(camera), start, end, points)
+    if not zones:
+        _require_known(camera, path)
+    _write(zones, camera, as_json=as_json)
+
+
+def _require_known(camera: str, path: Path) -> None:
+    """A camera may have no readings at that time; a name mistyped never has any."""
+    known = query.cameras(path)
+    if camera not in known:
+        close = difflib.get_close_matches(camera, known, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else f"it has {len(known)} others"
+        msg = f"history {path}: has no camera {camera!r}; {hint}"
+        raise typer.BadParameter(msg, param_hint="CAMERA")
 
 
 def _write(zones: dict[ZoneId, list[Reading]], camera: str, *, as_json: bool) -> None:

@@ -113,6 +113,18 @@ def read(
     return result
 
 
+def cameras(path: Path) -> list[CameraId]:
+    """Return whose readings are kept, sorted; also of cameras that are not watched any more.
+
+    Raises:
+        DamagedHistoryError: The file is damaged.
+        StoreError: It cannot be read, or is not there.
+    """
+    with _opened(path) as connection:
+        rows = connection.execute("SELECT DISTINCT camera FROM zone ORDER BY camera").fetchall()
+    return [CameraId(name) for (name,) in rows]
+
+
 def _rows(
     connection: sqlite3.Connection,
     parts: list[_Part],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -26,6 +28,7 @@ from lsm_train.stages import Branch
 
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
+EXIT_SOFTWARE = 70
 EXIT_CONFIG = 78
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -261,16 +264,25 @@ def main() -> None:
     """Run the command line.
 
     Exits with 2 for pictures or folders that cannot be used, 3 for a fitted model that the
-    guard refuses, 78 for a recipe, run or bundle that cannot be used.
+    guard refuses, 70 for a fault of ours, 78 for a recipe, run or bundle that cannot be used.
     """
+    sys.excepthook = _report_fault
     try:
-        app()
+        # Not ``app`` itself: whoever calls that gets typer's own excepthook instead of ours.
+        typer.main.get_command(app)()
     except DataError as exc:
         _fail(exc, EXIT_USAGE)
     except GuardError as exc:
         _fail(exc, EXIT_REFUSED)
     except (RecipeError, RunError, BundleError, WeightsError) as exc:
         _fail(exc, EXIT_CONFIG)
+
+
+def _report_fault(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    traceback.print_exception(kind, error, trace)
+    raise SystemExit(EXIT_SOFTWARE)
 
 
 def _fail(exc: Exception, status: int) -> None:

@@ -74,3 +74,16 @@ def test_a_folder_without_a_history_is_named(tmp_path: Path) -> None:
     result = export(tmp_path)
     assert isinstance(result.exception, StoreError)
     assert str(tmp_path) in str(result.exception)
+
+
+def test_a_time_without_readings_is_a_table_without_rows(folder: Path) -> None:
+    result = export(folder, "--since", "2026-06-01", "--until", "2026-06-02")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+
+
+def test_a_camera_that_never_was_is_refused_with_those_that_were(folder: Path) -> None:
+    arguments = ["history", "export", "stret", "--state-dir", str(folder)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "'stret'" in result.output
+    assert "street" in result.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ def call(*arguments: str | Path) -> int:
     handlers = logging.root.handlers[:]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["lsm-train", *map(str, arguments)])
+        patch.setattr(sys, "excepthook", sys.excepthook)  # main has its own
         with pytest.raises(SystemExit) as caught:
             main()
     logging.root.handlers[:] = handlers  # basicConfig keeps a stderr that pytest has closed
@@ -170,6 +172,19 @@ def test_an_unknown_part_in_a_recipe_is_named_with_the_known_ones(
     recipe.write_text(debug_recipe.read_text().replace("small_model: lite", "small_model: big"))
     assert call("fit", recipe, "--data", shared_data, "--out", tmp_path / "run") == 78
     assert "unknown small_model 'big'; known are lite" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_is_exit_code_70_with_its_traceback() -> None:
+    code = (
+        "import sys; from lsm_train import cli;"
+        "cli.app.command('fault')(lambda: int('water'));"
+        "sys.argv = ['lsm-train', 'fault'];"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert result.returncode == 70
+    assert "ValueError: invalid literal for int()" in result.stderr
 
 
 def test_a_run_folder_that_cannot_be_made_is_named(
