@@ -7,6 +7,8 @@ model gets wrong there.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
@@ -16,10 +18,21 @@ _LIMIT = 10.0  # what the prompt is limited to anyway
 _CELLS = 8  # blobs of an eighth of the picture: errors of a small model come in pieces
 
 
-def disturb(logits: torch.Tensor, settings: PromptNoiseSection) -> torch.Tensor:
+def disturb(
+    logits: torch.Tensor,
+    settings: PromptNoiseSection,
+    *,
+    kind: Literal["mask", "box", "points"] = "mask",
+) -> torch.Tensor:
     """Return (B, 1, h, w) float32 logits with another confidence, bias and blobs of error.
 
     Every picture draws for itself, from torch's generator.
+
+    Args:
+        logits: (B, 1, h, w) float32, the small model's.
+        settings: How much.
+        kind: Of the prompt that is made of them. A mask says nothing with logits of 0; a box
+            and points would take these, at the usual threshold, for water everywhere.
     """
     size = (len(logits), 1, 1, 1)
     one = torch.ones(size, device=logits.device)
@@ -28,4 +41,5 @@ def disturb(logits: torch.Tensor, settings: PromptNoiseSection) -> torch.Tensor:
     blobs = F.interpolate(blobs, logits.shape[-2:], mode="bicubic")
     error = settings.error * (blobs + torch.randn_like(one))
     kept = torch.rand_like(one) >= settings.dropped_share
-    return (logits.clamp(-_LIMIT, _LIMIT) * confidence + error) * kept
+    nothing = torch.zeros_like(one) if kind == "mask" else torch.full_like(one, -_LIMIT)
+    return torch.where(kept, logits.clamp(-_LIMIT, _LIMIT) * confidence + error, nothing)

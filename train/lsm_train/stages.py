@@ -136,9 +136,10 @@ class Stage(nn.Module):
 
     def _disturbed_small_logits(self, images: torch.Tensor) -> torch.Tensor | None:
         small_model = self.model.head.small_model
-        if self._prompt_noise is None or small_model is None or self.model.head.spatial is None:
+        spatial = self.model.head.spatial
+        if self._prompt_noise is None or small_model is None or spatial is None:
             return None
-        return disturb(small_model(images).float(), self._prompt_noise)
+        return disturb(small_model(images).float(), self._prompt_noise, kind=spatial.kind)
 
     @property
     def trains_in_bf16(self) -> bool:

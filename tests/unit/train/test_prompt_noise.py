@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 
+from lsm_monitor.model.spatial_prompt import NEGATIVE, PADDING, box_prompt, point_prompt
 from lsm_train.config import PromptNoiseSection
 from lsm_train.prompt_noise import disturb
 
@@ -40,3 +41,14 @@ def test_the_share_of_pictures_without_a_mask_is_the_one_asked_for() -> None:
 
 def test_logits_beyond_the_prompts_limit_are_limited_first() -> None:
     assert disturb(torch.full((1, 1, 4, 4), 50.0), NONE).max() == 10.0
+
+
+def test_a_picture_without_a_mask_gets_no_box_and_no_point_on_water() -> None:
+    noise = NONE.model_copy(update={"dropped_share": 0.999})
+    for logits in (torch.full((4, 1, 16, 16), 9.0), torch.full((4, 1, 16, 16), -9.0)):
+        found = disturb(logits, noise, kind="box")
+        _, corners = box_prompt(found, threshold=0.5, per_component=False)
+        assert (corners == PADDING).all()
+        found = disturb(logits, noise, kind="points")
+        _, points = point_prompt(found, threshold=0.5, grid=4)
+        assert (points == NEGATIVE).all()

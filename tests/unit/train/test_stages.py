@@ -200,6 +200,24 @@ def test_a_disturbed_mask_prompts_otherwise_and_teaches_the_same_parts(
     assert all(p.grad is None for p in model.head.small_model.parameters())
 
 
+@pytest.mark.parametrize("kind", ["box", "points"])
+def test_boxes_and_points_without_a_mask_are_those_of_a_dry_street(
+    kind: str, batch_of: BatchOf
+) -> None:
+    parts = EVERYTHING.model_dump() | {"spatial_prompt": {"kind": kind}}
+    model = lively_model(ModelParts.model_validate(parts))
+    batch = batch_of(None)
+    gone = PromptNoiseSection(confidence=0.0, error=0.0, dropped_share=0.999)
+    torch.manual_seed(0)
+    small = model.head.small_model
+    assert small is not None
+    with torch.no_grad():
+        disturbed = float(Stage("joint", model, LossesSection(), gone)(*batch))
+        small.get_parameter("pyramid.logits.weight").zero_()
+        small.get_parameter("pyramid.logits.bias").fill_(-10.0)
+        assert disturbed == float(Stage("joint", model, LossesSection())(*batch))
+
+
 def test_the_decoder_learns_from_its_own_logits_whatever_say_the_small_model_has(
     batch_of: BatchOf,
 ) -> None:
