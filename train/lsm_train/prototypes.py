@@ -51,15 +51,16 @@ def update_prototypes(
 ) -> None:
     """Move the prototypes towards the centres of their clusters: momentum 0.999, unit length.
 
-    Only pixels whose nearest prototype has the right class take part. All processes of a
-    distributed run end with the same prototypes.
+    All pixels of a class are clustered, as for the loss; of them only those whose nearest
+    prototype has the right class move theirs. All processes of a distributed run end with the
+    same prototypes.
     """
     similarity, classes = _valid_pixels(semantic, labels)
     pixels = semantic.projected.permute(0, 2, 3, 1)[_small(labels, semantic) != IGNORED]
-    is_right = similarity.amax(2).argmax(1) == classes
-    similarity, classes, pixels = similarity[is_right], classes[is_right], pixels[is_right]
     prototypes = prompter.prototypes
     flat = classes * prototypes.shape[1] + assign(similarity, classes)
+    is_right = similarity.amax(2).argmax(1) == classes
+    flat, pixels = flat[is_right], pixels[is_right]
     total = prototypes.new_zeros(prototypes.shape).flatten(0, 1)
     total.index_add_(0, flat, pixels)
     count = torch.bincount(flat, minlength=len(total)).to(total)

@@ -108,6 +108,28 @@ def test_moving_keeps_unit_length(seed: int) -> None:
     torch.testing.assert_close(length, torch.ones(2, KINDS))
 
 
+def test_a_pixel_moves_the_prototype_that_the_loss_pulls_it_to() -> None:
+    prompter = prompter_of(kinds=2)
+    before = prompter.prototypes.clone()
+    # One dry pixel nearer to prototype 0; those taken for water are nearer to it still, so
+    # that among all dry pixels it belongs to prototype 1.
+    first, second = before[DRY]
+    right = F.normalize(1.02 * first + second, dim=0)
+    wrong = F.normalize(first + 3.0 * before[WATER, 0], dim=0)
+    projected = torch.stack([right, *[wrong] * 15]).T.reshape(1, CHANNELS, SIDE, SIDE)
+    similarity = torch.einsum("bdhw,ckd->bckhw", projected, before)
+    assert (similarity.amax(2).argmax(1).flatten() == WATER).tolist() == [False] + [True] * 15
+    pixels = similarity.permute(0, 3, 4, 1, 2).reshape(-1, 2, 2)
+    assigned = int(assign(pixels, torch.zeros(len(pixels), dtype=torch.long))[0])
+    assert assigned == 1
+    assert int(assign(pixels[:1], torch.zeros(1, dtype=torch.long))) == 0
+
+    prompt = SemanticPrompt(torch.zeros(1, 2, CHANNELS), projected, similarity)
+    update_prototypes(prompter, prompt, labels_of(DRY, batch=1))
+    moved = (prompter.prototypes != before).any(dim=-1)
+    assert moved.nonzero().tolist() == [[DRY, assigned]]
+
+
 @pytest.mark.parametrize("label", [DRY, WATER])
 def test_prototypes_move_towards_the_centre_of_their_cluster_and_no_others_move(
     label: int,
