@@ -80,7 +80,7 @@ class LineageSection(_Section):
     name: str
     version: str
     sha256: str = Field(description="Of its weights.")
-    rank: int = Field(ge=1, description="Of the low-rank updates.")
+    rank: int = Field(ge=1, le=64, description="Of the low-rank updates.")
     pictures: Mapping[str, int] = Field(description="Pictures by what was said about them.")
 
 
@@ -290,7 +290,7 @@ def _check_tensors(
             problems.append(f"{name} is {is_shape} instead of {must_shape}")
         elif found[name].dtype not in _NUMBERS:
             problems.append(f"{name} holds {str(found[name].dtype).removeprefix('torch.')}")
-        elif not torch.isfinite(found[name]).all():
+        elif not torch.isfinite(found[name].to(expected[name].dtype)).all():
             problems.append(f"{name} has values that are not finite")
     if problems:
         shown = sorted(problems)[:3]

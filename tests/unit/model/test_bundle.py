@@ -38,6 +38,14 @@ from tests.unit.model.models import (
 
 MAX_SHIPPED_BYTES = 25_000_000
 ANY_TENSOR = "head.small_model.pyramid.logits.weight"
+ANY_BIAS = "head.small_model.pyramid.logits.bias"
+LINEAGE = {
+    "name": "tiny",
+    "version": "1.2.3",
+    "sha256": "0" * 64,
+    "rank": 4,
+    "pictures": {"boxes": 3, "frames": 20},
+}
 
 
 def edit_manifest(folder: Path, **fields: object) -> None:
@@ -165,6 +173,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         store_four_bits,
         r"safetensors file that can be read \('F4'\)",
     ),
+    "updates-of-no-possible-rank": (
+        lambda f: edit_manifest(f, lineage=LINEAGE | {"rank": 10**13}),
+        r"lineage\.rank: Input should be less than or equal to 64",
+    ),
+    "infinite-once-it-is-float32": (
+        lambda f: change_tensors(
+            f, lambda t: t.update({ANY_BIAS: torch.full((1,), 1e300, dtype=torch.float64)})
+        ),
+        rf"{ANY_BIAS} has values that are not finite",
+    ),
     "nan": (
         lambda f: change_tensors(f, lambda t: t[f"{ANY_TENSOR}.scale"].fill_(torch.nan)),
         rf"{ANY_TENSOR} has values that are not finite",
@@ -273,15 +291,6 @@ def test_a_bundle_with_sams_encoder_leaves_it_out_and_takes_the_published_one(
     (tmp_path / "sam.pth").unlink()
     with pytest.raises(WeightsError, match="type: lsm-monitor weights fetch sam_vit_b"):
         load_bundle(tmp_path / "sam")
-
-
-LINEAGE = {
-    "name": "tiny",
-    "version": "1.2.3",
-    "sha256": "0" * 64,
-    "rank": 4,
-    "pictures": {"boxes": 3, "frames": 20},
-}
 
 
 def test_what_an_official_encoder_has_learned_is_stored_beside_it_and_merged_at_loading(
