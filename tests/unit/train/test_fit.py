@@ -94,6 +94,15 @@ def test_labels_are_found_again_as_they_were_written(
         np.testing.assert_array_equal(one.labels, other.labels)
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "arr_0", "street.npy"])
+def test_labels_are_stored_whatever_their_picture_is_called(tmp_path: Path, name: str) -> None:
+    labels = np.full((4, 6), WATER, np.uint8)
+    picture = Picture("", name, np.zeros((4, 6, 3), np.uint8), labels)
+    write_labels(tmp_path / "labels.npz", [picture])
+    (found,) = read_labels(tmp_path / "labels.npz", [picture])
+    np.testing.assert_array_equal(found.labels, labels)
+
+
 class Labelling:
     """The sources of a run's stages, and how often the small model was asked for labels."""
 
