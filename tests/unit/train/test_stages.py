@@ -290,3 +290,19 @@ def test_a_class_wise_model_has_no_parameter_that_is_trained_for_nothing(
         "mask_decoder",
         "prompt_encoder",
     } | ({"neck"} if encoder == "efficientnet_lite0" else set())
+
+
+def test_a_class_wise_sam_learns_what_one_mask_token_needs() -> None:
+    parts = NO_PROMPTS.model_dump() | {
+        "image_encoder": "sam_vit_b",
+        "input_size_px": 1024,
+        "encoder_adapter": {"kind": "he", "equalisation": "off", "band": "low"},
+        "block_adapters": True,
+        "decoder": "classwise",
+    }
+    with torch.device("meta"):
+        model = build_model(ModelParts.model_validate(parts))
+        Stage("large", model, LossesSection())
+    learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    idle = 552_036
+    assert learned == 63_312 + 7_100_928 + 4_576_836 - idle + 256 == 11_189_296
