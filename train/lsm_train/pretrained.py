@@ -13,6 +13,7 @@ from lsm_monitor.model.build import IMAGE_ENCODERS
 from lsm_monitor.model.efficientnet_lite0 import EfficientNetLite0
 from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.parts import ModelParts
+from lsm_monitor.model.preprocess import LITE_NORMALISATION, Normalisation
 from lsm_monitor.model.sam_vit import SamVit
 from lsm_monitor.model.small_lite import SmallLite
 from lsm_monitor.model.weights import (
@@ -41,8 +42,9 @@ def load_pretrained_weights(parts: ModelParts, model: LsmAdapter) -> None:
         WeightsError: SAM's official checkpoint is not at hand.
     """
     encoder = model.encoder.image_encoder
+    normalisation = model.preprocessor.normalisation
     if isinstance(encoder, EfficientNetLite0):
-        load_imagenet_weights(encoder)
+        load_imagenet_weights(encoder, normalisation)
     checkpoint = IMAGE_ENCODERS[parts.image_encoder].checkpoint
     if checkpoint is not None:
         assert isinstance(encoder, SamVit)  # noqa: S101 - only these have a checkpoint
@@ -53,11 +55,16 @@ def load_pretrained_weights(parts: ModelParts, model: LsmAdapter) -> None:
             mask_decoder=model.head.mask_decoder,
         )
     if isinstance(model.head.small_model, SmallLite):
-        load_imagenet_weights(model.head.small_model.features)
+        load_imagenet_weights(model.head.small_model.features, normalisation)
 
 
-def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
+def load_imagenet_weights(encoder: EfficientNetLite0, normalisation: Normalisation) -> None:
     """Fill ``encoder`` with ImageNet weights; every tensor of both sides must match.
+
+    Args:
+        encoder: What is filled.
+        normalisation: Of the pictures that it will see. They may be made for another encoder,
+            as a small model's are beside SAM.
 
     Raises:
         RuntimeError: A tensor is missing, unknown or of another shape.
@@ -67,6 +74,26 @@ def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
     # a pinned package, and only the trainer reads it: bundles are safetensors.
     checkpoint = torch.load(path, weights_only=True)
     encoder.load_state_dict(rename(checkpoint, encoder), strict=True)
+    if normalisation != LITE_NORMALISATION:
+        _expect(encoder, normalisation)
+
+
+@torch.no_grad()
+def _expect(encoder: EfficientNetLite0, normalisation: Normalisation) -> None:
+    """Change the stem so that it answers pictures of ``normalisation`` as it did its own.
+
+    Its own are ``scale`` times the others plus ``shift``: the weights take the one, the mean
+    that batch norm subtracts the other. A difference is left at the lower and right border,
+    where zeros stand for another colour.
+    """
+    convolution, norm = encoder.stem
+    weight, mean = convolution.get_parameter("weight"), norm.get_buffer("running_mean")
+    own = LITE_NORMALISATION
+    own_mean, own_deviation = torch.tensor(own.mean), torch.tensor(own.deviation)
+    scale = torch.tensor(normalisation.deviation) / own_deviation
+    shift = (torch.tensor(normalisation.mean) - own_mean) / own_deviation
+    mean.sub_(weight.sum((2, 3)) @ shift)
+    weight.mul_(scale[:, None, None])
 
 
 def rename(
