@@ -8,12 +8,10 @@ it was filmed, like a file, and is then over.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import av
 from av.container import InputContainer
 
-from lsm_monitor.capture.http_client import Answer, HttpClient
+from lsm_monitor.capture.http_client import Answer, HttpClient, is_address
 from lsm_monitor.capture.pyav_open import has_known_codec
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.errors import SourceError
@@ -60,7 +58,7 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
     """
 
     def open_file(url: str, _flags: int, options: dict[str, str]) -> _File:
-        if urlsplit(url).scheme not in {"http", "https"}:
+        if not is_address(url):
             raise client.failure(HealthCode.PROTOCOL_ERROR, "its playlist names no address")
         return _File(client.get(url, _range(options)), spec.read_timeout_s)
 

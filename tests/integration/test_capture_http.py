@@ -190,6 +190,12 @@ def test_a_redirect_to_another_host_is_followed_without_a_login() -> None:
             id="redirects to a file",
         ),
         pytest.param(
+            says(302, Location="http://a b/snapshot.jpg"),
+            HealthCode.PROTOCOL_ERROR,
+            "it redirects to nowhere",
+            id="redirects to no host",
+        ),
+        pytest.param(
             says(200, b"<html>", Content_Type="text/html"),
             HealthCode.PROTOCOL_ERROR,
             "its content type is text/html",
@@ -398,6 +404,16 @@ def test_a_playlist_cannot_name_a_file_of_this_machine(tmp_path: Path) -> None:
     secret = tmp_path / "secret.ts"
     secret.write_bytes(b"x")
     body = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n".encode()
+    with HttpCamera() as camera:
+        camera.routes["/street.m3u8"] = says(
+            200, body, Content_Type="application/vnd.apple.mpegurl"
+        )
+        assert error_of(hls_spec(camera)).code is HealthCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("segment", ["http://127.0.0.1:99999/1.ts", "http://a b/1.ts"])
+def test_a_playlist_that_names_what_cannot_be_asked_fails_as_any_other(segment: str) -> None:
+    body = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{segment}\n".encode()
     with HttpCamera() as camera:
         camera.routes["/street.m3u8"] = says(
             200, body, Content_Type="application/vnd.apple.mpegurl"
