@@ -303,7 +303,9 @@ class PyavSource:
         self._decoded.inc()
         # One picture in seconds needs no pool of threads for each camera.
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        return Picture(pts_s, self._sequence, np.ascontiguousarray(rgb.to_ndarray(), np.uint8))
+        # Phones store what they see as the sensor lies, and say how to turn it.
+        upright = np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
+        return Picture(pts_s, self._sequence, np.ascontiguousarray(upright, np.uint8))
 
     def _keep_packet(self, packet: Packet[Stream], now_s: float) -> None:
         if self._ring is not None:

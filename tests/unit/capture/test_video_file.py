@@ -76,6 +76,28 @@ def test_replay_keeps_one_picture_per_interval_on_the_videos_clock(
     assert snapshot[skipped] == 9
 
 
+@pytest.mark.parametrize("turned_by", [0, 90, 180, -90])
+def test_a_video_that_a_phone_took_upright_is_seen_upright(
+    tmp_path: Path, clock: FakeClock, turned_by: int
+) -> None:
+    stored = np.zeros((64, 128, 3), np.uint8)
+    stored[:, :32] = 255
+    path = tmp_path / "phone.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        stream.set_display_rotation(turned_by)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        container.mux(stream.encode(None))
+    source = open_source(spec(path), metrics=Metrics(), clock=clock, replay=True)
+    image = next(iter(source.pictures(threading.Event()))).image
+    source.close()
+    expected = np.rot90(stored, turned_by // 90)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 5
+    assert image.flags.c_contiguous
+
+
 def test_pictures_are_rgb_and_belong_to_the_receiver(video: Path, clock: FakeClock) -> None:
     source = open_source(spec(video, 0.25), metrics=Metrics(), clock=clock, replay=True)
     pictures, _ = read(source.pictures(threading.Event()))
