@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -96,6 +97,22 @@ def test_a_video_that_a_phone_took_upright_is_seen_upright(
     assert image.shape == expected.shape
     assert np.abs(image.astype(int) - expected).mean() < 5
     assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("side_px", [64, 8200], ids=["usual", "huge"])
+def test_a_picture_of_more_pixels_than_a_still_may_have_is_not_decoded(
+    tmp_path: Path, clock: FakeClock, side_px: int
+) -> None:
+    path = tmp_path / "huge.mjpeg"
+    still = cv2.imencode(".jpg", np.zeros((side_px, side_px), np.uint8))[1].tobytes()
+    path.write_bytes(2 * still)
+    metrics = Metrics()
+    source = open_source(spec(path), metrics=metrics, clock=clock, replay=True)
+    pictures, _ = read(source.pictures(threading.Event()))
+    source.close()
+    corrupt = 'lsm_camera_packets_skipped_total{camera="bridge",reason="corrupt"}'
+    assert bool(pictures) is (side_px == 64)
+    assert metrics.snapshot().get(corrupt, 0) == (0 if pictures else 2)
 
 
 def test_pictures_are_rgb_and_belong_to_the_receiver(video: Path, clock: FakeClock) -> None:
