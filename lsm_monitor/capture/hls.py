@@ -8,6 +8,8 @@ it was filmed, like a file, and is then over.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 from av.container import InputContainer
 
@@ -71,7 +73,7 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
             options=_OPTIONS,
             io_open=open_file,
             metadata_errors="replace",
-            timeout=(spec.open_timeout_s, max(spec.read_timeout_s, _MIN_READ_TIMEOUT_S)),
+            timeout=(spec.open_timeout_s, patient(spec).read_timeout_s),
         )
     except SourceError:
         raise
@@ -87,6 +89,11 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
         code = HealthCode.INVALID_DATA if has_video else HealthCode.NO_VIDEO
     playlist.close()
     raise client.failure(code)
+
+
+def patient(spec: SourceSpec) -> SourceSpec:
+    """Return ``spec`` with the time for which a playlist may stay as it is."""
+    return replace(spec, read_timeout_s=max(spec.read_timeout_s, _MIN_READ_TIMEOUT_S))
 
 
 def _range(options: dict[str, str]) -> dict[str, str]:

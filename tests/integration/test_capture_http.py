@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from lsm_monitor.capture import hls
 from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.open_source import open_source
 from lsm_monitor.capture.probe import probe
@@ -378,6 +379,22 @@ def test_a_live_playlist_is_joined_at_its_newest_segment(playlist: Path) -> None
         source.close()
         assert camera.seen[-1].path == "/street5.ts"
     assert round(float(picture.image.mean()) / 8) == 25
+
+
+def test_a_live_playlist_that_does_not_move_on_is_a_stall(
+    playlist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hls, "_MIN_READ_TIMEOUT_S", 1.0)
+    lines = (playlist / "street.m3u8").read_text().splitlines()
+    live = "\n".join(line for line in lines if "ENDLIST" not in line).encode() + b"\n"
+    with HttpCamera() as camera:
+        camera.routes |= folder(playlist)
+        camera.routes["/street.m3u8"] = says(
+            200, live, Content_Type="application/vnd.apple.mpegurl"
+        )
+        error = error_of(hls_spec(camera))
+    assert error.code is HealthCode.STALLED
+    assert "sent nothing for 1 s" in str(error)
 
 
 @pytest.mark.parametrize(
