@@ -190,8 +190,8 @@ class PyavSource:
         return packet
 
     def _end(self, code: HealthCode) -> HealthCode:
-        # What is cut off by its own time-out, in the middle of a packet or while a playlist does
-        # not move on, has ended to FFmpeg, or is damaged.
+        # What is cut off by its own time-out, in the middle of a packet or of waiting for a
+        # playlist, has ended to FFmpeg, or is damaged.
         took_s = self._clock.monotonic_s() - self._waiting_since_s
         timed_out = self._spec.is_live and took_s >= 0.9 * self._spec.read_timeout_s
         return HealthCode.STALLED if timed_out else code
