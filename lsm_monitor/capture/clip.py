@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import av
 
+from lsm_monitor.capture.decoder import LIMITS
 from lsm_monitor.capture.packet_ring import CodedPacket, CodedStream
 from lsm_monitor.capture.parameter_sets import parameter_sets
 from lsm_monitor.errors import ClipError
@@ -72,6 +73,7 @@ def _size_of(codec: str, key_frame: bytes) -> tuple[int, int]:
     """Return width and height in pixels."""
     decoder = av.CodecContext.create(codec, "r")
     assert isinstance(decoder, av.VideoCodecContext)  # noqa: S101 - all of CODECS code video
+    decoder.options = LIMITS
     for frame in [*decoder.decode(av.Packet(key_frame)), *decoder.decode(None)]:
         return frame.width, frame.height
     msg = "its first key frame cannot be decoded"

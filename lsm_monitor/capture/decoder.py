@@ -15,9 +15,13 @@ import av
 from av.codec.context import ThreadType
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
+from lsm_monitor.capture.still import MAX_PICTURE_PX
+
 logger = logging.getLogger(__name__)
 
 SOFTWARE = "software"
+LIMITS = {"max_pixels": str(MAX_PICTURE_PX)}
+"""FFmpeg's options of a decoder: a few bytes can make a picture of a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +49,7 @@ def choose_decoder(stream: av.VideoStream, wanted: str) -> Decoder:
     software = stream.codec_context
     # One thread and no delay: frame threads would hold back as many pictures.
     software.thread_type = ThreadType.NONE
+    software.options = LIMITS
     if wanted == "none":
         return Decoder(software, SOFTWARE, "")
     devices = hwdevices_available() if wanted == "auto" else [wanted]
@@ -97,5 +102,6 @@ def _on_device(software: av.VideoCodecContext, device: str) -> av.VideoCodecCont
     context = av.CodecContext.create(software.codec.name, "r", accelerator)
     assert isinstance(context, av.VideoCodecContext)  # noqa: S101 - the codec is the same
     context.extradata = software.extradata
+    context.options = LIMITS
     context.thread_type = ThreadType.NONE
     return context

@@ -298,12 +298,13 @@ class CaptureFleet:
     def _holder(self, assignment: int, camera_id: CameraId) -> HeldCamera | None:
         """Return the camera, if this is its newest assignment."""
         held = self._custody.cameras.get(camera_id)
-        return held if held is not None and held.assignment == assignment else None
+        is_newest = held is not None and held.assignment == assignment
+        return held if is_newest and self._is_wanted(camera_id) else None
 
     def _is_heard(self, assignment: int, stamp: FrameStamp) -> bool:
         """Whether a picture comes from who holds the camera, or held it until it delivers."""
         held = self._custody.cameras.get(stamp.camera_id)
-        if held is None:
+        if held is None or not self._is_wanted(stamp.camera_id):
             return False
         if held.assignment == assignment:
             held.stream_epoch = max(held.stream_epoch, stamp.stream_epoch)
@@ -311,9 +312,14 @@ class CaptureFleet:
             return True
         return held.former_assignment == assignment
 
+    def _is_wanted(self, camera_id: str) -> bool:
+        """Whether the camera was not removed just now: nothing counts for one that is gone."""
+        with self._lock:
+            return camera_id in self._wanted
+
     def _on_beat(self, worker: Worker, beat: wire.Beat) -> None:
-        known = self._custody.cameras
-        adopt_measured(self._metrics, (each for each in beat.measured if each[1][0] in known))
+        wanted = (each for each in beat.measured if self._is_wanted(each[1][0]))
+        adopt_measured(self._metrics, wanted)
         hung = [
             camera_id
             for camera_id, silent_s in beat.silent_s.items()
@@ -340,6 +346,8 @@ class CaptureFleet:
 
     def _on_trouble(self, camera_id: CameraId, code: HealthCode) -> None:
         self._plan.remove(camera_id)  # nobody holds it; a visit would keep its place for ever
+        if not self._is_wanted(camera_id):
+            return
         known = self._custody.cameras[camera_id].health
         reconnects = 1 + (known.reconnects if known else 0)
         self._metrics.reconnects.labels(camera_id, code).inc()

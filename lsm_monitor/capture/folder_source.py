@@ -1,7 +1,8 @@
 """Pictures that a snapshot camera uploads into a folder.
 
 Live, the newest picture not seen yet is taken once per interval. What counts is when a file was
-last modified: a camera may write ever new names or overwrite one. Pictures older than the
+last modified: a camera may write ever new names or overwrite one. One whose upload brings the
+time of a clock that runs ahead counts from when it came here. Pictures older than the
 stall limit, ``max(read_timeout_s, 3 * interval_s)``, are history and never taken for the
 present, so a restart does not judge yesterday's upload; nothing new for that long is a stall.
 
@@ -176,7 +177,9 @@ def _version(path: Path) -> _Version | None:
         stat = path.stat()
     except FileNotFoundError:
         return None
-    return _Version(stat.st_mtime_ns, path.name, stat.st_size)
+    # Some file systems over a network do not say when a file came here.
+    came_ns = stat.st_ctime_ns or stat.st_mtime_ns
+    return _Version(min(stat.st_mtime_ns, came_ns), path.name, stat.st_size)
 
 
 def _decode_file(path: Path) -> npt.NDArray[np.uint8] | None:

@@ -8,12 +8,12 @@ it was filmed, like a file, and is then over.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 import av
 from av.container import InputContainer
 
-from lsm_monitor.capture.http_client import Answer, HttpClient
+from lsm_monitor.capture.http_client import Answer, HttpClient, is_address
 from lsm_monitor.capture.pyav_open import has_known_codec
 from lsm_monitor.capture.source import SourceSpec
 from lsm_monitor.errors import SourceError
@@ -60,7 +60,7 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
     """
 
     def open_file(url: str, _flags: int, options: dict[str, str]) -> _File:
-        if urlsplit(url).scheme not in {"http", "https"}:
+        if not is_address(url):
             raise client.failure(HealthCode.PROTOCOL_ERROR, "its playlist names no address")
         return _File(client.get(url, _range(options)), spec.read_timeout_s)
 
@@ -73,7 +73,7 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
             options=_OPTIONS,
             io_open=open_file,
             metadata_errors="replace",
-            timeout=(spec.open_timeout_s, max(spec.read_timeout_s, _MIN_READ_TIMEOUT_S)),
+            timeout=(spec.open_timeout_s, patient(spec).read_timeout_s),
         )
     except SourceError:
         raise
@@ -89,6 +89,11 @@ def open_hls(spec: SourceSpec, client: HttpClient, playlist: Answer) -> InputCon
         code = HealthCode.INVALID_DATA if has_video else HealthCode.NO_VIDEO
     playlist.close()
     raise client.failure(code)
+
+
+def patient(spec: SourceSpec) -> SourceSpec:
+    """Return ``spec`` with the time for which a playlist may stay as it is."""
+    return replace(spec, read_timeout_s=max(spec.read_timeout_s, _MIN_READ_TIMEOUT_S))
 
 
 def _range(options: dict[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GOOD = frozenset({200, 206, 304})
 # What may stand in an address as it is; blanks and letters beyond ASCII may not.
 _SAFE = "/?%:@!$&'()*+,;=~[]"
+_NO_HOST = re.compile(r"[\x00-\x20\x7f]")
 _CODES = {
     401: HealthCode.UNAUTHORIZED,
     403: HealthCode.UNAUTHORIZED,
@@ -244,12 +246,24 @@ class HttpClient:
 
     def _redirected(self, url: str, location: str) -> str:
         with contextlib.suppress(ValueError):
-            parts = urlsplit(urljoin(url, location))
-            if location and _origin(parts).host and parts.scheme in {"http", "https"}:
+            target = urljoin(url, location)
+            if location and is_address(target):
+                parts = urlsplit(target)
                 # Userinfo that a camera puts into its redirect is none of ours.
                 netloc = parts.netloc.rpartition("@")[2]
                 return parts._replace(netloc=netloc, fragment="").geturl()
         raise self.failure(HealthCode.PROTOCOL_ERROR, "it redirects to nowhere")
+
+
+def is_address(url: str) -> bool:
+    """Return whether ``url``, which a redirect or a playlist names, can be asked at all."""
+    try:
+        parts = urlsplit(url)
+        origin = _origin(parts)
+    except ValueError:  # no port, or half an IPv6 address
+        return False
+    is_host = bool(origin.host) and _NO_HOST.search(origin.host) is None
+    return is_host and parts.scheme in {"http", "https"}
 
 
 def _origin(parts: SplitResult) -> Origin:

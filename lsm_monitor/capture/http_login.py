@@ -52,7 +52,7 @@ class Credentials:
             cnonce: A word of our own that nobody can foresee.
         """
         username, password = self._bytes()
-        realm = challenge.realm.encode("utf-8")
+        realm = challenge.realm.encode("latin-1")
         secret = challenge.hashed(username + b":" + realm + b":" + password)
         if challenge.is_session:
             secret = challenge.hashed(f"{secret}:{challenge.nonce}:{cnonce}".encode())
@@ -62,7 +62,7 @@ class Credentials:
         # A header is Latin-1 to Python's HTTP: these are the same bytes again.
         fields = {
             "username": _quoted(username.decode("latin-1")),
-            "realm": _quoted(realm.decode("latin-1")),
+            "realm": _quoted(challenge.realm),
             "nonce": _quoted(challenge.nonce),
             "uri": _quoted(target),
             "response": _quoted(response),
@@ -78,7 +78,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class DigestChallenge:
-    """What a server asks for in its ``WWW-Authenticate`` header."""
+    """What a server asks for in its ``WWW-Authenticate`` header: Latin-1, whatever it meant."""
 
     realm: str
     nonce: str

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from lsm_monitor.capture.folder_source import FolderSource
-from lsm_monitor.capture.hls import is_ended, open_hls
+from lsm_monitor.capture.hls import is_ended, open_hls, patient
 from lsm_monitor.capture.http_client import Answer, HttpClient
 from lsm_monitor.capture.mjpeg_source import MjpegSource
 from lsm_monitor.capture.packet_ring import PacketRing
@@ -85,7 +85,7 @@ def _source_of(
         case "hls":
             container = open_hls(spec, client, answer)
             return PyavSource(
-                spec,
+                patient(spec),
                 container,
                 metrics=metrics,
                 clock=clock,

@@ -111,6 +111,8 @@ class PyavSource:
         self._sequence = -1
         self._patience = Patience(spec, clock.monotonic_s())
         self._has_timestamps = False
+        self._waiting_since_s = clock.monotonic_s()
+        self._is_over = False
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """Yield one picture per interval; see :class:`~lsm_monitor.capture.source.Source`.
@@ -171,23 +173,28 @@ class PyavSource:
         """Return the next packet, or why there is none."""
         # FFmpeg gives a packet away when the next one begins. The last one before a silence
         # therefore comes after a whole time-out, and the stall is told after another one.
-        since_s = self._clock.monotonic_s()
+        if not self._is_over:
+            self._waiting_since_s = self._clock.monotonic_s()
         try:
             # A server that closes the connection is no error to FFmpeg: the packets just end.
             packet = next(self._packets, None)
-            return self._end(since_s) if packet is None else packet
         except _STALLS:
             return HealthCode.STALLED
         except av.error.InvalidDataError:
-            return HealthCode.INVALID_DATA
+            return self._end(HealthCode.INVALID_DATA)
         except av.FFmpegError:
-            return self._end(since_s)
+            return self._end(HealthCode.ENDED)
+        if packet is None:
+            return self._end(HealthCode.ENDED)
+        self._is_over = not packet.size  # empty ones for the decoders come before the end
+        return packet
 
-    def _end(self, since_s: float) -> HealthCode:
-        # What is cut off in the middle of a packet by its own time-out has ended to FFmpeg.
-        took_s = self._clock.monotonic_s() - since_s
+    def _end(self, code: HealthCode) -> HealthCode:
+        # What is cut off by its own time-out, in the middle of a packet or of waiting for a
+        # playlist, has ended to FFmpeg, or is damaged.
+        took_s = self._clock.monotonic_s() - self._waiting_since_s
         timed_out = self._spec.is_live and took_s >= 0.9 * self._spec.read_timeout_s
-        return HealthCode.STALLED if timed_out else HealthCode.ENDED
+        return HealthCode.STALLED if timed_out else code
 
     def _rest(
         self, gulps: Gulps, arrived_s: float, read_took_s: float, stop: threading.Event
@@ -303,7 +310,9 @@ class PyavSource:
         self._decoded.inc()
         # One picture in seconds needs no pool of threads for each camera.
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        return Picture(pts_s, self._sequence, np.ascontiguousarray(rgb.to_ndarray(), np.uint8))
+        # Phones store what they see as the sensor lies, and say how to turn it.
+        upright = np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
+        return Picture(pts_s, self._sequence, np.ascontiguousarray(upright, np.uint8))
 
     def _keep_packet(self, packet: Packet[Stream], now_s: float) -> None:
         if self._ring is not None:

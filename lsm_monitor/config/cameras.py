@@ -206,7 +206,8 @@ class CameraConfig(CameraDefaults):
         if parts.scheme not in SOURCE_SCHEMES:
             msg = f"scheme {parts.scheme!r} is not supported; use one of {SOURCE_SCHEMES}"
             raise ValueError(msg)
-        if not parts.hostname or port == 0:
+        is_host = parts.hostname is not None and " " not in parts.hostname
+        if not is_host or port == 0:
             msg = "names no host or port; write rtsp://host:554/path"
             raise ValueError(msg)
         return url

@@ -85,6 +85,10 @@ class FrameScheduler:
             self._demand.forget(camera_id)
             self._remove(camera_id)
 
+    def is_watched(self, camera_id: CameraId) -> bool:
+        """Return whether frames of a camera are expected: it may be forgotten meanwhile."""
+        return camera_id in self._max_age_s
+
     def put(self, frame: Frame) -> None:
         """Offer a frame; never blocks. Replacing one that nobody took is counted."""
         camera_id = frame.stamp.camera_id

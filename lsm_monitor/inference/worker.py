@@ -112,6 +112,8 @@ class InferenceWorker:
             masks = [mask for result in single if result is not None for mask in result]
         judged = {frame.stamp: frame for frame in frames}
         for mask in masks or ():
+            if not self._scheduler.is_watched(mask.stamp.camera_id):
+                continue  # removed while the model looked: its numbers are forgotten
             self._metrics.frames.labels(mask.stamp.camera_id, "inferred").inc()
             self._on_mask(judged[mask.stamp], mask)
             age_s = self._clock.monotonic_s() - mask.stamp.decoded_mono_s
@@ -124,7 +126,8 @@ class InferenceWorker:
         except Exception:
             if len(frames) == 1:
                 camera_id = frames[0].stamp.camera_id
-                self._metrics.frames.labels(camera_id, "failed").inc()
+                if self._scheduler.is_watched(camera_id):
+                    self._metrics.frames.labels(camera_id, "failed").inc()
                 logger.exception("camera %r: the model failed on a frame; skipped", camera_id)
             return None
         for stage, seconds in times.seconds.items():

@@ -123,7 +123,10 @@ def http_app(status: Status) -> FastAPI:
         names: Annotated[Sequence[str], Query(alias="name[]")] = (),
     ) -> Response:
         """All metrics, or those of the names, as Prometheus or OpenMetrics text."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # prometheus_client compares a version that is none with numbers
+            encode, content_type = choose_encoder("")
         registry = status.metrics.registry
         body = encode(registry.restricted_registry(names) if names else registry)
         return Response(body, headers={**_SECURITY_HEADERS, "Content-Type": content_type})

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from lsm_monitor.capture import hls
 from lsm_monitor.capture.grab import grab_picture
 from lsm_monitor.capture.open_source import open_source
 from lsm_monitor.capture.probe import probe
@@ -188,6 +189,12 @@ def test_a_redirect_to_another_host_is_followed_without_a_login() -> None:
             HealthCode.PROTOCOL_ERROR,
             "it redirects to nowhere",
             id="redirects to a file",
+        ),
+        pytest.param(
+            says(302, Location="http://a b/snapshot.jpg"),
+            HealthCode.PROTOCOL_ERROR,
+            "it redirects to nowhere",
+            id="redirects to no host",
         ),
         pytest.param(
             says(200, b"<html>", Content_Type="text/html"),
@@ -374,6 +381,22 @@ def test_a_live_playlist_is_joined_at_its_newest_segment(playlist: Path) -> None
     assert round(float(picture.image.mean()) / 8) == 25
 
 
+def test_a_live_playlist_that_does_not_move_on_is_a_stall(
+    playlist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hls, "_MIN_READ_TIMEOUT_S", 1.0)
+    lines = (playlist / "street.m3u8").read_text().splitlines()
+    live = "\n".join(line for line in lines if "ENDLIST" not in line).encode() + b"\n"
+    with HttpCamera() as camera:
+        camera.routes |= folder(playlist)
+        camera.routes["/street.m3u8"] = says(
+            200, live, Content_Type="application/vnd.apple.mpegurl"
+        )
+        error = error_of(hls_spec(camera))
+    assert error.code is HealthCode.STALLED
+    assert "sent nothing for 1 s" in str(error)
+
+
 @pytest.mark.parametrize(
     "how",
     [{"hls_flags": "single_file"}, {"hls_segment_type": "fmp4"}],
@@ -398,6 +421,16 @@ def test_a_playlist_cannot_name_a_file_of_this_machine(tmp_path: Path) -> None:
     secret = tmp_path / "secret.ts"
     secret.write_bytes(b"x")
     body = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n".encode()
+    with HttpCamera() as camera:
+        camera.routes["/street.m3u8"] = says(
+            200, body, Content_Type="application/vnd.apple.mpegurl"
+        )
+        assert error_of(hls_spec(camera)).code is HealthCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("segment", ["http://127.0.0.1:99999/1.ts", "http://a b/1.ts"])
+def test_a_playlist_that_names_what_cannot_be_asked_fails_as_any_other(segment: str) -> None:
+    body = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{segment}\n".encode()
     with HttpCamera() as camera:
         camera.routes["/street.m3u8"] = says(
             200, body, Content_Type="application/vnd.apple.mpegurl"

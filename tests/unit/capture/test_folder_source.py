@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,17 @@ def encoded(value: int, suffix: str = ".jpg") -> bytes:
     image = np.full((48, 64, 3), value, np.uint8)
     image[:, :32] = 255 - value
     return cv2.imencode(suffix, image)[1].tobytes()
+
+
+class Today(FakeClock):
+    """Begins today: when a file came here is up to the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began_at = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self._began_at + timedelta(seconds=self.now_s - 1000.0)
 
 
 class Folder:
@@ -72,8 +84,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, clock: FakeClock) -> Folder:
-    return Folder(tmp_path, clock)
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path, Today())
 
 
 def value(picture: Picture) -> int:
@@ -134,6 +146,22 @@ def test_yesterdays_upload_is_not_taken_for_the_present(folder: Folder) -> None:
     with pytest.raises(SourceStalledError) as caught:
         next(folder.open())
     assert caught.value.code is HealthCode.STALLED
+
+
+def test_a_picture_of_the_future_holds_up_no_later_ones(folder: Folder) -> None:
+    folder.write("a.jpg", encoded(200), age_s=-86400.0)  # before the camera's clock was set
+    pictures = folder.open()
+    assert abs(value(next(pictures)) - 200) <= 3
+    folder.clock.now_s += 1.0
+    folder.write("b.jpg", encoded(60))
+    assert abs(value(next(pictures)) - 60) <= 3
+
+
+def test_a_picture_of_the_future_becomes_history_as_any_other(folder: Folder) -> None:
+    folder.write("a.jpg", encoded(200), age_s=-86400.0)
+    folder.clock.now_s += 60.0
+    with pytest.raises(SourceStalledError):
+        next(folder.open())
 
 
 def test_a_folder_that_stops_receiving_stalls(folder: Folder) -> None:

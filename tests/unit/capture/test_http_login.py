@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from lsm_monitor.capture.http_login import Credentials, DigestChallenge, parse_challenges
@@ -73,6 +75,21 @@ def test_quotes_in_a_realm_stay_quotes() -> None:
     assert challenge is not None
     assert not has_basic
     assert challenge.realm == 'a "b", Basic x'
+
+
+def test_a_realm_of_other_letters_goes_back_as_the_bytes_it_was() -> None:
+    # Python's HTTP gives a header's bytes as Latin-1, and sends it so.
+    asked = 'Digest realm="Brücke 西", nonce="n"'.encode().decode("latin-1")
+    challenge, _ = parse_challenges([asked])
+    assert challenge is not None
+    login = Credentials("user", "word").digest(
+        challenge, method="GET", target="/", count=1, cnonce="unused"
+    )
+    secret = hashlib.md5("user:Brücke 西:word".encode(), usedforsecurity=False).hexdigest()
+    request = hashlib.md5(b"GET:/", usedforsecurity=False).hexdigest()
+    response = hashlib.md5(f"{secret}:n:{request}".encode(), usedforsecurity=False).hexdigest()
+    assert 'realm="Brücke 西"' in login.encode("latin-1").decode()
+    assert f'response="{response}"' in login
 
 
 def test_the_password_is_not_in_the_repr() -> None:

@@ -33,12 +33,22 @@ def test_parts_with_a_length_come_out_whole_however_they_are_cut(
 
 
 @given(
-    parts=pictures.map(lambda parts: [part.replace(b"\n--", b"") for part in parts]),
+    parts=pictures.map(lambda parts: [part.replace(b"\n--frame", b"") for part in parts]),
     size=st.integers(1, 400),
 )
 def test_parts_without_a_length_end_at_the_next_boundary(parts: list[bytes], size: int) -> None:
     read = pieces(body(parts, with_length=False), size)
     assert list(MultipartReader(read, max_part_bytes=1000).parts()) == parts
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n", b" \r\n"])
+def test_a_part_without_a_length_may_hold_what_looks_like_a_boundary(line_end: bytes) -> None:
+    # Three bytes that every 16 MB of coded pictures have, by chance.
+    part = b"\xff\xd8\n--" + bytes(200) + b"\r\n--\xff\xd9"
+    sent = b"".join(b"--frame" + line_end + b"\r\n" + part + line_end for _ in range(3))
+    read = pieces(sent + b"--frame--", 64)
+    found = list(MultipartReader(read, max_part_bytes=1000).parts())
+    assert [each.rstrip() for each in found] == 3 * [part]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -74,6 +75,44 @@ def test_replay_keeps_one_picture_per_interval_on_the_videos_clock(
     assert snapshot['lsm_camera_frames_total{camera="bridge",stage="decoded"}'] == 3
     skipped = 'lsm_camera_packets_skipped_total{camera="bridge",reason="not_due"}'
     assert snapshot[skipped] == 9
+
+
+@pytest.mark.parametrize("turned_by", [0, 90, 180, -90])
+def test_a_video_that_a_phone_took_upright_is_seen_upright(
+    tmp_path: Path, clock: FakeClock, turned_by: int
+) -> None:
+    stored = np.zeros((64, 128, 3), np.uint8)
+    stored[:, :32] = 255
+    path = tmp_path / "phone.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        stream.set_display_rotation(turned_by)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        container.mux(stream.encode(None))
+    source = open_source(spec(path), metrics=Metrics(), clock=clock, replay=True)
+    image = next(iter(source.pictures(threading.Event()))).image
+    source.close()
+    expected = np.rot90(stored, turned_by // 90)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 5
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("side_px", [64, 8200], ids=["usual", "huge"])
+def test_a_picture_of_more_pixels_than_a_still_may_have_is_not_decoded(
+    tmp_path: Path, clock: FakeClock, side_px: int
+) -> None:
+    path = tmp_path / "huge.mjpeg"
+    still = cv2.imencode(".jpg", np.zeros((side_px, side_px), np.uint8))[1].tobytes()
+    path.write_bytes(2 * still)
+    metrics = Metrics()
+    source = open_source(spec(path), metrics=metrics, clock=clock, replay=True)
+    pictures, _ = read(source.pictures(threading.Event()))
+    source.close()
+    corrupt = 'lsm_camera_packets_skipped_total{camera="bridge",reason="corrupt"}'
+    assert bool(pictures) is (side_px == 64)
+    assert metrics.snapshot().get(corrupt, 0) == (0 if pictures else 2)
 
 
 def test_pictures_are_rgb_and_belong_to_the_receiver(video: Path, clock: FakeClock) -> None:

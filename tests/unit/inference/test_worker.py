@@ -60,6 +60,35 @@ def test_a_frame_that_breaks_the_model_costs_no_other_camera_its_frame(
     assert "camera 'poison': the model failed on a frame" in caplog.text
 
 
+def test_a_camera_that_is_let_go_while_the_model_looks_is_neither_judged_nor_counted(
+    clock: FakeClock,
+) -> None:
+    metrics, stop, judged = Metrics(), threading.Event(), list[str]()
+    scheduler = FrameScheduler(max_batch=3, metrics=metrics, clock=clock)
+
+    class Removing(Segmenter):
+        def segment(self, frames: Sequence[Frame], times: BatchTimes) -> list[WaterMask]:
+            for name in ("b", "poison"):
+                scheduler.forget(CameraId(name))
+            return super().segment(frames, times)
+
+    for name in ("a", "b", "poison"):
+        scheduler.watch(CameraId(name), interval_s=2.0)
+        scheduler.put(frame(name, clock))
+    InferenceWorker(
+        scheduler=scheduler,
+        segmenter=Removing(),
+        on_mask=lambda _frame, mask: judged.append(mask.stamp.camera_id),
+        on_tick=stop.set,
+        metrics=metrics,
+        clock=clock,
+    ).run(stop)
+    assert judged == ["a"]
+    assert [name for name in metrics.snapshot() if name.startswith("lsm_camera")] == [
+        'lsm_camera_frames_total{camera="a",stage="inferred"}'
+    ]
+
+
 def test_a_model_that_is_too_slow_for_the_cameras_makes_their_intervals_longer(
     clock: FakeClock,
 ) -> None:

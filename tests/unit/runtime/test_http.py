@@ -94,6 +94,15 @@ def test_a_scraper_that_asks_for_openmetrics_gets_it(daemon: HttpDaemon) -> None
     assert body.endswith(b"# EOF\n")
 
 
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+def test_a_scraper_that_asks_for_a_version_that_is_none_gets_the_usual_one(
+    daemon: HttpDaemon, kind: str
+) -> None:
+    status, body = daemon.get("/metrics", {"Accept": f"{kind}; version=newest"})
+    assert status == 200
+    assert list(text_string_to_metric_families(body.decode()))
+
+
 def test_stats_tell_everything_about_every_camera(daemon: HttpDaemon) -> None:
     daemon.see(WaterLevel.FLOODED, 0.25)
     codes = (HealthCode.OPEN_TIMEOUT,)
