@@ -243,6 +243,28 @@ def test_a_camera_that_is_forgotten_closes_its_episode_and_says_no_more(
     assert street.events() == [("open", 1), ("close", 2)]
 
 
+def test_a_camera_that_is_switched_off_is_not_available(
+    street: Street, clock: FakeClock
+) -> None:
+    usable = CameraHealth(BRIDGE, HealthState.USABLE, (), "", clock.now(), 0)
+    street.decisions.on_health(usable)
+    street.decisions.forget(BRIDGE)
+    street.decisions.on_health(usable)  # it speaks until its process has let go of it
+    told = [m.payload for m in street.retained if m.topic.endswith("availability")]
+    assert told == [b"online", b"offline"]
+
+
+def test_a_camera_that_is_watched_again_is_told_at_once_though_it_is_as_unknown_as_before(
+    street: Street,
+) -> None:
+    street.wait(2)
+    street.decisions.forget(BRIDGE)  # the broker forgets its states
+    street.wait(2)
+    street.decisions.watch(BRIDGE, lambda open_: judge_of(BRIDGE, CAMERA, episodes=open_))
+    street.wait(2)
+    assert street.states() == ["unknown", "unknown"]
+
+
 def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(
     tmp_path: Path, clock: FakeClock, street: Street, caplog: pytest.LogCaptureFixture
 ) -> None:
