@@ -140,6 +140,12 @@ class OutboxFile:
         with self._transaction() as connection:
             _keep(connection, episode, retained)
 
+    def save_episodes(self, episodes: Iterable[Episode]) -> None:
+        """Store what has changed of open episodes since their newest events."""
+        with self._transaction() as connection:
+            for episode in episodes:
+                _keep(connection, episode, ())
+
     def finish(self, row_ids: Mapping[int, str | None], *, now: datetime) -> None:
         """Delete messages; those with a reason become dead letters."""
         with self._transaction() as connection:

@@ -200,7 +200,8 @@ class Decisions:
             return
         self._last_tick_s = now_s
         with self._lock:
-            self._close_unwatched(self._outbox.settle(self._clock.now()))
+            open_now = [e for judge in self._judges.values() for e in judge.episodes]
+            self._close_unwatched(self._outbox.settle(self._clock.now(), open_now))
             judged = [
                 (camera_id, judge, judge.tick(now_s, self._clock.now()))
                 for camera_id, judge in self._judges.items()

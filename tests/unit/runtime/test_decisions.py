@@ -191,6 +191,25 @@ def test_a_restart_opens_nothing_twice_and_goes_on_counting(
     assert again.events() == [("open", 1), ("close", 2)]
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_peak_of_an_episode_survives_a_restart(
+    is_killed: bool,  # noqa: FBT001
+    tmp_path: Path,
+    clock: FakeClock,
+    street: Street,
+) -> None:
+    street.see(0.3, seconds=6)
+    street.see(0.35, seconds=70 if is_killed else 5)
+    street.see(0.3, seconds=6)
+    if not is_killed:
+        street.outbox.close()
+    again = Street(tmp_path, clock)
+    again.see(0.0, seconds=6)
+    assert again.events() == [("open", 1), ("close", 2)]
+    close = json.loads(again.outbox.pending(9)[2].message.payload)
+    assert close["water"]["fraction_peak"] == 0.35
+
+
 def test_an_episode_whose_camera_was_taken_out_is_closed_and_claims_nothing(
     tmp_path: Path, clock: FakeClock, street: Street
 ) -> None:
