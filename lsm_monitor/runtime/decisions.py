@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lsm_monitor.clock import Clock
+from lsm_monitor.clock import Clock, SettledTime
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
@@ -122,6 +122,7 @@ class Decisions:
         self._state_every_s = state_every_s
         self._metrics = metrics
         self._clock = clock
+        self._time = SettledTime(clock)
         self._lock = threading.Lock()
         self._health: dict[CameraId, CameraHealth] = {}
         self._told: dict[tuple[CameraId, ZoneId], _Told] = {}
@@ -201,7 +202,7 @@ class Decisions:
         self._last_tick_s = now_s
         with self._lock:
             open_now = [e for judge in self._judges.values() for e in judge.episodes]
-            self._close_unwatched(self._outbox.settle(self._clock.now(), open_now))
+            self._close_unwatched(self._outbox.settle(self._time.now(), open_now))
             judged = [
                 (camera_id, judge, judge.tick(now_s, self._clock.now()))
                 for camera_id, judge in self._judges.items()
