@@ -40,6 +40,17 @@ class OpenEpisodes:
         """Return the newest retained messages of all of them."""
         return [message for known in self for message in known.retained.values()]
 
+    def removals(
+        self, event_id: UUID, messages: Sequence[OutboundMessage]
+    ) -> list[OutboundMessage]:
+        """Return what removes an episode's retained copies that ``messages`` do not replace.
+
+        They lie on the topics of before: a restart has changed the prefix, or the site's name.
+        """
+        known = self._open.get(event_id)
+        left = known.retained.keys() - {message.topic for message in messages} if known else ()
+        return [OutboundMessage(topic, b"", qos=1, retain=True) for topic in sorted(left)]
+
     def take_in(self, event: WaterEvent, messages: Sequence[OutboundMessage]) -> None:
         """Let an event open, change or close its episode."""
         event_id = event.episode.event_id
@@ -49,6 +60,7 @@ class OpenEpisodes:
         known = self._open.get(event_id)
         retained = dict(known.retained) if known else {}
         retained |= {message.topic: message for message in messages if message.retain}
+        retained = {topic: message for topic, message in retained.items() if message.payload}
         newest = messages[0].payload if messages else None
         self._open[event_id] = OpenEpisode(event.episode, newest, retained)
 

@@ -103,6 +103,7 @@ class Outbox:
         """
         with self._held():
             self._now = now
+            messages = [*messages, *self._open.removals(event.episode.event_id, messages)]
             rows = tuple(OutboxRow(self._unsaved.next_id(now), m, now) for m in messages)
             self._unsaved.append(Entry(event, rows, now))
             self._open.take_in(event, messages)

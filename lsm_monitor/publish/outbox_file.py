@@ -313,3 +313,4 @@ def _keep(
         "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
         [(event_id, m.topic, m.payload, m.qos) for m in retained],
     )
+    connection.execute("DELETE FROM kept WHERE event_id = ? AND payload = x''", (event_id,))
