@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +113,19 @@ def test_a_flood_that_has_closed_since_does_not_come_back_by_a_retry(
     assert run(config, "outbox", "retry", "--all").stdout.startswith("1 ")
     assert outbox.pending(10) == [event, *others]
     assert run(config, "outbox", "dead").stdout == ""
+
+
+def test_it_does_not_come_back_either_when_its_history_is_forgotten(
+    config: Path, outbox: Outbox, tmp_path: Path
+) -> None:
+    event, kept, *others = outbox.pending(10)
+    for row in (event, kept):
+        outbox.set_aside(row.row_id, "not authorised")
+    with sqlite3.connect(tmp_path / "state" / OUTBOX_FILE) as file:
+        file.execute("DELETE FROM event")  # as the limits of number and size do
+    file.close()
+    assert run(config, "outbox", "retry", "--all").stdout.startswith("1 ")
+    assert outbox.pending(10) == [event, *others]
 
 
 def test_nothing_is_purged_without_a_yes(config: Path, outbox: Outbox) -> None:
