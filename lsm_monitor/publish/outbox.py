@@ -193,7 +193,9 @@ class Outbox:
             StoreError: The disk refuses; unlike an alert, a verdict can be given again.
         """
         with self._held():
-            return self._file("give the verdict again later").add_feedback(feedback)
+            is_open = feedback.event_id in self._open
+            file = self._file("give the verdict again later")
+            return file.add_feedback(feedback, is_open=is_open)
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> bool:
         """Store who has seen an episode first; return whether its event is known.
@@ -202,7 +204,9 @@ class Outbox:
             StoreError: The disk refuses.
         """
         with self._held():
-            return self._file("acknowledge it again later").acknowledge(acknowledgement)
+            is_open = acknowledgement.event_id in self._open
+            file = self._file("acknowledge it again later")
+            return file.acknowledge(acknowledgement, is_open=is_open)
 
     def count(self) -> int:
         """Return the number of waiting messages."""
