@@ -237,6 +237,20 @@ def test_exported_alerts_are_byte_for_byte_those_that_were_published(
         previous = told.payload
 
 
+def test_a_table_has_a_depth_though_the_first_event_of_it_had_none(
+    config: Path, tmp_path: Path
+) -> None:
+    outbox = Outbox.open(tmp_path / "state" / OUTBOX_FILE, now=NOW)
+    blind = event_of(EventKind.STALE, seq=1, level=WaterLevel.UNKNOWN)  # knows no numbers
+    for event in (blind, *STORY[1:]):
+        outbox.record(event, messages_of(event), now=NOW)
+    outbox.close()
+    rows = list(csv.DictReader(run(config, "events", "export", "--csv").stdout.splitlines()))
+    assert [row["water.depth_cm.max"] for row in rows] == ["", "25.0", "25.0"]
+    assert [row["water.next_level.level"] for row in rows] == ["", "severe", "severe"]
+    assert "water.depth_cm" not in rows[0]
+
+
 @pytest.mark.parametrize("formats", [(), ("--json", "--csv")])
 def test_an_export_has_one_format(config: Path, outbox: Outbox, formats: tuple[str]) -> None:
     del outbox
