@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,11 @@ from lsm_monitor.publish.cap import cap_alert
 from lsm_monitor.publish.store_desk import StoredFeedback, StoredMessage
 
 EventJson = Mapping[str, Any]  # parsed JSON of our own; event.schema.json says what is where
+# Objects that may be null; a table has their columns all the same.
+_MAY_BE_NULL: Mapping[str, Sequence[str]] = {
+    "water.depth_cm": ("min", "max", "source"),
+    "water.next_level": ("level", "eta_s_min", "eta_s_max"),
+}
 
 
 def message_line(message: StoredMessage) -> str:
@@ -83,8 +88,11 @@ def write_cap(payloads: Iterable[bytes], config: CapConfig, folder: Path) -> int
 
 def _flat(content: EventJson, prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in content.items():
+        parts = _MAY_BE_NULL.get(prefix + key)
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+        elif parts is not None:
+            yield from ((f"{prefix}{key}.{part}", None) for part in parts)
         else:
             yield prefix + key, " ".join(map(str, value)) if isinstance(value, list) else value
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lsm_monitor.clock import Clock
+from lsm_monitor.clock import Clock, SettledTime
 from lsm_monitor.errors import StoreError
 from lsm_monitor.history import query
 from lsm_monitor.history.history_file import DamagedHistoryError, HistoryFile, set_aside
@@ -46,7 +46,7 @@ class History:
         self._path = path
         self._limits = limits
         self._metrics = metrics
-        self._clock = clock
+        self._time = SettledTime(clock)
         self._lock = threading.Lock()
         self._queue: deque[ZoneSample] = deque()
         self._newest: dict[tuple[CameraId, ZoneId], tuple[datetime | None, WaterLevel]] = {}
@@ -121,7 +121,7 @@ class History:
             raise
 
     def _write(self, batch: Sequence[ZoneSample]) -> None:
-        now = self._clock.now()
+        now = self._time.now()
         if self._is_damaged.is_set():
             self._close()
             set_aside(self._path, now=now, why="found by somebody who read it")

@@ -34,6 +34,7 @@ class AnnouncedTopics:
     def __init__(self, path: Path, topics: frozenset[str]) -> None:
         self._path = path
         self._topics = topics
+        self._current: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._is_stored = True
 
@@ -64,13 +65,14 @@ class AnnouncedTopics:
     def replace(self, current: Collection[str]) -> frozenset[str]:
         """Remember ``current`` too, and return what the broker has to forget."""
         with self._lock:
-            self._store(self._topics | frozenset(current))
-            return self._topics - frozenset(current)
+            self._current = frozenset(current)
+            self._store(self._topics | self._current)
+            return self._topics - self._current
 
     def strike(self, removed: Collection[str]) -> None:
-        """Forget topics that the broker has forgotten."""
+        """Forget topics that the broker has forgotten, but for those that came back since."""
         with self._lock:
-            self._store(self._topics - frozenset(removed))
+            self._store(self._topics - (frozenset(removed) - self._current))
 
     def _store(self, topics: frozenset[str]) -> None:
         if topics == self._topics and self._is_stored:

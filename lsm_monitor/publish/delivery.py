@@ -3,7 +3,8 @@
 A batch at a time: the next one leaves when the broker has acknowledged the last, so no event
 can overtake an earlier one, and never more is on its way than the broker allows. A message
 that the broker will never take must not hold up those behind it: an event goes to the dead
-letters, a state is dropped until it changes.
+letters. A state that it refuses is offered again with the next heartbeat, because somebody may
+have mended its access list; one for which it hangs up is dropped until it changes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Delivery:
         announced: Told which retained topics the broker has forgotten.
         metrics: Counts messages.
         timeout_s: Longest wait for the broker to acknowledge a batch.
-        unwanted: What a broker would not take of the open episodes, by topic; outlives the
+        unwanted: What a broker hung up on of the open episodes, by topic; outlives the
             connection, or every new one would end as the last.
         is_careful: Send one message at a time: one of them made the broker hang up.
     """
@@ -82,7 +83,7 @@ class Delivery:
             batch = wanted[start : start + self._window]
             receipts = await self._send(batch, flow="state")
             for message, receipt in zip(batch, receipts, strict=True):
-                if receipt.refused:
+                if receipt.refused and self._is_hung_up_on:
                     self._unwanted[message.topic] = message.payload
             self._require(receipts)
 
@@ -129,7 +130,8 @@ class Delivery:
             return False
         receipts = await self._send(batch, flow="state")
         for message, receipt in zip(batch, receipts, strict=True):
-            if receipt.refused or (receipt.arrived and not message.payload):
+            is_offensive = receipt.refused and self._is_hung_up_on
+            if is_offensive or (receipt.arrived and not message.payload):
                 self._board.forget(message)
             if receipt.arrived and not message.payload:
                 self._removed.append(message.topic)
@@ -148,7 +150,7 @@ class Delivery:
         receipts = [
             future.result() if future.done() else Receipt(arrived=False) for future in sent
         ]
-        if len(batch) == 1 and self._connection.cause in CULPABLE:
+        if len(batch) == 1 and self._is_hung_up_on:
             receipts = [Receipt(arrived=False, refused=self._connection.cause)]
         if any(receipt.doubted for receipt in receipts):
             receipts = await self._resolve(receipts)
@@ -157,6 +159,11 @@ class Delivery:
             if receipt.refused:
                 self._report(message, receipt.refused, flow)
         return receipts
+
+    @property
+    def _is_hung_up_on(self) -> bool:
+        """Whether the broker ended the connection because of a message."""
+        return self._connection.cause in CULPABLE
 
     async def _resolve(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """Find out whose fault it is: a broker that takes our birth takes messages."""

@@ -40,7 +40,11 @@ _FRACTION = (
     "{{ None if value_json.water.fraction is none "
     "else (value_json.water.fraction * 100) | round(1) }}"
 )
-_DEPTH = "{{ value_json.water.depth_cm.max if value_json.water.depth_cm else None }}"
+# Above the highest mark there is no upper end; that is no time to be unknown.
+_DEPTH = (
+    "{{ None if not value_json.water.depth_cm else value_json.water.depth_cm.min "
+    "if value_json.water.depth_cm.max is none else value_json.water.depth_cm.max }}"
+)
 _TREND = "{{ value_json.water.trend }}"
 _PROBLEM = (
     "{{ None if value_json.state == 'starting' "

@@ -103,16 +103,21 @@ class Outbox:
         """
         with self._held():
             self._now = now
+            messages = [*messages, *self._open.removals(event.episode.event_id, messages)]
             rows = tuple(OutboxRow(self._unsaved.next_id(now), m, now) for m in messages)
             self._unsaved.append(Entry(event, rows, now))
             self._open.take_in(event, messages)
             self._save()
             self._bound_memory()
 
-    def settle(self, now: datetime) -> list[Episode]:
+    def settle(self, now: datetime, open_now: Iterable[Episode] = ()) -> list[Episode]:
         """Move what waits in memory to the disk, if it takes it again; forget what is old.
 
         Call it every second or so.
+
+        Args:
+            now: Timezone-aware UTC.
+            open_now: Open episodes; their peaks rise without any event.
 
         Returns:
             Episodes found open in a file that could not be read at the start: nobody here
@@ -120,6 +125,7 @@ class Outbox:
         """
         with self._held():
             self._now = now
+            self._open.raise_peaks(open_now)
             if self._shelf.try_again(now):
                 self._unsaved.begin_after(self._shelf.do(OutboxFile.last_id) or 0, now)
                 self._is_late = True
@@ -129,6 +135,7 @@ class Outbox:
             if abs(now - self._forgot_at) >= _FORGET_EVERY:
                 self._forgot_at = now
                 self._shelf.do(self._forget_old)
+                self._save_peaks()
             return self._reconcile()
 
     def episodes(self) -> list[Episode]:
@@ -186,7 +193,9 @@ class Outbox:
             StoreError: The disk refuses; unlike an alert, a verdict can be given again.
         """
         with self._held():
-            return self._file("give the verdict again later").add_feedback(feedback)
+            is_open = feedback.event_id in self._open
+            file = self._file("give the verdict again later")
+            return file.add_feedback(feedback, is_open=is_open)
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> bool:
         """Store who has seen an episode first; return whether its event is known.
@@ -195,7 +204,9 @@ class Outbox:
             StoreError: The disk refuses.
         """
         with self._held():
-            return self._file("acknowledge it again later").acknowledge(acknowledgement)
+            is_open = acknowledgement.event_id in self._open
+            file = self._file("acknowledge it again later")
+            return file.acknowledge(acknowledgement, is_open=is_open)
 
     def count(self) -> int:
         """Return the number of waiting messages."""
@@ -216,6 +227,7 @@ class Outbox:
             if self._is_closed:
                 return
             self._save()
+            self._save_peaks()
             if self._unsaved:
                 logger.error("outbox: %d events never reached the disk", len(self._unsaved))
             self._is_closed = True
@@ -245,6 +257,12 @@ class Outbox:
         if self._unsaved or self._done:
             self._shelf.do(self._save_to)
         self._metrics.outbox_unsaved.set(len(self._unsaved))
+
+    def _save_peaks(self) -> None:
+        if not self._unsaved:  # the file must not number an event that is not in it
+            risen = self._open.take_risen()
+            if risen:
+                self._shelf.do(lambda file: file.save_episodes(risen))
 
     def _save_to(self, file: OutboxFile) -> None:
         while self._unsaved:

@@ -140,6 +140,12 @@ class OutboxFile:
         with self._transaction() as connection:
             _keep(connection, episode, retained)
 
+    def save_episodes(self, episodes: Iterable[Episode]) -> None:
+        """Store what has changed of open episodes since their newest events."""
+        with self._transaction() as connection:
+            for episode in episodes:
+                _keep(connection, episode, ())
+
     def finish(self, row_ids: Mapping[int, str | None], *, now: datetime) -> None:
         """Delete messages; those with a reason become dead letters."""
         with self._transaction() as connection:
@@ -160,12 +166,14 @@ class OutboxFile:
         with self._transaction() as connection:
             return forget_old(connection, limits, now=now)
 
-    def add_feedback(self, feedback: Feedback) -> bool:
-        """Store an operator's verdict; return whether its event is known."""
+    def add_feedback(self, feedback: Feedback, *, is_open: bool) -> bool:
+        """Store an operator's verdict; return whether its event is known.
+
+        An open one is, whether its history was forgotten or is not written yet.
+        """
         event_id = str(feedback.event_id)
         with self._transaction() as connection:
-            known = connection.execute("SELECT 1 FROM event WHERE event_id = ?", (event_id,))
-            if known.fetchone() is None:
+            if not (is_open or _is_in_history(connection, event_id)):
                 return False
             connection.execute(
                 "INSERT INTO feedback (event_id, verdict, note, author, at) "
@@ -185,12 +193,11 @@ class OutboxFile:
             )
         return True
 
-    def acknowledge(self, acknowledgement: Acknowledgement) -> bool:
-        """Store who has seen an episode first; return whether its event is known."""
+    def acknowledge(self, acknowledgement: Acknowledgement, *, is_open: bool) -> bool:
+        """Store who has seen an episode first; return whether its event is known, as above."""
         event_id = str(acknowledgement.event_id)
         with self._transaction() as connection:
-            known = connection.execute("SELECT 1 FROM event WHERE event_id = ?", (event_id,))
-            if known.fetchone() is None:
+            if not (is_open or _is_in_history(connection, event_id)):
                 return False
             connection.execute(
                 "INSERT OR IGNORE INTO acknowledgement (event_id, author, at) VALUES (?, ?, ?)",
@@ -295,6 +302,11 @@ class OutboxFile:
             raise StoreError(msg) from exc
 
 
+def _is_in_history(connection: sqlite3.Connection, event_id: str) -> bool:
+    found = connection.execute("SELECT 1 FROM event WHERE event_id = ?", (event_id,))
+    return found.fetchone() is not None
+
+
 def _keep(
     connection: sqlite3.Connection, episode: Episode, retained: Iterable[OutboundMessage]
 ) -> None:
@@ -307,3 +319,4 @@ def _keep(
         "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
         [(event_id, m.topic, m.payload, m.qos) for m in retained],
     )
+    connection.execute("DELETE FROM kept WHERE event_id = ? AND payload = x''", (event_id,))

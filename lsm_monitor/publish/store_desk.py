@@ -136,7 +136,10 @@ def retry(path: Path, ids: Sequence[int] | None) -> int:
         retried = connection.executemany(
             f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) SELECT {_COLUMNS} FROM dead "  # noqa: S608 - our own names
             "WHERE id = ? AND NOT (retain AND EXISTS (SELECT 1 FROM event "
-            "WHERE event.event_id = dead.event_id AND event.seq > dead.seq))",
+            "WHERE event.event_id = dead.event_id AND event.seq > dead.seq)) "
+            # The history may have been forgotten before the dead letter.
+            "AND NOT (retain AND payload <> x'' AND event_id NOT IN "
+            "(SELECT event_id FROM episode))",
             rows,
         ).rowcount
         connection.executemany("DELETE FROM dead WHERE id = ?", rows)

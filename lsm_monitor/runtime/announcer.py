@@ -54,9 +54,12 @@ class Announcer:
         self._publisher.repeat(self._home_assistant.prefix)
 
     def _settings(self, settings: LiveSettings) -> Iterator[OutboundMessage]:
-        """Yield what operators have set by command."""
+        """Yield what operators have set by command, and what follows for a camera."""
         config: MonitorConfig = settings.config
         for name, camera in config.cameras.items():
+            if not camera.enabled:  # nobody else says so of one that is off since the start
+                topic = self._topics.camera_availability(CameraId(name))
+                yield OutboundMessage(topic, b"offline", qos=1, retain=True)
             for setting, value in (
                 ("enabled", "ON" if camera.enabled else "OFF"),
                 ("mode", camera.mode),

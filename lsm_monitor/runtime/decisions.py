@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lsm_monitor.clock import Clock
+from lsm_monitor.clock import Clock, SettledTime
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
@@ -122,6 +122,7 @@ class Decisions:
         self._state_every_s = state_every_s
         self._metrics = metrics
         self._clock = clock
+        self._time = SettledTime(clock)
         self._lock = threading.Lock()
         self._health: dict[CameraId, CameraHealth] = {}
         self._told: dict[tuple[CameraId, ZoneId], _Told] = {}
@@ -141,6 +142,7 @@ class Decisions:
             before = self._judges.get(camera_id)
             episodes = (*self._claim(camera_id), *(before.episodes if before else ()))
             judge = self._judges[camera_id] = make_judge(episodes)
+            self._forget_told(camera_id)
             self._health.setdefault(camera_id, _starting(camera_id, self._clock.now()))
             kept = {episode.event_id for episode in judge.episodes}
             self._close(episode for episode in episodes if episode.event_id not in kept)
@@ -151,9 +153,11 @@ class Decisions:
             judge = self._judges.pop(camera_id, None)
             if judge is None:
                 return
-            self._health[camera_id] = _unwatched(camera_id, self._clock.now())
+            health = self._health[camera_id] = _unwatched(camera_id, self._clock.now())
             self._corroboration.forget(camera_id)
+            self._forget_told(camera_id)
             self._close(judge.episodes)
+            self._tell_health(health)
 
     def close_unclaimed(self) -> None:
         """Close what was open before the start at cameras that nobody watches now."""
@@ -187,9 +191,8 @@ class Decisions:
             if health.camera_id not in self._judges:
                 return
             self._health[health.camera_id] = health
+            self._tell_health(health)
         self._hear_health(health)
-        for message in self._messages.health(health):
-            self._retain(message)
 
     def on_tick(self) -> None:
         """Let time pass: states may become unknown, the outbox tidies up."""
@@ -198,7 +201,8 @@ class Decisions:
             return
         self._last_tick_s = now_s
         with self._lock:
-            self._close_unwatched(self._outbox.settle(self._clock.now()))
+            open_now = [e for judge in self._judges.values() for e in judge.episodes]
+            self._close_unwatched(self._outbox.settle(self._time.now(), open_now))
             judged = [
                 (camera_id, judge, judge.tick(now_s, self._clock.now()))
                 for camera_id, judge in self._judges.items()
@@ -269,6 +273,15 @@ class Decisions:
             event.previous_level,
             state.level,
         )
+
+    def _tell_health(self, health: CameraHealth) -> None:
+        # Inside the lock: what a camera says last must not come behind that it is forgotten.
+        for message in self._messages.health(health):
+            self._retain(message)
+
+    def _forget_told(self, camera_id: CameraId) -> None:
+        """Tell its zones anew: what went with a camera or a zone, the broker has forgotten."""
+        self._told = {zone: told for zone, told in self._told.items() if zone[0] != camera_id}
 
     def _is_news(self, state: WaterState) -> bool:
         told = self._told.get((state.camera_id, state.zone_id))

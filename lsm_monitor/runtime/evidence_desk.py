@@ -16,7 +16,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from lsm_monitor.capture import wire
-from lsm_monitor.clock import Clock
+from lsm_monitor.clock import Clock, SettledTime
 from lsm_monitor.config.evidence import EvidenceConfig
 from lsm_monitor.config.models import CameraConfig
 from lsm_monitor.errors import StoreError
@@ -82,6 +82,7 @@ class EvidenceDesk:
         self._main_streams = main_streams
         self._metrics = metrics
         self._clock = clock
+        self._time = SettledTime(clock)
         self.order_clip: Callable[[wire.CutClip], None] = lambda _: None
         self.camera_of: Callable[[CameraId], CameraConfig | None] = lambda _: None
         self.on_stored: Callable[[UUID], None] = lambda _: None
@@ -283,7 +284,7 @@ class EvidenceDesk:
             open_ids = set(self._open_ids)
         removed = to_remove(
             self._store.episodes,
-            now=self._clock.now(),
+            now=self._time.now(),
             max_age=timedelta(days=self._config.max_age_days),
             max_bytes=self._config.max_mb * 2**20,
             open_ids=open_ids,

@@ -109,10 +109,16 @@ class Track:
         self._bins.append((number, count + 1, time_sum_s + mono_s, value_sum + value))
 
     def slope(self, now_s: float, window_s: float) -> Slope | None:
-        """Return the slope of the last ``window_s``, or ``None`` without enough readings."""
+        """Return the slope of the last ``window_s``, or ``None`` without enough readings.
+
+        Nor is there one when the newest of them is old: water above the highest mark has no
+        depth, and how fast it rose until then says nothing about now.
+        """
         means = [(time_s / n, value / n) for _, n, time_s, value in self._bins]
         recent = np.array([each for each in means if each[0] >= now_s - window_s])
         if len(recent) < _MIN_BINS or recent[-1, 0] - recent[0, 0] < _MIN_SHARE * window_s:
+            return None
+        if now_s - recent[-1, 0] > _MIN_SHARE * window_s:
             return None
         return theil_sen(recent[:, 0], recent[:, 1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,30 @@ def test_a_state_for_which_the_broker_hangs_up_is_dropped_until_it_changes(
             publisher.retain(retained(STATE_TOPIC, b"small"))
             broker.notes.wait_for(STATE_TOPIC, b"small")
     assert broker.notes.on(STATE_TOPIC).count(bytes(2000)) == 2
+
+
+def test_a_state_that_the_broker_forbids_is_sent_again_with_everything_that_is_repeated(
+    outbox: Outbox,
+) -> None:
+    is_forbidden = threading.Event()
+    is_forbidden.set()
+
+    def forbid(message: OutboundMessage) -> int:
+        return 135 if message.topic == STATE_TOPIC and is_forbidden.is_set() else 0
+
+    script = Script(acknowledges=(ALL,), puback=forbid)
+    with ScriptedBroker(script=script) as broker:
+        publisher = publisher_for(outbox, port=broker.port, protocol="auto")
+        publisher.retain(retained(STATE_TOPIC, b"offline"))
+        with running(publisher):
+            # Sent last: by then the refusal is known.
+            publisher.tell(OutboundMessage("first", b"told", qos=1, retain=False))
+            broker.notes.wait_for("first", b"told")
+            is_forbidden.clear()  # somebody has mended the access list
+            publisher.repeat("lsm/")
+            publisher.tell(OutboundMessage("second", b"told", qos=1, retain=False))
+            broker.notes.wait_for("second", b"told")
+    assert broker.notes.on(STATE_TOPIC) == [b"offline"] * 2
 
 
 def test_what_exceeds_the_limit_that_the_broker_names_is_not_even_sent(outbox: Outbox) -> None:

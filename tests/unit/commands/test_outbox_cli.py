@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_a_flood_that_has_closed_since_does_not_come_back_by_a_retry(
     assert run(config, "outbox", "dead").stdout == ""
 
 
+def test_it_does_not_come_back_either_when_its_history_is_forgotten(
+    config: Path, outbox: Outbox, tmp_path: Path
+) -> None:
+    event, kept, *others = outbox.pending(10)
+    for row in (event, kept):
+        outbox.set_aside(row.row_id, "not authorised")
+    with sqlite3.connect(tmp_path / "state" / OUTBOX_FILE) as file:
+        file.execute("DELETE FROM event")  # as the limits of number and size do
+    file.close()
+    assert run(config, "outbox", "retry", "--all").stdout.startswith("1 ")
+    assert outbox.pending(10) == [event, *others]
+
+
 def test_nothing_is_purged_without_a_yes(config: Path, outbox: Outbox) -> None:
     outbox.set_aside(outbox.pending(1)[0].row_id, "no")
     refused = run(config, "outbox", "purge")
@@ -221,6 +235,20 @@ def test_exported_alerts_are_byte_for_byte_those_that_were_published(
         file = folder / f"{EVENT_ID}.{event.episode.seq}.xml"
         assert file.read_bytes() == alert.payload
         previous = told.payload
+
+
+def test_a_table_has_a_depth_though_the_first_event_of_it_had_none(
+    config: Path, tmp_path: Path
+) -> None:
+    outbox = Outbox.open(tmp_path / "state" / OUTBOX_FILE, now=NOW)
+    blind = event_of(EventKind.STALE, seq=1, level=WaterLevel.UNKNOWN)  # knows no numbers
+    for event in (blind, *STORY[1:]):
+        outbox.record(event, messages_of(event), now=NOW)
+    outbox.close()
+    rows = list(csv.DictReader(run(config, "events", "export", "--csv").stdout.splitlines()))
+    assert [row["water.depth_cm.max"] for row in rows] == ["", "25.0", "25.0"]
+    assert [row["water.next_level.level"] for row in rows] == ["", "severe", "severe"]
+    assert "water.depth_cm" not in rows[0]
 
 
 @pytest.mark.parametrize("formats", [(), ("--json", "--csv")])

@@ -31,6 +31,15 @@ def test_what_comes_back_is_not_gone(tmp_path: Path) -> None:
     assert announced.replace({"a", "b"}) == set()
 
 
+def test_what_came_back_while_it_was_being_removed_is_not_struck_out(tmp_path: Path) -> None:
+    announced = open_in(tmp_path)
+    announced.replace({"a", "b"})
+    announced.replace({"b"})
+    announced.replace({"a", "b"})
+    announced.strike({"a"})  # the broker has the removal of before
+    assert open_in(tmp_path).replace({"b"}) == {"a"}
+
+
 def test_a_disk_that_refuses_is_reported_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -137,6 +137,12 @@ def shown(component: str, golden: str, **changes: object) -> str:
             {"water": {"depth_cm": {"min": 15, "max": 25}}},
             "25",
         ),
+        (  # above the highest mark: at least so deep
+            "lane-1_depth",
+            "state_flooded",
+            {"water": {"depth_cm": {"min": 60, "max": None}}},
+            "60",
+        ),
         ("lane-1_trend", "state_flooded", {"water": {"trend": "rising"}}, "rising"),
         ("lane-1_trend", "state_flooded", {"water": {"trend": None}}, "None"),
         ("problem", "health_usable", {}, "OFF"),

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsm_monitor.errors import StoreError
+from lsm_monitor.publish.messages import Messages
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.outbox_open import NewerStoreError
 from lsm_monitor.publish.outbox_rows import StoreLimits
+from lsm_monitor.publish.topics import Topics
 from lsm_monitor.types import (
     CameraId,
     Episode,
@@ -26,7 +28,15 @@ from lsm_monitor.types import (
     WaterLevel,
     ZoneId,
 )
-from tests.unit.publish.scenes import EVENT_TOPIC, event_of, messages_of
+from tests.unit.publish.scenes import (
+    ACTIVE_TOPIC,
+    EVENT_ID,
+    EVENT_TOPIC,
+    HEALTHY,
+    PROVENANCE,
+    event_of,
+    messages_of,
+)
 
 NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
 OTHER_ID, OTHER_ZONE = UUID(int=2), ZoneId("lane-2")
@@ -163,6 +173,28 @@ def test_kept_copies_are_the_newest_of_open_episodes_and_none_that_is_still_on_i
     assert outbox.kept() == []
     outbox.delete([row.row_id for row in outbox.pending(100)])
     assert outbox.kept() == []
+
+
+def test_an_open_episode_that_moves_to_other_topics_leaves_no_copy_on_the_old_ones(
+    outbox: Outbox, path: Path
+) -> None:
+    renamed = Messages(Topics("lsm/v0", "hz-west"), PROVENANCE)
+    record(outbox, *story(1))
+    outbox.delete(row.row_id for row in outbox.pending(100))
+    outbox.close()
+
+    again = Outbox.open(path, now=NOW)
+    update = renamed.event(story(2)[1], health=HEALTHY, sent_at=NOW)
+    again.record(story(2)[1], update, now=NOW)
+    removal = OutboundMessage(ACTIVE_TOPIC, b"", qos=1, retain=True)
+    assert [row.message for row in again.pending(100)] == [*update, removal]
+    again.delete(row.row_id for row in again.pending(100))
+    again.close()
+
+    last = Outbox.open(path, now=NOW)
+    assert last.kept() == [update[1]]
+    assert last.newest(EVENT_ID) == update[0].payload
+    last.close()
 
 
 def test_the_age_of_the_oldest_message_is_known(outbox: Outbox) -> None:

@@ -18,7 +18,14 @@ from lsm_monitor.errors import StoreError
 from lsm_monitor.metrics import Metrics
 from lsm_monitor.publish.outbox import Outbox
 from lsm_monitor.publish.unsaved import Unsaved
-from lsm_monitor.types import EventKind, Feedback, OutboundMessage, Verdict, WaterLevel
+from lsm_monitor.types import (
+    Acknowledgement,
+    EventKind,
+    Feedback,
+    OutboundMessage,
+    Verdict,
+    WaterLevel,
+)
 from tests.unit.publish.scenes import ACTIVE_TOPIC, EVENT_ID, event_of, messages_of
 
 NOW = datetime(2026, 7, 18, 6, 0, tzinfo=UTC)
@@ -84,6 +91,19 @@ def test_what_the_disk_refuses_is_there_to_be_sent_in_order_and_reported_once(
     assert metrics.snapshot()["lsm_outbox_durable"] == 0
     assert metrics.snapshot()["lsm_outbox_unsaved_events"] == 2
     assert [r.levelno for r in caplog.records] == [logging.ERROR]
+
+
+def test_an_open_flood_that_is_not_on_disk_is_known_but_cannot_be_acknowledged_yet(
+    outbox: Outbox,
+) -> None:
+    refuse(outbox)
+    tell(outbox, 1)
+    with pytest.raises(StoreError, match="neither full nor read-only"):
+        outbox.acknowledge(Acknowledgement(EVENT_ID, "ann", NOW))
+    with pytest.raises(StoreError, match="neither full nor read-only"):
+        outbox.add_feedback(Feedback(EVENT_ID, Verdict.SHADOW, "", "", NOW))
+    refuse(outbox, on=False)
+    assert outbox.acknowledge(Acknowledgement(EVENT_ID, "ann", NOW))
 
 
 def test_when_the_disk_is_back_it_gets_the_same_bytes_under_the_same_ids(

@@ -191,6 +191,25 @@ def test_a_restart_opens_nothing_twice_and_goes_on_counting(
     assert again.events() == [("open", 1), ("close", 2)]
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_peak_of_an_episode_survives_a_restart(
+    is_killed: bool,  # noqa: FBT001
+    tmp_path: Path,
+    clock: FakeClock,
+    street: Street,
+) -> None:
+    street.see(0.3, seconds=6)
+    street.see(0.35, seconds=70 if is_killed else 5)
+    street.see(0.3, seconds=6)
+    if not is_killed:
+        street.outbox.close()
+    again = Street(tmp_path, clock)
+    again.see(0.0, seconds=6)
+    assert again.events() == [("open", 1), ("close", 2)]
+    close = json.loads(again.outbox.pending(9)[2].message.payload)
+    assert close["water"]["fraction_peak"] == 0.35
+
+
 def test_an_episode_whose_camera_was_taken_out_is_closed_and_claims_nothing(
     tmp_path: Path, clock: FakeClock, street: Street
 ) -> None:
@@ -241,6 +260,28 @@ def test_a_camera_that_is_forgotten_closes_its_episode_and_says_no_more(
     street.decisions.forget(BRIDGE)
     street.see(0.6, seconds=6)
     assert street.events() == [("open", 1), ("close", 2)]
+
+
+def test_a_camera_that_is_switched_off_is_not_available(
+    street: Street, clock: FakeClock
+) -> None:
+    usable = CameraHealth(BRIDGE, HealthState.USABLE, (), "", clock.now(), 0)
+    street.decisions.on_health(usable)
+    street.decisions.forget(BRIDGE)
+    street.decisions.on_health(usable)  # it speaks until its process has let go of it
+    told = [m.payload for m in street.retained if m.topic.endswith("availability")]
+    assert told == [b"online", b"offline"]
+
+
+def test_a_camera_that_is_watched_again_is_told_at_once_though_it_is_as_unknown_as_before(
+    street: Street,
+) -> None:
+    street.wait(2)
+    street.decisions.forget(BRIDGE)  # the broker forgets its states
+    street.wait(2)
+    street.decisions.watch(BRIDGE, lambda open_: judge_of(BRIDGE, CAMERA, episodes=open_))
+    street.wait(2)
+    assert street.states() == ["unknown", "unknown"]
 
 
 def test_a_disk_that_refuses_silences_nothing_and_gets_the_same_bytes_later(

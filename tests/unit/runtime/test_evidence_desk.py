@@ -70,9 +70,14 @@ class Desk:
     """An evidence desk and all that came out of it."""
 
     def __init__(
-        self, folder: Path, *, camera: CameraConfig | None = CAMERA, **config: object
+        self,
+        folder: Path,
+        *,
+        camera: CameraConfig | None = CAMERA,
+        clock: FakeClock | None = None,
+        **config: object,
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.metrics = Metrics()
         self.store = EvidenceStore(folder)
         self.ordered: list[wire.CutClip] = []

@@ -129,6 +129,23 @@ def test_without_gauge_and_ground_there_is_only_the_rate_of_the_share() -> None:
     assert trend.pp_per_min == pytest.approx(2.0)
 
 
+def test_water_above_the_highest_mark_has_no_rate_of_depth_whatever_it_was_before() -> None:
+    watch, trend = TrendWatch(TREND, BANDS), None
+    for t_s in range(0, 820, 10):
+        is_above = t_s > 600  # where the gauge ends, and there the water stays
+        depth = DepthInterval(60.0, None if is_above else 62.0, "gauge:pole")
+        if not is_above:
+            depth = DepthInterval(t_s / 10, t_s / 10 + 2, "gauge:pole")
+        fraction = min(0.6, 0.1 + t_s / 1200)
+        reading = replace(reading_at(float(t_s), fraction), depth=depth)
+        trend = watch.observe(reading, level_at(fraction))
+        assert trend is not None or t_s <= 60
+        if trend is not None and t_s <= 600:
+            assert trend.cm_per_min == pytest.approx(6.0)
+    assert trend is not None
+    assert trend.cm_per_min is None
+
+
 def test_nothing_is_claimed_in_the_first_minute() -> None:
     trends = follow(ramp(2.0), to_s=70.0)
     assert trends[:6] == [None] * 6
