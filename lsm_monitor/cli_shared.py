@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per li
 
 # Not `exists=True`: typer 0.29 then asks for a file called "-", whatever `allow_dash` says.
 PasswordFileOption = Annotated[
-    Path | None, typer.Option(dir_okay=False, help="Password; - reads stdin.")
+    Path | None, typer.Option(dir_okay=False, help="Password; - reads stdin, or asks.")
 ]
 STDIN = Path("-")
 
@@ -69,11 +70,13 @@ def state_folder(config: Path | None, folder: Path | None) -> Path:
 
 
 def read_password(path: Path) -> SecretStr:
-    """Return the password in ``path``, or on stdin for ``-``.
+    """Return the password in ``path``, or on stdin for ``-``; a terminal is asked for it.
 
     Raises:
         typer.BadParameter: It cannot be read, or cannot be a password.
     """
+    if path == STDIN and sys.stdin.isatty():
+        return SecretStr(typer.prompt("Password", hide_input=True, err=True))
     try:
         return SecretStr(read_file(Path("/dev/stdin") if path == STDIN else path))
     except ValueError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -65,11 +66,15 @@ def service_install(
     from lsm_monitor.commands.service import (  # noqa: PLC0415
         install,
         next_steps,
+        python_warning,
         service_files,
         this_program_folder,
     )
 
     programs = this_program_folder()
+    warning = python_warning(Path(sys.base_prefix))
+    if warning is not None:
+        typer.echo(warning, err=True)
     try:
         files = service_files(gpu=gpu, programs=programs, config=config)
     except ValueError as exc:

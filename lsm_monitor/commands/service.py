@@ -112,20 +112,43 @@ def this_program_folder() -> Path:
     return PROGRAM_FOLDER if folder.resolve() == PROGRAM_FOLDER.resolve() else folder
 
 
+def python_warning(python: Path) -> str | None:
+    """Return a warning when the units would hide the Python that the program needs.
+
+    Args:
+        python: Where that Python is installed, as ``sys.base_prefix``: an environment in /opt
+            may be a link to one that pyenv or uv keep in a home folder.
+    """
+    hidden = _hiding(python)
+    return hidden and (
+        f"warning: the program runs on the Python in {python}, and the units hide {hidden} "
+        "from the service, which would not start; make the environment anew with another "
+        "Python, as in: /usr/bin/python3 -m venv .venv"
+    )
+
+
 def _check_path(what: str, path: Path) -> None:
     if not path.is_absolute():
         msg = f"{what}: {path} is not an absolute path; a service starts in /"
         raise ValueError(msg)
-    hidden = [folder for folder in _HIDDEN_BY_UNITS if path.is_relative_to(folder)]
+    hidden = _hiding(path)
     if hidden:
         msg = (
-            f"{what}: {path} lies in {hidden[0]}, which the units hide from the service; "
+            f"{what}: {path} lies in {hidden}, which the units hide from the service; "
             "install to /opt/lsm-monitor, as docs/operations.md shows"
         )
         raise ValueError(msg)
     if any(character in str(path) for character in " \t\n%$\"'\\;"):
         msg = f"{what}: {path}: systemd would read a blank or one of %$\"'\\; in it otherwise"
         raise ValueError(msg)
+
+
+def _hiding(path: Path) -> str | None:
+    """Return the folder in which the units hide ``path``, or what it is a link to."""
+    places = (path, path.resolve())
+    return next(
+        (each for each in _HIDDEN_BY_UNITS if any(p.is_relative_to(each) for p in places)), None
+    )
 
 
 def _shipped_folder() -> Path:

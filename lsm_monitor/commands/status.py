@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -37,11 +38,11 @@ def fetch_status(
             cannot be sent.
     """
     headers = {} if token is None else {"Authorization": f"Bearer {_sendable(token)}"}
-    connection = _connection(host, port, certificate)
     try:
-        connection.request("GET", "/api/stats", headers=headers)
-        response = connection.getresponse()
-        body = response.read(_MAX_ANSWER_BYTES)
+        with contextlib.closing(_connection(host, port, certificate)) as connection:
+            connection.request("GET", "/api/stats", headers=headers)
+            response = connection.getresponse()
+            body = response.read(_MAX_ANSWER_BYTES)
         if response.status == _UNAUTHORIZED:
             msg = (
                 f"the daemon on {host} port {port} wants to know who asks; give --token-file "
@@ -51,7 +52,8 @@ def fetch_status(
         if response.status != _OK:
             raise _not_ours(host, port, f"status {response.status}")
         return Stats.model_validate_json(body), body
-    except (OSError, UnicodeError) as exc:  # UnicodeError: a name that no host can have
+    except (OSError, UnicodeError, http.client.InvalidURL) as exc:
+        # The last two: a name that no host can have.
         why = getattr(exc, "strerror", None) or exc
         msg = (
             f"no daemon answers on {host} port {port} ({why}); is it running "
@@ -62,8 +64,6 @@ def fetch_status(
         raise _not_ours(host, port, type(exc).__name__) from None
     except ValidationError as exc:
         raise _not_ours(host, port, f"{exc.error_count()} unexpected values") from None
-    finally:
-        connection.close()
 
 
 def _sendable(token: SecretStr) -> str:

@@ -13,6 +13,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
 )
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -56,3 +58,13 @@ class Section(BaseModel):
     """Base of every section: immutable and strict about keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _yes_is_no_number(cls, value: object, check: ValidatorFunctionWrapHandler) -> object:
+        """Refuse ``clip_mb: yes``, which would be 1; a switch has no units."""
+        checked = check(value)
+        if isinstance(value, bool) and not isinstance(checked, bool):
+            msg = "must be a number, and not yes or no (on, off, true, false)"
+            raise ValueError(msg)  # noqa: TRY004 - what pydantic collects
+        return checked

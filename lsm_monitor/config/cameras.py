@@ -7,6 +7,7 @@ written here.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -27,7 +28,11 @@ from lsm_monitor.config.levels import LevelsConfig
 from lsm_monitor.config.watching import WatchSettings
 from lsm_monitor.config.zones import ShareOf, ZoneConfig
 
-_CREDENTIALS_IN_URL = "write user and password as 'username' and 'password', not in the URL"
+_CREDENTIALS_IN_URL = (
+    "write user and password as 'username' and 'password', not in the URL; an '@' of its path "
+    "is %40"
+)
+_LOGIN_WITHOUT_SCHEME = re.compile(r"[^/]*:[^/]*@")
 SOURCE_SCHEMES = ("rtsp", "rtsps", "http", "https")
 DEVICE_PREFIX = "v4l2:"
 HwAccel = Literal["none", "auto", "cuda", "qsv", "drm", "amf", "vaapi"]
@@ -190,6 +195,9 @@ class CameraConfig(CameraDefaults):
     def _url_is_usable(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None or url.startswith(DEVICE_PREFIX):
             return url
+        # Wherever the @ stands: rtsp://admin:12/34@host reads as port 12 of a host 'admin'.
+        if ("@" in url and "://" in url) or _LOGIN_WITHOUT_SCHEME.match(url):
+            raise ValueError(_CREDENTIALS_IN_URL)
         if "://" not in url:
             if not url.strip():
                 msg = "is empty; write an rtsp:// address or a path"
@@ -201,8 +209,6 @@ class CameraConfig(CameraDefaults):
         except ValueError:
             msg = "is not a valid address; write rtsp://host:554/path"
             raise ValueError(msg) from None
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(_CREDENTIALS_IN_URL)
         if parts.scheme not in SOURCE_SCHEMES:
             msg = f"scheme {parts.scheme!r} is not supported; use one of {SOURCE_SCHEMES}"
             raise ValueError(msg)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from lsm_monitor.config.base import LONGEST_DAYS, Days, Period
+from lsm_monitor.config.base import LONGEST_DAYS, Days, Period, Section
 
 # What XML 1.0 cannot carry would make an alert that nobody can read.
 _Text = Annotated[
@@ -17,11 +17,7 @@ _Latitude = Annotated[float, Field(ge=-90.0, le=90.0)]
 _Longitude = Annotated[float, Field(ge=-180.0, le=180.0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReadingsConfig(_Section):
+class ReadingsConfig(Section):
     """How long readings are kept, in a file of their own; finer ones for a shorter time."""
 
     raw_hours: int = Field(
@@ -38,7 +34,7 @@ class ReadingsConfig(_Section):
     )
 
 
-class StoreConfig(_Section):
+class StoreConfig(Section):
     """How much is kept; an alert is never dropped for the size of the outbox's file."""
 
     max_mb: int = Field(
@@ -54,7 +50,7 @@ class StoreConfig(_Section):
     readings: ReadingsConfig = ReadingsConfig()
 
 
-class CapAreaConfig(_Section):
+class CapAreaConfig(Section):
     """Where a camera's road lies."""
 
     description: _Text = Field(description="For people: 'Wensan Road underpass'.")
@@ -76,7 +72,7 @@ class CapAreaConfig(_Section):
         return self
 
 
-class CapConfig(_Section):
+class CapConfig(Section):
     """Also tell every event as a CAP 1.2 alert, on <base>/cap."""
 
     sender: str = Field(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from watchfiles import awatch
@@ -168,11 +168,16 @@ class Reloader:
             try:
                 await self._watch_folders(self._folders())
             except (OSError, RuntimeError) as exc:  # too many watches on this machine, say
-                logger.warning("changes of the configuration are not noticed: %s", exc)
+                logger.warning("the configuration is looked at once a minute only: %s", exc)
                 await self._clock.sleep(_WATCH_AGAIN_S)
 
     async def _watch_folders(self, folders: frozenset[Path]) -> None:
         """Do so until the files lie in other folders."""
+        watched = self._files()
+        if self._loaded.config.reload_on_change:
+            # What was saved since it was read: loading a model takes its time. The watch below
+            # has begun when this is looked at.
+            self._requested.set()
         # Folders, because editors put a new file in the place of the old one.
         async for changed in awatch(
             *folders,
@@ -182,7 +187,9 @@ class Reloader:
             ignore_permission_denied=True,
         ):
             paths = {Path(path) for _, path in changed}
-            watched = self._files()
+            watched |= (
+                self._files()
+            )  # a link leads elsewhere by now, or a folder has a new file
             is_wanted = self._loaded.config.reload_on_change
             if is_wanted and any(p in watched or p.parent in watched for p in paths):
                 self._requested.set()
@@ -190,10 +197,24 @@ class Reloader:
                 return
 
     def _files(self) -> frozenset[Path]:
-        return frozenset(path.resolve() for path in (self._loaded.path, *self._loaded.files))
+        """Return what may change: the files, folders of an inventory, links that lead there."""
+        paths = {path.absolute() for path in (self._loaded.path, *self._loaded.files)}
+        links = {link for path in paths for link in _links(path)}
+        return frozenset({path.resolve() for path in paths} | links)
 
     def _folders(self) -> frozenset[Path]:
-        return frozenset(path if path.is_dir() else path.parent for path in self._files())
+        return frozenset(
+            path if path.is_dir() and not path.is_symlink() else path.parent
+            for path in self._files()
+        )
+
+
+def _links(path: Path) -> Iterator[Path]:
+    """Yield every link on the way to ``path``: Kubernetes swaps one for a whole folder."""
+    for part in (*reversed(path.parents), path):
+        if part.is_symlink():
+            yield part.parent.resolve() / part.name
+            yield from _links(part.parent / part.readlink())
 
 
 def _tell_fault(task: asyncio.Task[str]) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from lsm_monitor.commands import service
-from lsm_monitor.commands.service import DEFAULT_CONFIG, install, next_steps, service_files
+from lsm_monitor.commands.service import (
+    DEFAULT_CONFIG,
+    install,
+    next_steps,
+    python_warning,
+    service_files,
+)
 from lsm_monitor.errors import StoreError
 
 PROGRAMS = Path("/srv/lsm/bin")
@@ -101,3 +107,21 @@ def test_a_path_that_a_service_cannot_use_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=why):
         service_files(gpu=False, programs=Path(programs), config=Path(config))
+
+
+def test_a_python_that_the_units_hide_is_warned_of(tmp_path: Path) -> None:
+    assert python_warning(Path("/usr")) is None
+    (tmp_path / "python").symlink_to("/home/ann/.pyenv/versions/3.11.7")
+    for folder, hidden in (
+        (Path("/root/.local/share/uv/python/cpython-3.11"), "/root"),
+        (tmp_path / "python", "/home"),
+    ):
+        warning = python_warning(folder)
+        assert warning is not None
+        assert f"the Python in {folder}, and the units hide {hidden} " in warning
+
+
+def test_a_link_into_a_home_folder_is_refused_as_the_folder_itself(tmp_path: Path) -> None:
+    (tmp_path / "bin").symlink_to("/home/ann/.venv/bin")
+    with pytest.raises(ValueError, match="lies in /home, which the units hide"):
+        service_files(gpu=False, programs=tmp_path / "bin", config=DEFAULT_CONFIG)

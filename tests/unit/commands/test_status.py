@@ -86,7 +86,7 @@ def test_without_a_daemon_the_error_says_where_to_look() -> None:
             fetch_status("127.0.0.1", port)
 
 
-@pytest.mark.parametrize("host", ["a..example", "a" * 70])
+@pytest.mark.parametrize("host", ["a..example", "a" * 70, "a b"])
 def test_a_name_that_no_host_can_have_is_a_clear_error(host: str) -> None:
     with pytest.raises(DaemonUnreachableError, match=f"no daemon answers on {host}"):
         fetch_status(host, 9109)

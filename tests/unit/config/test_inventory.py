@@ -254,7 +254,7 @@ def test_one_broken_row_of_ten_thousand_is_named_and_hides_no_other(tmp_path: Pa
             [
                 (
                     "cameras.csv:2: cameras.a.url: write user and password as 'username' and "
-                    "'password', not in the URL"
+                    "'password', not in the URL; an '@' of its path is %40"
                 ),
             ],
             id="credentials-in-a-url",

@@ -188,6 +188,35 @@ def test_each_problem_names_its_line_and_the_way_out(
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["rtsp://lsm:12/hunter2@h/1", "rtsp://lsm:12#hunter2@h/1", "lsm:hunter2@192.0.2.1/1"],
+)
+def test_a_login_that_reads_as_another_host_or_as_a_path_is_refused(
+    tmp_path: Path, url: str
+) -> None:
+    text = ONE_CAMERA.replace("rtsp://192.0.2.1/1", url)
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith("monitor.yaml:6: cameras.bridge.url: write user and password as")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("evidence: {clip_mb: yes}\n", "evidence.clip_mb"),
+        ("store: {readings: {raw_hours: on}}\n", "store.readings.raw_hours"),
+        ("defaults: {interval_s: true}\n", "defaults.interval_s"),
+        ("profiles: {night: {min_frames: yes}}\n", "profiles.night.min_frames"),
+    ],
+)
+def test_yes_is_no_number(tmp_path: Path, section: str, key: str) -> None:
+    (problem,) = problems(tmp_path, section + ONE_CAMERA)
+    assert problem == (
+        f"monitor.yaml:1: {key}: must be a number, and not yes or no (on, off, true, false)"
+    )
+
+
 def test_a_password_in_the_brokers_host_is_refused_and_not_shown(tmp_path: Path) -> None:
     text = (
         "version: 1\nsite: s\nmqtt: {host: 'lsm:s3cret@broker'}\ncameras: {a: {url: x.mp4}}\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.fakes import FakeClock
 
 CONFIG = "version: 1\nsite: west\nmqtt: {host: h}\ncameras:\n"
 BRIDGE, QUAY = "  bridge: {url: rtsp://192.0.2.1/s}\n", "  quay: {url: rtsp://192.0.2.2/s}\n"
+LANE = "  lane: {url: rtsp://192.0.2.3/s}\n"
 WAIT_S = 10.0
 
 
@@ -28,6 +31,7 @@ class Reloads:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "monitor.yaml"
         self.path.write_text(CONFIG + BRIDGE)
+        self.told = asyncio.Event()
         self.begun, self.gate = threading.Event(), threading.Event()
         self.log: list[str | None] = []
         self.metrics = Metrics()
@@ -39,7 +43,7 @@ class Reloads:
             environ={},
             prepare=self._prepare,
             adopt=self._adopt,
-            on_result=lambda problem: self.log.append(problem or "told"),
+            on_result=self._tell,
             notifier=Notifier({}),
             metrics=self.metrics,
             clock=FakeClock(),
@@ -58,6 +62,16 @@ class Reloads:
         before, self._config = self._config, loaded.config
         return changes(before, loaded.config)
 
+    def _tell(self, problem: str | None) -> None:
+        self.log.append(problem or "told")
+        self.told.set()
+
+    async def cameras_told(self) -> list[str]:
+        """Return the cameras in use after the next reload was told."""
+        await asyncio.wait_for(self.told.wait(), WAIT_S)
+        self.told.clear()
+        return list(self.reloader.loaded.config.cameras)
+
     async def begin(self) -> asyncio.Task[str]:
         """Ask for a reload; return who waits for it, once it prepares."""
         asker = asyncio.create_task(self.reloader.reload())
@@ -74,7 +88,7 @@ def reloads(tmp_path: Path) -> Iterator[Reloads]:
     reloads.gate.set()  # or the thread would outlive a test that failed
 
 
-async def give_up(asker: asyncio.Task[str]) -> None:
+async def give_up(asker: asyncio.Task[Any]) -> None:
     asker.cancel()
     await asyncio.wait([asker], timeout=WAIT_S)
     assert asker.cancelled()
@@ -157,3 +171,40 @@ def test_a_stop_of_the_daemon_ends_a_reload_and_tells_who_waits(reloads: Reloads
 
     asyncio.run(act())
     assert "adopted" not in reloads.log
+
+
+def test_what_was_saved_while_the_daemon_started_is_taken_over(reloads: Reloads) -> None:
+    reloads.gate.set()
+
+    async def act() -> None:
+        service = asyncio.create_task(reloads.reloader.run())
+        assert await reloads.cameras_told() == ["bridge", "quay"]
+        await give_up(service)
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize("old_is_removed", [True, False], ids=["kubernetes", "ln -sfn"])
+def test_a_link_that_leads_to_another_folder_is_a_change_of_the_file(
+    tmp_path: Path, *, old_is_removed: bool
+) -> None:
+    for name, cameras in (("one", BRIDGE), ("two", BRIDGE + LANE)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "monitor.yaml").write_text(CONFIG + cameras)
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "monitor.yaml").symlink_to("data/monitor.yaml")
+    reloads = Reloads(tmp_path)
+    reloads.gate.set()
+
+    async def act() -> None:
+        service = asyncio.create_task(reloads.reloader.run())
+        reloads.path.write_text(CONFIG + BRIDGE + QUAY)
+        assert await reloads.cameras_told() == ["bridge", "quay"]  # it is watched from now on
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").rename(tmp_path / "data")
+        if old_is_removed:
+            shutil.rmtree(tmp_path / "one")
+        assert await reloads.cameras_told() == ["bridge", "lane"]
+        await give_up(service)
+
+    asyncio.run(act())
