@@ -139,12 +139,16 @@ def load_run(run: Run) -> tuple[LsmAdapter, int]:
     Low-rank updates of its encoder are merged.
 
     Raises:
-        RunError: A stage is missing or damaged.
+        RunError: A stage is missing, damaged or was interrupted.
     """
     model = _build(run.recipe, run.seed)
     epoch = 0
     for name in run.stages:
         epoch = load_checkpoint(run.folder, name, model).epoch
+        progress = load_progress(run.folder / name)
+        if progress is None or not progress.is_finished:
+            msg = f"{run.folder}: stage {name} is not finished; run lsm-train fit again"
+            raise RunError(msg)
     merge_low_rank(model.encoder.image_encoder)
     return model.eval(), epoch
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
 
 from lsm_monitor.model.bundle import load_bundle
+from lsm_train.checkpoint import load_progress, save_progress
 from lsm_train.cli import main
 from tests.unit.train.conftest import write_data
 
@@ -118,6 +121,20 @@ def test_evaluating_draws_what_it_is_asked_for(
     assert cv2.imread(str(curve)) is not None
     assert cv2.imread(str(sheet)) is not None
     assert str(bundle) in json.loads(curve.with_suffix(".json").read_text())
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_is_not_exported(
+    trained: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "bundle"
+    shutil.copytree(trained, run)
+    progress = load_progress(run / "joint")
+    assert progress is not None
+    save_progress(run / "joint", replace(progress, is_finished=False))
+    assert call("export", run, "--data", shared_data, "--out", out) == 78
+    assert "run: stage joint is not finished; run lsm-train fit again" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.slow
