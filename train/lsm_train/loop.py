@@ -97,7 +97,7 @@ def train_stage(
         process: This process.
 
     Raises:
-        RunError: The loss is no longer finite, or the stage's saved state cannot be used.
+        RunError: Loss or gradients are no longer finite, or the stage's saved state cannot be used.
     """
     settings: StageSection = getattr(run.recipe.stages, name)
     folder = run.folder / name
@@ -201,7 +201,9 @@ def _train_epoch(
                 / settings.accumulate
             )
         learned = [p for p in stage.parameters() if p.requires_grad]
-        nn.utils.clip_grad_norm_(learned, settings.optimiser.max_gradient_norm)
+        norm = nn.utils.clip_grad_norm_(learned, settings.optimiser.max_gradient_norm)
+        # A finite loss may have gradients that are not: one step, and every weight is NaN.
+        _require_finite(trainer, "norm of its gradients", float(norm))
         trainer.optimiser.step()
         stage.finish_step()
         trainer.steps += 1
@@ -228,13 +230,17 @@ def _backward(
             )
         (loss / settings.accumulate).backward()
     value = float(loss.detach())
+    _require_finite(trainer, "loss", value)
+    return value
+
+
+def _require_finite(trainer: StageTrainer, name: str, value: float) -> None:
     if not math.isfinite(value):
         msg = (
-            f"stage {trainer.stage.name}, step {trainer.steps}: the loss is {value}; lower "
+            f"stage {trainer.stage.name}, step {trainer.steps}: the {name} is {value}; lower "
             "optimiser.learning_rate, or use precision: fp32"
         )
         raise RunError(msg)
-    return value
 
 
 def _update_average(trainer: StageTrainer, decay: float) -> None:

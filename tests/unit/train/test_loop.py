@@ -193,6 +193,20 @@ def test_a_loss_that_is_no_number_stops_the_stage_and_says_what_to_change(
         train(make_run("large"), "large", model)
 
 
+def test_gradients_that_are_no_number_stop_the_stage_before_they_spoil_the_weights(
+    make_run: MakeRun, model: LsmAdapter
+) -> None:
+    run = make_run("large")
+    settings = run.recipe.stages.large
+    assert settings is not None
+    trainer = loop._set_up("large", model, settings, ALONE)
+    token = model.head.mask_decoder.mask_tokens.weight
+    token.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(RunError, match=r"stage large, step 0: the norm of its gradients is "):
+        loop._train_epoch(trainer, run, settings, noise(0, model), ALONE)
+    assert token.isfinite().all()
+
+
 @dataclass(frozen=True)
 class Course:
     """Scores of the epochs, and what must come of them."""
