@@ -35,6 +35,7 @@ from lsm_train.checkpoint import (
     restore_optimiser,
     save_checkpoint,
     save_progress,
+    writing_to,
 )
 from lsm_train.class_loss import ClassTeaching
 from lsm_train.config import StageSection
@@ -97,11 +98,13 @@ def train_stage(
         process: This process.
 
     Raises:
-        RunError: Loss or gradients are no longer finite, or the stage's saved state cannot be used.
+        RunError: Loss or gradients are no longer finite, the stage's saved state cannot be
+            used, or its folder cannot be written.
     """
     settings: StageSection = getattr(run.recipe.stages, name)
     folder = run.folder / name
-    folder.mkdir(exist_ok=True)
+    with writing_to(run.folder):
+        folder.mkdir(exist_ok=True)
     saved = load_progress(folder)
     if saved is not None and saved.is_finished:
         logger.info("stage %s is finished", name)
@@ -126,9 +129,10 @@ def train_stage(
                 **_validate(trainer.averaged, validation, name),
             )
             logger.info("%s %s", name, row)
-            if board is not None:
-                board.add(row)
-            is_over = _finish_epoch(run, trainer, row, settings)
+            with writing_to(run.folder):
+                if board is not None:
+                    board.add(row)
+                is_over = _finish_epoch(run, trainer, row, settings)
         if broadcast_flag(process, flag=is_over):
             return
 

@@ -133,7 +133,9 @@ def test_a_run_that_was_interrupted_is_not_exported(
     assert progress is not None
     save_progress(run / "joint", replace(progress, is_finished=False))
     assert call("export", run, "--data", shared_data, "--out", out) == 78
-    assert "run: stage joint is not finished; run lsm-train fit again" in capsys.readouterr().err
+    assert (
+        "run: stage joint is not finished; run lsm-train fit again" in capsys.readouterr().err
+    )
     assert not out.exists()
 
 

@@ -207,6 +207,21 @@ def test_gradients_that_are_no_number_stop_the_stage_before_they_spoil_the_weigh
     assert token.isfinite().all()
 
 
+@pytest.mark.parametrize("file", [".last.safetensors.new", ".state.safetensors.new", "log.csv"])
+def test_a_full_disk_stops_the_stage_which_goes_on_when_there_is_room(
+    file: str, make_run: MakeRun, model: LsmAdapter
+) -> None:
+    run = make_run("large", epochs=1)
+    (run.folder / "large").mkdir()
+    (run.folder / "large" / file).symlink_to("/dev/full")
+    with pytest.raises(
+        RunError, match=r"run: cannot be written \(No space left on device\); make"
+    ):
+        train(run, "large", model)
+    (run.folder / "large" / file).unlink(missing_ok=True)
+    assert train(run, "large", model).is_finished
+
+
 @dataclass(frozen=True)
 class Course:
     """Scores of the epochs, and what must come of them."""
