@@ -237,7 +237,7 @@ def list_images(folder: Path, stems: Collection[str] | None = None) -> list[Path
     if stems is not None:
         missing = sorted(set(stems) - {path.stem for path in paths})
         if missing:
-            msg = f"{folder}: lacks {len(missing)} of the listed pictures: {_some(missing)}"
+            msg = f"{folder}: lacks {len(missing)} of the listed pictures: {some(missing)}"
             raise DataError(msg)
         paths = [path for path in paths if path.stem in stems]
     if not paths:
@@ -269,6 +269,7 @@ def _decode(path: Path, flags: int) -> npt.NDArray[np.uint8 | np.uint16]:
     return np.asarray(decoded)
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Return the first few names, for a message."""
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} ..."  # noqa: PLR2004
