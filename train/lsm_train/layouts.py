@@ -29,6 +29,7 @@ from lsm_train.errors import DataError
 from lsm_train.surfaces import LABELS
 
 _VOC_MASKS = "SegmentationClass"
+_WITH_ALPHA = frozenset({3, 4, 6})  # colour types of PNG: a palette's may have it
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 ImageArray = npt.NDArray[np.uint8]
@@ -64,6 +65,13 @@ class MaskFolder:
         if mask.shape != hw:
             msg = f"{path}: is {mask.shape[::-1]} pixels, its picture {hw[::-1]}"
             raise DataError(msg)
+        opaque = _opaque(path)
+        if opaque is not None:
+            # Nobody sees which colour is transparent; often it is white.
+            mask = np.where(opaque, mask, 0)
+            if opaque.any() and not opaque.all() and not mask.any():
+                msg = f"{path}: is black on nothing; save water as white on black"
+                raise DataError(msg)
         if 0 < mask.max() <= self.threshold:
             msg = (
                 f"{path}: its values go up to {mask.max()}, but water is over "
@@ -123,7 +131,9 @@ class ClassMaskFolder:
         """
         path = self.folder / f"{stem}.png"
         mask = _decode(path, cv2.IMREAD_UNCHANGED)
-        if mask.ndim != 2 or mask.dtype != np.uint8:  # noqa: PLR2004 - grey
+        # Decoding spreads fewer bits up to 255: the highest number would be ignored.
+        depth_bits, _ = _png_header(path)
+        if mask.ndim != 2 or mask.dtype != np.uint8 or depth_bits < 8:  # noqa: PLR2004 - grey
             msg = f"{path}: is no grey picture of 8 bit; save class numbers, not colours"
             raise DataError(msg)
         if mask.shape != hw:
@@ -254,6 +264,24 @@ def read_image(path: Path) -> ImageArray:
     """
     decoded = _decode(path, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(decoded[..., ::-1], np.uint8)
+
+
+def _opaque(path: Path) -> Mask | None:
+    """Return (H, W) bool, where a PNG file is not transparent; ``None`` without such a part."""
+    _, colour_type = _png_header(path)
+    if colour_type not in _WITH_ALPHA:
+        return None
+    decoded = _decode(path, cv2.IMREAD_UNCHANGED)
+    if decoded.ndim != 3 or decoded.shape[2] != 4:  # noqa: PLR2004 - blue, green, red, alpha
+        return None
+    return np.asarray(decoded[..., 3] > np.iinfo(decoded.dtype).max // 2)
+
+
+def _png_header(path: Path) -> tuple[int, int]:
+    """Return the bits of a sample and the colour type of a PNG; else 8, and 0 for grey."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return (header[24], header[25]) if header.startswith(b"\x89PNG") else (8, 0)
 
 
 def _decode(path: Path, flags: int) -> npt.NDArray[np.uint8 | np.uint16]:
