@@ -83,12 +83,13 @@ def test_labels_are_found_again_as_they_were_written(
     tmp_path: Path, pictures: Pictures
 ) -> None:
     rng = np.random.default_rng(0)
+    names = ("file", "allow_pickle", "stra\u00dfe 1.npy")  # what numpy has other uses for
     labelled = [
-        Picture(p.dataset, p.name, p.image, rng.integers(0, 2, p.labels.shape, np.uint8))
-        for p in pictures.unlabelled
+        Picture(p.dataset, name, p.image, rng.integers(0, 2, p.labels.shape, np.uint8))
+        for p, name in zip(pictures.unlabelled, names, strict=True)
     ]
     write_labels(tmp_path / "labels.npz", labelled)
-    found = read_labels(tmp_path / "labels.npz", pictures.unlabelled)
+    found = read_labels(tmp_path / "labels.npz", labelled)
     for one, other in zip(found, labelled, strict=True):
         assert one.image is other.image
         np.testing.assert_array_equal(one.labels, other.labels)
