@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lsm_train.data import WATER, load_dataset, read_pictures
+from lsm_train.data import WATER, Picture, load_dataset, read_pictures, shrink
 from lsm_train.errors import DataError
 
 
@@ -100,3 +100,11 @@ def test_a_whole_data_set_may_stand_for_its_folder_of_pictures(tmp_path: Path) -
     write_class_masks(tmp_path)
     (picture,) = read_pictures(tmp_path, masks=None)
     assert (picture.labels == WATER).mean() == 0.5
+
+
+@pytest.mark.parametrize("hw", [(1, 5000), (5000, 1)])
+def test_the_thinnest_pictures_keep_a_row_and_a_column(hw: tuple[int, int]) -> None:
+    thin = Picture("", "thin", np.zeros((*hw, 3), np.uint8), np.zeros(hw, np.uint8))
+    small = shrink(thin, 768)
+    assert sorted(small.labels.shape) == [1, 768]
+    assert small.image.shape == (*small.labels.shape, 3)
