@@ -238,12 +238,17 @@ def list_images(folder: Path, stems: Collection[str] | None = None) -> list[Path
     """Return the pictures in ``folder``, sorted; only those of ``stems`` when given.
 
     Raises:
-        DataError: The folder is missing, has no picture, or lacks one of ``stems``.
+        DataError: The folder is missing, has no picture, lacks one of ``stems``, or a picture's
+            name is no text: digests, splits and labels are kept by name.
     """
     if not folder.is_dir():
         msg = f"{folder}: no such folder"
         raise DataError(msg)
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    strange = [ascii(path.name) for path in paths if not _is_text(path.name)]
+    if strange:
+        msg = f"{folder}: names that are not UTF-8: {some(strange)}; rename these files"
+        raise DataError(msg)
     if stems is not None:
         missing = sorted(set(stems) - {path.stem for path in paths})
         if missing:
@@ -254,6 +259,14 @@ def list_images(folder: Path, stems: Collection[str] | None = None) -> list[Path
         msg = f"{folder}: has no pictures"
         raise DataError(msg)
     return paths
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_image(path: Path) -> ImageArray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -163,6 +164,17 @@ def test_pictures_that_are_not_there_are_named(
 ) -> None:
     with pytest.raises(DataError, match=message):
         list_images(data / "roadway_dev" / "images", stems)
+
+
+def test_pictures_whose_names_are_no_text_are_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "stra\u00dfe_1.jpg")
+    assert [path.stem for path in list_images(tmp_path)] == ["stra\u00dfe_1"]
+    old = tmp_path / os.fsdecode(b"stra\xdfe_2.jpg")  # as an archive made in Latin-1 unpacks
+    (tmp_path / "stra\u00dfe_1.jpg").rename(old)
+    with pytest.raises(
+        DataError, match=r"names that are not UTF-8: 'stra\\udcdfe_2.jpg'; rename"
+    ):
+        list_images(tmp_path)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
