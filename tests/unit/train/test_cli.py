@@ -233,6 +233,12 @@ def test_a_run_folder_that_cannot_be_made_is_named(
             ("fit", "r.yaml", "--device", "tpu"), 2, "'tpu' is not one of", id="device"
         ),
         pytest.param(
+            ("evaluate", "--bundle", "compact", "--images", ".", "--curve", "curve.json"),
+            2,
+            "curve.json: end its name in .png",
+            id="curve",
+        ),
+        pytest.param(
             ("evaluate", "--bundle", "x", "--images", ".", "--branch", "both"),
             2,
             "'both' is not one of",
