@@ -35,15 +35,16 @@ class _Runs(_Section):
     counts: list[int] | str
 
 
-class _Annotation(_Section):
+class _Placed(_Section):
     image_id: int
     category_id: int
+
+
+class _Annotation(_Placed):
     segmentation: list[list[float]] | _Runs
 
 
-class _Boxed(_Section):
-    image_id: int
-    category_id: int
+class _Boxed(_Placed):
     bbox: tuple[float, float, float, float]
 
 
@@ -212,7 +213,7 @@ def _strays(path: Path, file: _File | _BoxFile) -> tuple[str, ...]:
         ("image id", [image.id for image in file.images]),
         ("category id", [category.id for category in file.categories]),
     ):
-        twice = sorted(value for value, count in Counter(values).items() if count > 1)
+        twice = [value for value, count in Counter(map(str, values)).items() if count > 1]
         problems += [f"{path}: lists the {key} {value} twice" for value in twice]
     images = {image.id for image in file.images}
     categories = {category.id for category in file.categories}
