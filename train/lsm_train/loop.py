@@ -261,16 +261,19 @@ def _update_average(trainer: StageTrainer, decay: float) -> None:
 
 def _validate(
     model: LsmAdapter, pictures: Sequence[Picture], name: StageName
-) -> dict[str, float]:
-    """Return the scores of :class:`EpochLog`; what is undefined scores 0."""
+) -> dict[str, float | None]:
+    """Return the scores of :class:`EpochLog`."""
     result = evaluate(model, pictures, water_rule=WaterRule.plain(), branch=BRANCH[name])
+    counts = result.counts
+    # Without water any find is wrong: an IoU of 0 or none, by which no epoch is the best.
+    has_water = counts.true_water + counts.missed_water > 0
     scores = {
-        "val_iou": result.counts.iou,
-        "val_precision": result.counts.precision,
-        "val_recall": result.counts.recall,
+        "val_iou": counts.iou if has_water else None,
+        "val_precision": counts.precision,
+        "val_recall": counts.recall,
         "val_alarm_share": result.alarm_share(0.02),
     }
-    return {name: round(score or 0.0, 4) for name, score in scores.items()}
+    return {key: None if score is None else round(score, 4) for key, score in scores.items()}
 
 
 def _finish_epoch(
@@ -280,12 +283,16 @@ def _finish_epoch(
     name = trainer.stage.name
     folder = run.folder / name
     trainer.log = (*trainer.log, row)
-    top = max(trainer.log, key=lambda epoch: epoch.val_iou)  # the first of equals
+    top = max(trainer.log, key=lambda epoch: epoch.val_iou or 0.0)  # the first of equals
     save_checkpoint(folder / "last", name, trainer.averaged, row)
-    if row.val_iou == top.val_iou:  # of equals, the one that has trained longest
+    if (row.val_iou or 0.0) == (
+        top.val_iou or 0.0
+    ):  # of equals, the one that has trained longest
         save_checkpoint(folder / "best", name, trainer.averaged, row)
     patience = settings.patience_epochs
-    has_stalled = patience is not None and row.epoch - top.epoch >= patience
+    has_stalled = (
+        patience is not None and row.val_iou is not None and row.epoch - top.epoch >= patience
+    )
     is_over = has_stalled or len(trainer.log) == settings.epochs
     write_log(folder, trainer.log)
     tensors = {
