@@ -15,7 +15,7 @@ Masks have the stems of their pictures and end in ``.png``.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -188,10 +188,19 @@ def open_folders(images: Path, masks: Path | None, roads: Path | None = None) ->
     ``images`` may also be a whole data set, whose masks are found by its layout.
 
     Raises:
-        DataError: As :func:`find_layout`.
+        DataError: As :func:`find_layout`; or a whole data set has other road masks, pictures
+            that share a stem, or annotations and masks that belong to none.
     """
     if masks is None and any((images / name).is_dir() for name in ("images", "JPEGImages")):
-        return find_layout(images)
+        layout = find_layout(images)
+        if problems := layout.problems():
+            raise DataError("\n".join(problems))
+        if roads is None:
+            return layout
+        if layout.roads is not None or layout.classes is not None:
+            msg = f"{images}: has road masks of its own; leave out {roads}"
+            raise DataError(msg)
+        return replace(layout, roads=MaskFolder(roads))
     water = None
     if masks is not None:
         water = MaskFolder(masks, threshold=0 if masks.name == _VOC_MASKS else 127)

@@ -108,3 +108,20 @@ def test_the_thinnest_pictures_keep_a_row_and_a_column(hw: tuple[int, int]) -> N
     small = shrink(thin, 768)
     assert sorted(small.labels.shape) == [1, 768]
     assert small.image.shape == (*small.labels.shape, 3)
+
+
+def test_of_a_whole_data_set_nothing_that_does_not_belong_is_passed_over(data: Path) -> None:
+    images = data / "roadway_dev" / "images"
+    (images / "road_1.jpg").rename(images / "lane_1.jpg")
+    with pytest.raises(DataError, match=r"masks/road_1\.png: has no picture"):
+        read_pictures(data / "roadway_dev", masks=None, stems=["road_2"])
+
+
+def test_road_masks_may_be_named_for_a_whole_data_set_that_has_none(data: Path) -> None:
+    roads = data / "dry_lums" / "road_masks"
+    with pytest.raises(DataError, match=r"dry_lums: has road masks of its own; leave out"):
+        read_pictures(data / "dry_lums", masks=None, roads=roads)
+    moved = roads.rename(data / "roads")
+    for picture in read_pictures(data / "dry_lums", masks=None, roads=moved):
+        assert picture.road is not None
+        assert picture.road.mean() == 0.5
