@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from lsm_monitor.model.postprocess import MASK_MAX_SIDE_PX, WaterRule
 from lsm_train.data import IGNORED, WATER, Picture, shrink
 from lsm_train.errors import DataError
 from lsm_train.evaluate import predict
+
+logger = logging.getLogger(__name__)
 
 _THRESHOLDS = np.linspace(0.3, 0.9, 25)
 _CORE_THRESHOLDS = np.linspace(0.5, 0.975, 20)
@@ -51,6 +54,11 @@ def calibrate(model: LsmAdapter, pictures: Iterable[Picture]) -> WaterRule:
         )
         raise DataError(msg)
     by_threshold = [_mean_iou(scored, WaterRule.plain(float(t))) for t in _THRESHOLDS]
+    if not any(by_threshold):
+        logger.warning(
+            "the model finds no water in any val picture, whatever the threshold: a daemon "
+            "with this bundle would be silent about every flood; train longer"
+        )
     tolerated = max(by_threshold) - _TOLERATED_IOU_LOSS
     threshold = _highest(_THRESHOLDS, by_threshold, at_least=tolerated)
     stricter = _CORE_THRESHOLDS[threshold < _CORE_THRESHOLDS]

@@ -10,7 +10,9 @@ RUN/small/early_labels.npz, final_  what the small model has labelled for self-t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -75,12 +77,9 @@ def open_run(
         "pictures_sha256": dict(run.pictures_sha256),
         "recipe": recipe.model_dump(mode="json"),
     }
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RUN_FILE, (json.dumps(about, indent=2) + "\n").encode())
-    except OSError as exc:
-        msg = f"{folder}: cannot be written ({exc.strerror}); choose another folder with --out"
-        raise RunError(msg) from exc
     return run
 
 
@@ -211,8 +210,37 @@ def restore_optimiser(
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Translate what the disk says while a run's folder is written.
+
+    Raises:
+        RunError: Something cannot be written. What was there is still of use: called again,
+            the run goes on after its last finished epoch.
+    """
+    try:
+        yield
+    except OSError as exc:
+        msg = (
+            f"{folder}: cannot be written ({exc.strerror or exc}); make room and run it again, "
+            "or choose another folder with --out"
+        )
+        raise RunError(msg) from exc
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step."""
+    """Replace a file in one step, so that it outlives a power cut; leaves nothing else.
+
+    Raises:
+        OSError: The disk refuses; the old content stands.
+    """
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else some file systems rename before they write
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -176,13 +176,7 @@ def evaluate_command(
     if branch == "small" and loaded.model.head.small_model is None:
         msg = f"the bundle {bundle!r} has no small model"
         raise typer.BadParameter(msg, param_hint="--branch")
-    for drawing in (curve, sheet):  # told before the work, not after it
-        if drawing is not None and not drawing.parent.is_dir():
-            msg = f"{drawing.parent}: no such folder; make it first"
-            raise DataError(msg)
-    if sheet is not None and sheet.suffix not in {".png", ".jpg"}:
-        msg = f"{sheet}: end its name in .png or .jpg"
-        raise typer.BadParameter(msg, param_hint="--sheet")
+    _require_drawable(curve, sheet)
     model = loaded.model.to(find_device(device))
     stems = None if split is None else read_stems(split, images)
     rule = loaded.manifest.water_rule
@@ -206,6 +200,22 @@ def evaluate_command(
         print(_table(result, per_image=per_image))
         if by_class is not None:
             print(_class_table(by_class))
+
+
+def _require_drawable(curve: Path | None, sheet: Path | None) -> None:
+    """Tell before the work, not after it, what cannot be drawn."""
+    for option, path, suffixes in (
+        ("--curve", curve, (".png",)),
+        ("--sheet", sheet, (".png", ".jpg")),
+    ):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            msg = f"{path.parent}: no such folder; make it first"
+            raise DataError(msg)
+        if path.suffix not in suffixes:
+            msg = f"{path}: end its name in {' or '.join(suffixes)}"
+            raise typer.BadParameter(msg, param_hint=option)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ decoded here: pycocotools fills what too short ones leave open with arbitrary me
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -35,15 +35,16 @@ class _Runs(_Section):
     counts: list[int] | str
 
 
-class _Annotation(_Section):
+class _Placed(_Section):
     image_id: int
     category_id: int
+
+
+class _Annotation(_Placed):
     segmentation: list[list[float]] | _Runs
 
 
-class _Boxed(_Section):
-    image_id: int
-    category_id: int
+class _Boxed(_Placed):
     bbox: tuple[float, float, float, float]
 
 
@@ -142,21 +143,13 @@ def read_coco(path: Path) -> CocoMasks:
     """
     file = _parse(path, _File)
     water = _water_category(path, file.categories)
-    images: dict[str, _Image] = {}
-    strays = []
-    for image in file.images:
-        stem = Path(image.file_name).stem
-        if stem in images:
-            strays.append(f"{path}: lists {stem} twice")
-        images[stem] = image
+    images = {Path(image.file_name).stem: image for image in file.images}
     stem_of = {image.id: stem for stem, image in images.items()}
     annotations = defaultdict(list)
-    for index, annotation in enumerate(file.annotations):
-        if annotation.image_id not in stem_of:
-            strays.append(f"{path}: annotations.{index}: no image has id {annotation.image_id}")
-        elif annotation.category_id == water:
+    for annotation in file.annotations:
+        if annotation.image_id in stem_of and annotation.category_id == water:
             annotations[stem_of[annotation.image_id]].append(annotation)
-    return CocoMasks(path, images, dict(annotations), tuple(strays))
+    return CocoMasks(path, images, dict(annotations), _strays(path, file))
 
 
 def read_coco_boxes(path: Path) -> CocoBoxes:
@@ -171,14 +164,10 @@ def read_coco_boxes(path: Path) -> CocoBoxes:
     by_stem: dict[str, list[tuple[float, float, float, float]]] = {
         Path(image.file_name).stem: [] for image in file.images
     }
-    problems = []
+    problems = [*_strays(path, file)]
     for index, annotation in enumerate(file.annotations):
         image = images.get(annotation.image_id)
-        if image is None:
-            problems.append(
-                f"{path}: annotations.{index}: no image has id {annotation.image_id}"
-            )
-        elif annotation.category_id == water:
+        if image is not None and annotation.category_id == water:
             left, top, width, height = annotation.bbox
             sides = (image.width, image.height)
             far = (left + width, top + height)
@@ -214,6 +203,27 @@ def _parse(path: Path, form: type[_Form]) -> _Form:
     except (OSError, ValueError) as exc:
         msg = f"{path}: cannot be read as COCO annotations ({exc})"
         raise DataError(msg) from exc
+
+
+def _strays(path: Path, file: _File | _BoxFile) -> tuple[str, ...]:
+    """Return, in words, where the file contradicts itself."""
+    problems = []
+    for key, values in (
+        ("stem", [Path(image.file_name).stem for image in file.images]),
+        ("image id", [image.id for image in file.images]),
+        ("category id", [category.id for category in file.categories]),
+    ):
+        twice = [value for value, count in Counter(map(str, values)).items() if count > 1]
+        problems += [f"{path}: lists the {key} {value} twice" for value in twice]
+    images = {image.id for image in file.images}
+    categories = {category.id for category in file.categories}
+    for index, annotation in enumerate(file.annotations):
+        at = f"{path}: annotations.{index}"
+        if annotation.image_id not in images:
+            problems.append(f"{at}: no image has id {annotation.image_id}")
+        if annotation.category_id not in categories:
+            problems.append(f"{at}: no category has id {annotation.category_id}")
+    return tuple(problems)
 
 
 def _water_category(path: Path, categories: list[_Category]) -> int:

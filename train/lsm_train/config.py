@@ -19,7 +19,7 @@ RENDERED, SIMULATED = "rendered", "simulated"
 class Section(BaseModel):
     """Base of every section: immutable and strict about keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SourceSection(Section):

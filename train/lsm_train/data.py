@@ -160,7 +160,7 @@ def shrink(picture: Picture, max_side_px: int) -> Picture:
     scale = max_side_px / max(height, width)
     if scale >= 1.0:
         return picture
-    size_wh = (round(width * scale), round(height * scale))
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
     image = cv2.resize(picture.image, size_wh, interpolation=cv2.INTER_AREA)
     road = None if picture.road is None else _nearest(picture.road, size_wh) > 0
     surface = None if picture.surface is None else _nearest(picture.surface, size_wh)

@@ -88,7 +88,7 @@ def export(run_folder: Path, *, data: Path, out: Path) -> Manifest:
 
 def _count_pictures(recipe: Recipe, data: Path) -> dict[str, int]:
     """Return data set -> number of pictures that training took from it."""
-    train = read_splits(data)["train"]
+    train = read_splits(data).get("train", {})
     counts = {name: len(train[name]) for name in recipe.training_datasets if name in train}
     if recipe.self_training is not None:
         name = recipe.self_training.dataset

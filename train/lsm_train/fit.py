@@ -21,7 +21,14 @@ from lsm_monitor.model.lsm_adapter import LsmAdapter
 from lsm_monitor.model.postprocess import WaterRule
 from lsm_monitor.model.prompt_matcher import StageMatchers
 from lsm_monitor.model.sam_vit import SamVit
-from lsm_train.checkpoint import Run, load_checkpoint, load_progress, open_run, read_run
+from lsm_train.checkpoint import (
+    Run,
+    load_checkpoint,
+    load_progress,
+    open_run,
+    read_run,
+    writing_to,
+)
 from lsm_train.class_loss import WATER_ALONE, ClassTeaching, class_frequencies
 from lsm_train.config import RENDERED, SIMULATED, Recipe
 from lsm_train.contact_sheet import draw_contact_sheet
@@ -129,8 +136,9 @@ def fit(
             wait_for_all(process)
         if process.is_main:
             model, _ = load_run(run)
-            sheet = out / CONTACT_SHEET_FILE
-            draw_contact_sheet(sheet, model, pictures.validation, water_rule=WaterRule.plain())
+            sheet, rule = out / CONTACT_SHEET_FILE, WaterRule.plain()
+            with writing_to(out):
+                draw_contact_sheet(sheet, model, pictures.validation, water_rule=rule)
 
 
 def load_run(run: Run) -> tuple[LsmAdapter, int]:
@@ -139,12 +147,16 @@ def load_run(run: Run) -> tuple[LsmAdapter, int]:
     Low-rank updates of its encoder are merged.
 
     Raises:
-        RunError: A stage is missing or damaged.
+        RunError: A stage is missing, damaged or was interrupted.
     """
     model = _build(run.recipe, run.seed)
     epoch = 0
     for name in run.stages:
         epoch = load_checkpoint(run.folder, name, model).epoch
+        progress = load_progress(run.folder / name)
+        if progress is None or not progress.is_finished:
+            msg = f"{run.folder}: stage {name} is not finished; run lsm-train fit again"
+            raise RunError(msg)
     merge_low_rank(model.encoder.image_encoder)
     return model.eval(), epoch
 
@@ -216,7 +228,8 @@ class _Sources:
         if self._extra is None and (self._small_is_ready or epoch >= settings.from_epoch):
             if self._process.is_main and not self._labels.exists():
                 labelled = self_label(model, self._pictures.unlabelled, settings)
-                write_labels(self._labels, labelled)
+                with writing_to(self._labels.parent):
+                    write_labels(self._labels, labelled)
                 logger.info("labelled %d pictures", len(labelled))
             wait_for_all(self._process)
             labelled = read_labels(self._labels, self._pictures.unlabelled)
@@ -268,8 +281,9 @@ def _take_over(source: Path, run: Run) -> None:
             # In one step: half a copy would be taken for a stage that has begun.
             fresh = run.folder / f".{name}.new"
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(source / name, fresh)
-            fresh.rename(target)
+            with writing_to(run.folder):
+                shutil.copytree(source / name, fresh)
+                fresh.rename(target)
             logger.info("took over stage %s from %s", name, source)
 
 

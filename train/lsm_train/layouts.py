@@ -15,7 +15,7 @@ Masks have the stems of their pictures and end in ``.png``.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from lsm_train.errors import DataError
 from lsm_train.surfaces import LABELS
 
 _VOC_MASKS = "SegmentationClass"
+_WITH_ALPHA = frozenset({3, 4, 6})  # colour types of PNG: a palette's may have it
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 ImageArray = npt.NDArray[np.uint8]
@@ -64,6 +65,13 @@ class MaskFolder:
         if mask.shape != hw:
             msg = f"{path}: is {mask.shape[::-1]} pixels, its picture {hw[::-1]}"
             raise DataError(msg)
+        opaque = _opaque(path)
+        if opaque is not None:
+            # Nobody sees which colour is transparent; often it is white.
+            mask = np.where(opaque, mask, 0)
+            if opaque.any() and not opaque.all() and not mask.any():
+                msg = f"{path}: is black on nothing; save water as white on black"
+                raise DataError(msg)
         if 0 < mask.max() <= self.threshold:
             msg = (
                 f"{path}: its values go up to {mask.max()}, but water is over "
@@ -123,7 +131,9 @@ class ClassMaskFolder:
         """
         path = self.folder / f"{stem}.png"
         mask = _decode(path, cv2.IMREAD_UNCHANGED)
-        if mask.ndim != 2 or mask.dtype != np.uint8:  # noqa: PLR2004 - grey
+        # Decoding spreads fewer bits up to 255: the highest number would be ignored.
+        depth_bits, _ = _png_header(path)
+        if mask.ndim != 2 or mask.dtype != np.uint8 or depth_bits < 8:  # noqa: PLR2004 - grey
             msg = f"{path}: is no grey picture of 8 bit; save class numbers, not colours"
             raise DataError(msg)
         if mask.shape != hw:
@@ -178,10 +188,19 @@ def open_folders(images: Path, masks: Path | None, roads: Path | None = None) ->
     ``images`` may also be a whole data set, whose masks are found by its layout.
 
     Raises:
-        DataError: As :func:`find_layout`.
+        DataError: As :func:`find_layout`; or a whole data set has other road masks, pictures
+            that share a stem, or annotations and masks that belong to none.
     """
     if masks is None and any((images / name).is_dir() for name in ("images", "JPEGImages")):
-        return find_layout(images)
+        layout = find_layout(images)
+        if problems := layout.problems():
+            raise DataError("\n".join(problems))
+        if roads is None:
+            return layout
+        if layout.roads is not None or layout.classes is not None:
+            msg = f"{images}: has road masks of its own; leave out {roads}"
+            raise DataError(msg)
+        return replace(layout, roads=MaskFolder(roads))
     water = None
     if masks is not None:
         water = MaskFolder(masks, threshold=0 if masks.name == _VOC_MASKS else 127)
@@ -228,22 +247,35 @@ def list_images(folder: Path, stems: Collection[str] | None = None) -> list[Path
     """Return the pictures in ``folder``, sorted; only those of ``stems`` when given.
 
     Raises:
-        DataError: The folder is missing, has no picture, or lacks one of ``stems``.
+        DataError: The folder is missing, has no picture, lacks one of ``stems``, or a picture's
+            name is no text: digests, splits and labels are kept by name.
     """
     if not folder.is_dir():
         msg = f"{folder}: no such folder"
         raise DataError(msg)
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    strange = [ascii(path.name) for path in paths if not _is_text(path.name)]
+    if strange:
+        msg = f"{folder}: names that are not UTF-8: {some(strange)}; rename these files"
+        raise DataError(msg)
     if stems is not None:
         missing = sorted(set(stems) - {path.stem for path in paths})
         if missing:
-            msg = f"{folder}: lacks {len(missing)} of the listed pictures: {_some(missing)}"
+            msg = f"{folder}: lacks {len(missing)} of the listed pictures: {some(missing)}"
             raise DataError(msg)
         paths = [path for path in paths if path.stem in stems]
     if not paths:
         msg = f"{folder}: has no pictures"
         raise DataError(msg)
     return paths
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_image(path: Path) -> ImageArray:
@@ -254,6 +286,24 @@ def read_image(path: Path) -> ImageArray:
     """
     decoded = _decode(path, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(decoded[..., ::-1], np.uint8)
+
+
+def _opaque(path: Path) -> Mask | None:
+    """Return (H, W) bool, where a PNG file is not transparent; ``None`` without such a part."""
+    _, colour_type = _png_header(path)
+    if colour_type not in _WITH_ALPHA:
+        return None
+    decoded = _decode(path, cv2.IMREAD_UNCHANGED)
+    if decoded.ndim != 3 or decoded.shape[2] != 4:  # noqa: PLR2004 - blue, green, red, alpha
+        return None
+    return np.asarray(decoded[..., 3] > np.iinfo(decoded.dtype).max // 2)
+
+
+def _png_header(path: Path) -> tuple[int, int]:
+    """Return the bits of a sample and the colour type of a PNG; else 8, and 0 for grey."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return (header[24], header[25]) if header.startswith(b"\x89PNG") else (8, 0)
 
 
 def _decode(path: Path, flags: int) -> npt.NDArray[np.uint8 | np.uint16]:
@@ -269,6 +319,7 @@ def _decode(path: Path, flags: int) -> npt.NDArray[np.uint8 | np.uint16]:
     return np.asarray(decoded)
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Return the first few names, for a message."""
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} ..."  # noqa: PLR2004

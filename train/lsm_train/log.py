@@ -15,17 +15,21 @@ _VALIDATION = ("val_iou", "val_precision", "val_recall", "val_alarm_share")
 
 @dataclass(frozen=True, slots=True)
 class EpochLog:
-    """One row of ``log.csv``; the scores are those of the averaged weights."""
+    """One row of ``log.csv``; the scores are those of the averaged weights.
+
+    ``None`` is what the validation pictures cannot tell: IoU and recall without water, the
+    share of alarms without a dry picture, precision where no water was found.
+    """
 
     epoch: int
     steps: int
     learning_rate: float
     loss: float
     elapsed_s: float
-    val_iou: float
-    val_precision: float
-    val_recall: float
-    val_alarm_share: float
+    val_iou: float | None
+    val_precision: float | None
+    val_recall: float | None
+    val_alarm_share: float | None
 
 
 class StageBoard:
@@ -38,7 +42,8 @@ class StageBoard:
         """Show one more epoch."""
         values = asdict(row)
         for name in ("loss", "learning_rate", *_VALIDATION):
-            self._writer.add_scalar(name, values[name], row.steps)
+            if values[name] is not None:
+                self._writer.add_scalar(name, values[name], row.steps)
         self._writer.flush()
 
 

@@ -35,6 +35,7 @@ from lsm_train.checkpoint import (
     restore_optimiser,
     save_checkpoint,
     save_progress,
+    writing_to,
 )
 from lsm_train.class_loss import ClassTeaching
 from lsm_train.config import StageSection
@@ -97,11 +98,13 @@ def train_stage(
         process: This process.
 
     Raises:
-        RunError: The loss is no longer finite, or the stage's saved state cannot be used.
+        RunError: Loss or gradients are no longer finite, the stage's saved state cannot be
+            used, or its folder cannot be written.
     """
     settings: StageSection = getattr(run.recipe.stages, name)
     folder = run.folder / name
-    folder.mkdir(exist_ok=True)
+    with writing_to(run.folder):
+        folder.mkdir(exist_ok=True)
     saved = load_progress(folder)
     if saved is not None and saved.is_finished:
         logger.info("stage %s is finished", name)
@@ -126,9 +129,10 @@ def train_stage(
                 **_validate(trainer.averaged, validation, name),
             )
             logger.info("%s %s", name, row)
-            if board is not None:
-                board.add(row)
-            is_over = _finish_epoch(run, trainer, row, settings)
+            with writing_to(run.folder):
+                if board is not None:
+                    board.add(row)
+                is_over = _finish_epoch(run, trainer, row, settings)
         if broadcast_flag(process, flag=is_over):
             return
 
@@ -201,7 +205,9 @@ def _train_epoch(
                 / settings.accumulate
             )
         learned = [p for p in stage.parameters() if p.requires_grad]
-        nn.utils.clip_grad_norm_(learned, settings.optimiser.max_gradient_norm)
+        norm = nn.utils.clip_grad_norm_(learned, settings.optimiser.max_gradient_norm)
+        # A finite loss may have gradients that are not: one step, and every weight is NaN.
+        _require_finite(trainer, "norm of its gradients", float(norm))
         trainer.optimiser.step()
         stage.finish_step()
         trainer.steps += 1
@@ -228,13 +234,17 @@ def _backward(
             )
         (loss / settings.accumulate).backward()
     value = float(loss.detach())
+    _require_finite(trainer, "loss", value)
+    return value
+
+
+def _require_finite(trainer: StageTrainer, name: str, value: float) -> None:
     if not math.isfinite(value):
         msg = (
-            f"stage {trainer.stage.name}, step {trainer.steps}: the loss is {value}; lower "
+            f"stage {trainer.stage.name}, step {trainer.steps}: the {name} is {value}; lower "
             "optimiser.learning_rate, or use precision: fp32"
         )
         raise RunError(msg)
-    return value
 
 
 def _update_average(trainer: StageTrainer, decay: float) -> None:
@@ -251,16 +261,19 @@ def _update_average(trainer: StageTrainer, decay: float) -> None:
 
 def _validate(
     model: LsmAdapter, pictures: Sequence[Picture], name: StageName
-) -> dict[str, float]:
-    """Return the scores of :class:`EpochLog`; what is undefined scores 0."""
+) -> dict[str, float | None]:
+    """Return the scores of :class:`EpochLog`."""
     result = evaluate(model, pictures, water_rule=WaterRule.plain(), branch=BRANCH[name])
+    counts = result.counts
+    # Without water any find is wrong: an IoU of 0 or none, by which no epoch is the best.
+    has_water = counts.true_water + counts.missed_water > 0
     scores = {
-        "val_iou": result.counts.iou,
-        "val_precision": result.counts.precision,
-        "val_recall": result.counts.recall,
+        "val_iou": counts.iou if has_water else None,
+        "val_precision": counts.precision,
+        "val_recall": counts.recall,
         "val_alarm_share": result.alarm_share(0.02),
     }
-    return {name: round(score or 0.0, 4) for name, score in scores.items()}
+    return {key: None if score is None else round(score, 4) for key, score in scores.items()}
 
 
 def _finish_epoch(
@@ -270,12 +283,15 @@ def _finish_epoch(
     name = trainer.stage.name
     folder = run.folder / name
     trainer.log = (*trainer.log, row)
-    top = max(trainer.log, key=lambda epoch: epoch.val_iou)  # the first of equals
+    score = row.val_iou or 0.0
+    top = max(trainer.log, key=lambda epoch: epoch.val_iou or 0.0)  # the first of equals
     save_checkpoint(folder / "last", name, trainer.averaged, row)
-    if row.val_iou == top.val_iou:  # of equals, the one that has trained longest
+    if score == (top.val_iou or 0.0):  # of equals, the one that has trained longest
         save_checkpoint(folder / "best", name, trainer.averaged, row)
     patience = settings.patience_epochs
-    has_stalled = patience is not None and row.epoch - top.epoch >= patience
+    has_stalled = (
+        patience is not None and row.val_iou is not None and row.epoch - top.epoch >= patience
+    )
     is_over = has_stalled or len(trainer.log) == settings.epochs
     write_log(folder, trainer.log)
     tensors = {

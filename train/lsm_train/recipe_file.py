@@ -79,9 +79,11 @@ def _read_layer(path: Path) -> tuple[_Layer, Path | None]:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+    except (OSError, ValueError, yaml.YAMLError) as exc:  # ValueError: no UTF-8, 30 February
         msg = f"{path}: cannot be read ({exc})"
         raise RecipeError(msg) from exc
+    if root is not None and (twice := list(_repeated(root))):
+        raise RecipeError("\n".join(f"{path}:{problem}" for problem in twice))
     base = None
     if isinstance(content, dict) and "base" in content:
         base = path.parent / str(content.pop("base"))
@@ -106,6 +108,20 @@ def _place(layers: list[_Layer], location: Location) -> str:
             if wanted and wanted in layer.lines:
                 return f"{layer.path}:{layer.lines[wanted]}"
     return f"{layers[0].path}:1"
+
+
+def _repeated(node: yaml.Node) -> Iterator[str]:
+    """Yield the line and name of every key that a section has before: YAML takes the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield f"{key.start_mark.line + 1}: {key.value}: is there twice"
+            seen.add(key.value)
+            yield from _repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _repeated(value)
 
 
 def _lines(node: yaml.Node, at: Location = ()) -> Iterator[tuple[Location, int]]:

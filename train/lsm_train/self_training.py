@@ -48,11 +48,11 @@ def confident_labels(probability: torch.Tensor, settings: SelfTrainingSection) -
 def write_labels(path: Path, labelled: Sequence[Picture]) -> None:
     """Write the labels beside a checkpoint: a run that goes on must learn from the same."""
     file = io.BytesIO()
-    # numpy's savez takes names as keywords, and some are its own: a picture "file" ends it.
+    # Not numpy's own writer: it takes names as keywords, and a picture may be called "file".
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for picture in labelled:
-            with archive.open(f"{picture.name}.npy", "w") as entry:
-                np.lib.format.write_array(entry, picture.labels, allow_pickle=False)
+            with archive.open(f"{picture.name}.npy", "w") as member:
+                np.lib.format.write_array(member, picture.labels, allow_pickle=False)
     write_atomically(path, file.getvalue())
 
 

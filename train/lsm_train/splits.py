@@ -16,7 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lsm_train.errors import DataError
-from lsm_train.layouts import find_layout, list_images
+from lsm_train.layouts import find_layout, list_images, open_folders, some
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +45,32 @@ def read_stems(split: str, images: Path) -> frozenset[str]:
     """Return the stems of the pictures in ``images`` that a split names.
 
     Args:
-        split: ``FILE:PART``; the file is as in :func:`read_splits`. Which data set the folder
-            holds need not be said: stems are unique.
-        images: Folder of pictures.
+        split: ``FILE:PART``; the file is as in :func:`read_splits`.
+        images: Folder of pictures, or a whole data set. Where the file knows the data set by
+            its folder's name, only what it says of that set counts: other sets may have
+            pictures of the same names in other parts.
 
     Raises:
-        DataError: The file or the part is unknown, or names none of the pictures.
+        DataError: The file or the part is unknown, names none of the pictures, or names some
+            that are not there.
     """
     file, _, part = split.rpartition(":")
     parts = _parse(Path(file))
     if part not in parts:
         msg = f"{split}: no such part; {file} has {', '.join(parts)}"
         raise DataError(msg)
-    named = {stem for stems in parts[part].values() for stem in stems}
-    found = frozenset(named & {path.stem for path in list_images(images)})
+    folder = open_folders(images, None).images
+    known = {name for sets in parts.values() for name in sets}
+    names = {path.name for path in (folder.absolute(), folder.absolute().parent)} & known
+    sets = {name: stems for name, stems in parts[part].items() if not names or name in names}
+    found = frozenset(stem for stems in sets.values() for stem in stems)
+    if not names:
+        found &= {path.stem for path in list_images(folder)}
     if not found:
         msg = f"{images}: has none of the pictures that {split} names"
         raise DataError(msg)
+    if names:
+        list_images(folder, found)
     return found
 
 
@@ -174,11 +183,27 @@ def _derive(data: Path) -> Splits:
 def _parse(path: Path) -> Splits:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        # "flood_aerial_kaggle (auxiliary)": the remark is for people.
-        return {
-            part: {name.split(" ")[0]: tuple(stems) for name, stems in sets.items()}
-            for part, sets in content.items()
-        }
+        found: Splits = {part: {} for part in content}
+        for part, sets in content.items():
+            for key, stems in sets.items():
+                # "flood_aerial_kaggle (auxiliary)": the remark is for people.
+                name = key.partition(" (")[0]
+                found[part][name] = found[part].get(name, ()) + _checked(stems)
     except (OSError, ValueError, AttributeError, TypeError) as exc:
         msg = f"{path}: cannot be read as splits ({exc})"
         raise DataError(msg) from exc
+    problems = []
+    for name, stems in found.get("train", {}).items():
+        if both := sorted(set(stems) & set(found.get("val", {}).get(name, ()))):
+            problems.append(f"{path}: {name}: both for train and for val: {some(both)}")
+    if problems:
+        raise DataError("\n".join(problems))
+    return found
+
+
+def _checked(stems: object) -> tuple[str, ...]:
+    """Return the names of pictures as the file lists them."""
+    if not isinstance(stems, list) or not all(isinstance(stem, str) for stem in stems):
+        msg = f"{json.dumps(stems):.40} is no list of names in quotes"
+        raise TypeError(msg)
+    return tuple(stems)

@@ -135,6 +135,9 @@ def synthesize_clip(
     if frames_count < 1 or rise_per_minute < 0:
         msg = f"cannot make {frames_count} frames with a rise of {rise_per_minute:g} per minute"
         raise ValueError(msg)
+    if road.suffix != ".png":
+        msg = f"{road}: road masks are PNG files, whose names end in .png"
+        raise DataError(msg)
     photograph = read_image(image)
     hw = (photograph.shape[0], photograph.shape[1])
     mask = MaskFolder(road.parent).read(road.stem, hw)

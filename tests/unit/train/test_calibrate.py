@@ -112,6 +112,15 @@ def test_dry_pictures_alone_cannot_tell_what_counts_as_water() -> None:
         calibrate(BlueIsWater(), [striped_picture("dry", 16, 0)])
 
 
+def test_it_is_said_when_the_model_finds_no_water_at_all(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calibrate(BlueIsWater(), [wet_road_beside_water()])
+    assert not caplog.messages
+    calibrate(BlueIsWater(), [striped_picture("p", 0, 32)])
+    assert "finds no water in any val picture" in caplog.text
+
+
 def test_what_is_found_where_nobody_has_looked_changes_nothing() -> None:
     known = striped_picture("p", 32, 32)
     known.labels[48:] = IGNORED

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
 
 from lsm_monitor.model.bundle import load_bundle
+from lsm_train.checkpoint import load_progress, save_progress
 from lsm_train.cli import main
 from tests.unit.train.conftest import write_data
 
@@ -121,6 +124,22 @@ def test_evaluating_draws_what_it_is_asked_for(
 
 
 @pytest.mark.slow
+def test_a_run_that_was_interrupted_is_not_exported(
+    trained: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "bundle"
+    shutil.copytree(trained, run)
+    progress = load_progress(run / "joint")
+    assert progress is not None
+    save_progress(run / "joint", replace(progress, is_finished=False))
+    assert call("export", run, "--data", shared_data, "--out", out) == 78
+    assert (
+        "run: stage joint is not finished; run lsm-train fit again" in capsys.readouterr().err
+    )
+    assert not out.exists()
+
+
+@pytest.mark.slow
 def test_figures_for_people_say_what_is_undefined(
     bundle: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,6 +231,12 @@ def test_a_run_folder_that_cannot_be_made_is_named(
         pytest.param(("evaluate",), 2, "Missing option", id="usage"),
         pytest.param(
             ("fit", "r.yaml", "--device", "tpu"), 2, "'tpu' is not one of", id="device"
+        ),
+        pytest.param(
+            ("evaluate", "--bundle", "compact", "--images", ".", "--curve", "curve.json"),
+            2,
+            "curve.json: end its name in .png",
+            id="curve",
         ),
         pytest.param(
             ("evaluate", "--bundle", "x", "--images", ".", "--branch", "both"),

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
-from lsm_train.coco import _Annotation, _fill, read_coco
+from lsm_train.coco import (
+    CocoBoxes,
+    CocoMasks,
+    _Annotation,
+    _fill,
+    read_coco,
+    read_coco_boxes,
+)
 from lsm_train.errors import DataError
 
 Write = Callable[..., Path]
@@ -157,9 +164,31 @@ def test_what_belongs_to_no_picture_is_listed(write: Write) -> None:
     stray = {"image_id": 5, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
     problems = read_coco(write(images=[image, twin], annotations=[stray])).problems(frozenset())
     twice, unknown, missing = problems
-    assert "lists a twice" in twice
+    assert "lists the stem a twice" in twice
     assert "annotations.0: no image has id 5" in unknown
     assert "a has no picture" in missing
+
+
+@pytest.mark.parametrize("read", [read_coco, read_coco_boxes])
+def test_ids_that_mean_two_things_or_none_are_listed(
+    write: Write, read: Callable[[Path], CocoMasks | CocoBoxes]
+) -> None:
+    # As in two files that were merged without new numbers.
+    image = {"id": 1, "height": 6, "width": 8}
+    square = {"segmentation": [[0, 0, 4, 0, 4, 4]], "bbox": [0, 0, 4, 4]}
+    found = read(
+        write(
+            images=[{**image, "file_name": "a.jpg"}, {**image, "file_name": "b.jpg"}],
+            categories=[{"id": 1, "name": "water"}, {"id": 1, "name": "car"}],
+            annotations=[{"image_id": 1, "category_id": 7, **square}],
+        )
+    )
+    problems = found.strays if isinstance(found, CocoMasks) else found.problems
+    assert [problem.partition("annotations.json: ")[2] for problem in problems] == [
+        "lists the image id 1 twice",
+        "lists the category id 1 twice",
+        "annotations.0: no category has id 7",
+    ]
 
 
 def test_a_file_of_another_form_is_refused_where_it_is_wrong(write: Write) -> None:

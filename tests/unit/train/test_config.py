@@ -112,6 +112,21 @@ def test_the_shipped_recipe_takes_nothing_from_the_evaluation_sets(
             r"model\.encoder_tuning\.low_rank\.rank: .*less than or equal to 64",
             id="rank-that-is-not-low",
         ),
+        pytest.param(
+            "name: debug", "name: other\nname: debug", r"yaml:3: name: is there", id="key-twice"
+        ),
+        pytest.param(
+            "large: {epochs: 2,",
+            "large: {epochs: 2, epochs: 3,",
+            r"recipe\.yaml:\d+: epochs: is there twice",
+            id="inner-key-twice",
+        ),
+        pytest.param(
+            'version: "0.0.1"', "version: 2026-02-30", r"cannot be read \(day is", id="no-date"
+        ),
+        pytest.param(
+            "share: 1,", "share: .inf,", r"sources\.0\.share: .*finite", id="infinite"
+        ),
         pytest.param("name: debug", "name: [", r"recipe\.yaml: cannot be read", id="no-yaml"),
     ],
 )

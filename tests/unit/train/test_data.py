@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lsm_train.data import WATER, load_dataset, read_pictures
+from lsm_train.data import WATER, Picture, load_dataset, read_pictures, shrink
 from lsm_train.errors import DataError
 
 
@@ -100,3 +100,28 @@ def test_a_whole_data_set_may_stand_for_its_folder_of_pictures(tmp_path: Path) -
     write_class_masks(tmp_path)
     (picture,) = read_pictures(tmp_path, masks=None)
     assert (picture.labels == WATER).mean() == 0.5
+
+
+@pytest.mark.parametrize("hw", [(1, 5000), (5000, 1)])
+def test_the_thinnest_pictures_keep_a_row_and_a_column(hw: tuple[int, int]) -> None:
+    thin = Picture("", "thin", np.zeros((*hw, 3), np.uint8), np.zeros(hw, np.uint8))
+    small = shrink(thin, 768)
+    assert sorted(small.labels.shape) == [1, 768]
+    assert small.image.shape == (*small.labels.shape, 3)
+
+
+def test_of_a_whole_data_set_nothing_that_does_not_belong_is_passed_over(data: Path) -> None:
+    images = data / "roadway_dev" / "images"
+    (images / "road_1.jpg").rename(images / "lane_1.jpg")
+    with pytest.raises(DataError, match=r"masks/road_1\.png: has no picture"):
+        read_pictures(data / "roadway_dev", masks=None, stems=["road_2"])
+
+
+def test_road_masks_may_be_named_for_a_whole_data_set_that_has_none(data: Path) -> None:
+    roads = data / "dry_lums" / "road_masks"
+    with pytest.raises(DataError, match=r"dry_lums: has road masks of its own; leave out"):
+        read_pictures(data / "dry_lums", masks=None, roads=roads)
+    moved = roads.rename(data / "roads")
+    for picture in read_pictures(data / "dry_lums", masks=None, roads=moved):
+        assert picture.road is not None
+        assert picture.road.mean() == 0.5

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,47 @@ def test_in_our_layout_only_bright_pixels_are_water(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture.labels == WATER, values > 127)
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("colour", [0, 255], ids=["black", "white"])
+def test_what_is_transparent_in_a_mask_is_no_water_whatever_its_colour(
+    tmp_path: Path, colour: int, depth: type[np.uint8 | np.uint16]
+) -> None:
+    wet = np.eye(*HW) > 0
+    most = np.iinfo(depth).max
+    mask = np.full((*HW, 4), colour * (most // 255), depth)
+    mask[wet, :3] = most
+    mask[..., 3] = wet * most
+    write_image(tmp_path / "ours" / "images" / "a.jpg")
+    write(tmp_path / "ours" / "masks" / "a.png", mask)
+    (picture,) = load_dataset(tmp_path, "ours", None, 768)
+    np.testing.assert_array_equal(picture.labels == WATER, wet)
+
+
+def test_a_mask_that_is_black_on_nothing_is_refused(tmp_path: Path) -> None:
+    mask = np.zeros((*HW, 4), np.uint8)
+    mask[4:, :, 3] = 255
+    write_image(tmp_path / "ours" / "images" / "a.jpg")
+    write(tmp_path / "ours" / "masks" / "a.png", mask)
+    with pytest.raises(DataError, match=r"a\.png: is black on nothing; save water as white"):
+        load_dataset(tmp_path, "ours", None, 768)
+
+
+def test_class_numbers_of_one_bit_are_refused_because_decoding_changes_them(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "ours"
+    write_image(folder / "images" / "a.jpg")
+    (folder / "class_masks").mkdir()
+    (folder / "classes.txt").write_text("dry\nwater\n")
+    cv2.imwrite(
+        str(folder / "class_masks" / "a.png"),
+        np.eye(*HW, dtype=np.uint8) * 255,
+        [cv2.IMWRITE_PNG_BILEVEL, 1],
+    )
+    with pytest.raises(DataError, match=r"a\.png: is no grey picture of 8 bit; save class"):
+        load_dataset(tmp_path, "ours", None, 768)
+
+
 def test_in_cocos_layout_water_comes_from_the_annotations(tmp_path: Path) -> None:
     write_image(tmp_path / "coco" / "images" / "a.jpg")
     write_image(tmp_path / "coco" / "images" / "dry.jpg")
@@ -122,6 +164,17 @@ def test_pictures_that_are_not_there_are_named(
 ) -> None:
     with pytest.raises(DataError, match=message):
         list_images(data / "roadway_dev" / "images", stems)
+
+
+def test_pictures_whose_names_are_no_text_are_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "stra\u00dfe_1.jpg")
+    assert [path.stem for path in list_images(tmp_path)] == ["stra\u00dfe_1"]
+    old = tmp_path / os.fsdecode(b"stra\xdfe_2.jpg")  # as an archive made in Latin-1 unpacks
+    (tmp_path / "stra\u00dfe_1.jpg").rename(old)
+    with pytest.raises(
+        DataError, match=r"names that are not UTF-8: 'stra\\udcdfe_2.jpg'; rename"
+    ):
+        list_images(tmp_path)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

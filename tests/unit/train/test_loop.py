@@ -193,6 +193,35 @@ def test_a_loss_that_is_no_number_stops_the_stage_and_says_what_to_change(
         train(make_run("large"), "large", model)
 
 
+def test_gradients_that_are_no_number_stop_the_stage_before_they_spoil_the_weights(
+    make_run: MakeRun, model: LsmAdapter
+) -> None:
+    run = make_run("large")
+    settings = run.recipe.stages.large
+    assert settings is not None
+    trainer = loop._set_up("large", model, settings, ALONE)
+    token = model.head.mask_decoder.mask_tokens.weight
+    token.register_hook(lambda grad: grad * torch.inf)  # type: ignore[no-untyped-call]  # not in the stubs
+    with pytest.raises(RunError, match=r"stage large, step 0: the norm of its gradients is "):
+        loop._train_epoch(trainer, run, settings, noise(0, model), ALONE)
+    assert token.isfinite().all()
+
+
+@pytest.mark.parametrize("file", [".last.safetensors.new", ".state.safetensors.new", "log.csv"])
+def test_a_full_disk_stops_the_stage_which_goes_on_when_there_is_room(
+    file: str, make_run: MakeRun, model: LsmAdapter
+) -> None:
+    run = make_run("large", epochs=1)
+    (run.folder / "large").mkdir()
+    (run.folder / "large" / file).symlink_to("/dev/full")
+    with pytest.raises(
+        RunError, match=r"run: cannot be written \(No space left on device\); make"
+    ):
+        train(run, "large", model)
+    (run.folder / "large" / file).unlink(missing_ok=True)
+    assert train(run, "large", model).is_finished
+
+
 @dataclass(frozen=True)
 class Course:
     """Scores of the epochs, and what must come of them."""
@@ -230,6 +259,23 @@ def test_a_stage_stops_when_the_validation_has_not_grown_for_its_patience(
     assert len(progress.log) == course.epochs
     best = json.loads((run.folder / "large" / "best.json").read_text())
     assert best["epoch"] == course.best
+
+
+@pytest.mark.parametrize("water", [0, 1])
+def test_what_the_validation_cannot_tell_is_no_figure_and_stops_nothing(
+    water: int, make_run: MakeRun, model: LsmAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, labels = VALIDATION[0].image, np.full((48, 64), water, np.uint8)
+    monkeypatch.setitem(globals(), "VALIDATION", [Picture("", "val", image, labels)])
+    run = make_run("large", epochs=3, patience_epochs=None if water else 1)
+    log = train(run, "large", model).log
+    assert len(log) == 3
+    for row in log:
+        assert (row.val_iou is None) == (row.val_recall is None) == (not water)
+        assert (row.val_alarm_share is None) == bool(water)
+    best = json.loads((run.folder / "large" / "best.json").read_text())
+    assert water or best["epoch"] == 2
+    assert (run.folder / "large" / "curves.png").exists()
 
 
 def halves(batch: Batch) -> list[Batch]:

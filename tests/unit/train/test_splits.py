@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -100,6 +101,33 @@ def test_splits_forget_remarks_behind_the_data_sets_name(data: Path) -> None:
     assert read_splits(data)["train"]["dry_lums"] == ("lums_1", "lums_2")
 
 
+def write_splits(data: Path, content: object) -> None:
+    (data / "splits_dev.json").write_text(json.dumps(content))
+
+
+def test_a_data_sets_name_may_have_a_space_and_its_list_two_remarks(data: Path) -> None:
+    train = {"river cams (day)": ["a"], "river cams (night)": ["b"]}
+    write_splits(data, {"train": train, "val": {"river yard": ["a"]}})
+    assert read_splits(data) == {
+        "train": {"river cams": ("a", "b")},
+        "val": {"river yard": ("a",)},
+    }
+
+
+def test_a_picture_that_is_both_trained_on_and_validated_with_is_refused(data: Path) -> None:
+    names = {"roadway_dev": ["road_1", "road_2"]}
+    write_splits(data, {"train": names, "val": {"roadway_dev (late)": ["road_3", "road_2"]}})
+    with pytest.raises(DataError, match=r"roadway_dev: both for train and for val: road_2$"):
+        read_splits(data)
+
+
+@pytest.mark.parametrize("stems", [[1, 2], "road_1", {"road_1": 1}])
+def test_names_that_are_no_list_of_texts_are_refused(data: Path, stems: object) -> None:
+    write_splits(data, {"train": {"roadway_dev": stems}})
+    with pytest.raises(DataError, match=r"splits \(.* is no list of names in quotes\)"):
+        read_splits(data)
+
+
 def test_a_damaged_splits_file_is_named(data: Path) -> None:
     (data / "splits_dev.json").write_text("[]")
     with pytest.raises(DataError, match=r"splits_dev\.json: cannot be read as splits"):
@@ -127,6 +155,30 @@ def test_a_folder_with_nothing_to_validate_on_is_refused(tmp_path: Path) -> None
 def test_a_split_selects_the_pictures_of_the_folder(data: Path) -> None:
     split = f"{data / 'splits_dev.json'}:val"
     assert read_stems(split, data / "roadway_dev" / "images") == {"road_3"}
+
+
+def test_pictures_that_another_set_has_in_another_part_are_not_selected(data: Path) -> None:
+    write_splits(
+        data,
+        {
+            "train": {"roadway_dev": ["road_1"]},
+            "val": {"roadway_dev": ["road_3"], "b": ["road_1"]},
+        },
+    )
+    split = f"{data / 'splits_dev.json'}:val"
+    assert read_stems(split, data / "roadway_dev" / "images") == {"road_3"}
+    elsewhere = (data / "roadway_dev").rename(data / "moved")
+    assert read_stems(split, elsewhere / "images") == {"road_1", "road_3"}
+
+
+def test_a_split_selects_the_pictures_of_a_whole_data_set(data: Path) -> None:
+    assert read_stems(f"{data / 'splits_dev.json'}:val", data / "roadway_dev") == {"road_3"}
+
+
+def test_pictures_of_a_split_that_are_not_there_are_named(data: Path) -> None:
+    write_splits(data, {"val": {"roadway_dev": ["road_3", "road_7"]}})
+    with pytest.raises(DataError, match=r"lacks 1 of the listed pictures: road_7$"):
+        read_stems(f"{data / 'splits_dev.json'}:val", data / "roadway_dev" / "images")
 
 
 @pytest.mark.parametrize(

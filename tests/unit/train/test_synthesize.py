@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import av
@@ -174,6 +175,21 @@ def test_a_clip_needs_a_road(roads: Path) -> None:
     cv2.imwrite(str(roads / "roads" / "cam_1.png"), np.zeros((96, 128), np.uint8))
     with pytest.raises(DataError, match=r"cam_1\.png: shows no road"):
         make_clip(roads, roads / "clip.mp4", name="cam_1")
+
+
+def test_a_clips_road_is_read_from_the_file_that_was_named(roads: Path) -> None:
+    picture = roads / "images" / "cam_1.jpg"
+    shutil.copy(roads / "roads" / "cam_1.png", picture.with_suffix(".png"))
+    with pytest.raises(DataError, match=r"cam_1\.jpg: road masks are PNG files"):
+        synthesize_clip(
+            picture,
+            picture,
+            roads / "clip.mp4",
+            duration_s=1.0,
+            fps=4,
+            rise_per_minute=1.0,
+            seed=1,
+        )
 
 
 def test_a_clip_without_a_frame_is_refused(roads: Path) -> None:
