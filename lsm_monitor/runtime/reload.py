@@ -187,9 +187,8 @@ class Reloader:
             ignore_permission_denied=True,
         ):
             paths = {Path(path) for _, path in changed}
-            watched |= (
-                self._files()
-            )  # a link leads elsewhere by now, or a folder has a new file
+            # A link leads elsewhere by now, or a folder has a new file.
+            watched |= self._files()
             is_wanted = self._loaded.config.reload_on_change
             if is_wanted and any(p in watched or p.parent in watched for p in paths):
                 self._requested.set()
