@@ -143,7 +143,10 @@ class HttpClient:
         if answer.status not in _GOOD:
             answer.close()
             code = _CODES.get(answer.status, HealthCode.PROTOCOL_ERROR)
-            raise self.failure(code, f"HTTP status {answer.status}")
+            what = f"HTTP status {answer.status}"
+            if code is HealthCode.UNAUTHORIZED:
+                what += self._why_nobody_logged_in(answer.url)
+            raise self.failure(code, what)
         return answer
 
     def failure(self, code: HealthCode, what: str | None = None) -> SourceOpenError:
@@ -227,6 +230,15 @@ class HttpClient:
             self._idle.remove(connection)
         self._busy.add(connection)
         return connection
+
+    def _why_nobody_logged_in(self, url: str) -> str:
+        parts = urlsplit(url)
+        if self._credentials is None or _origin(parts) == self._home:
+            return ""
+        return (
+            f" from {parts.scheme}://{parts.netloc}, to which it redirects: the login is sent "
+            "only to where 'url' points"
+        )
 
     def _may_log_in(self, url: str) -> bool:
         return self._credentials is not None and _origin(urlsplit(url)) == self._home

@@ -148,6 +148,8 @@ def test_a_password_is_never_sent_to_the_host_that_a_redirect_names() -> None:
         assert error.code is HealthCode.UNAUTHORIZED
         assert camera.seen[-1].authorization is not None
         assert [seen.authorization for seen in stranger.seen] == [None]
+    place = stranger.url("/").rstrip("/")
+    assert f"from {place}, to which it redirects: the login is sent only" in str(error)
 
 
 def test_a_redirect_to_another_host_is_followed_without_a_login() -> None:

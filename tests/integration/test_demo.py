@@ -37,8 +37,11 @@ def test_a_whole_episode_arrives_in_order_and_the_demo_ends_by_itself() -> None:
     severity = [event["severity"] for event in events]
     assert max(severity[:-1]) > severity[0]  # a level up ...
     assert any(a > b for a, b in itertools.pairwise(severity[:-1]))  # ... and down
-    for event, direction in ((events[0], "rising"), (events[-2], "falling")):
-        assert event["water"]["trend"] == direction
+    height = severity.index(max(severity))
+    # The first pictures may be too few for a trend: on a busy machine they come far apart.
+    assert "rising" in {event["water"]["trend"] for event in events[: height + 1]}
+    assert events[-2]["water"]["trend"] == "falling"
+    for event in (events[0], events[-2]):
         assert event["water"]["depth_cm"]["source"] == "gauge:gutter"
     deepest_cm = max(event["water"]["depth_cm"]["min"] for event in events)
     assert 10.0 < deepest_cm < 60.0  # 59.6 cm at the height of the flood
