@@ -105,7 +105,7 @@ def read_users(path: Path) -> Mapping[str, User]:
 
 
 def write_users(path: Path, users: Mapping[str, User]) -> None:
-    """Replace the file, at once; an owner and a mode that it has are kept.
+    """Replace the file, at once; an owner and a mode that it has are kept, and a link to it.
 
     A new file belongs to the group of its folder, so that the service can read it.
 
@@ -115,6 +115,7 @@ def write_users(path: Path, users: Mapping[str, User]) -> None:
     content = {"users": {name: user.model_dump() for name, user in sorted(users.items())}}
     text = "# Written by 'lsm-monitor users'; the daemon reads it again when it changes.\n"
     text += yaml.safe_dump(content, sort_keys=False)
+    path = path.resolve()  # the file behind a link, not the link
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.unlink(missing_ok=True)

@@ -62,6 +62,14 @@ def test_the_file_is_nobody_elses_and_keeps_a_mode_that_it_has(path: Path) -> No
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_link_to_the_file_stays_one(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.yaml"
+    link.symlink_to(path)
+    users("add", "ann", "--role", "viewer", file=link, stdin="a good password\n")
+    assert link.readlink() == path
+    assert list(read_users(path)) == ["ann"]
+
+
 @pytest.mark.parametrize(
     ("text", "mode", "hint"),
     [
