@@ -172,7 +172,7 @@ class CameraConfig(CameraDefaults):
         min_length=1,
         max_length=80,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="Its name for people, on the page.",
+        description="Its name for people, on the page and in Home Assistant.",
     )
     location: LocationConfig | None = Field(
         default=None, description="Where it hangs, for the page's map."

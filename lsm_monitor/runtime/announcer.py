@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lsm_monitor.config.models import CameraConfig, MonitorConfig
+from lsm_monitor.config.models import MonitorConfig
 from lsm_monitor.publish.announced import AnnouncedTopics
 from lsm_monitor.publish.homeassistant import HomeAssistant
 from lsm_monitor.publish.known import KnownCamera, KnownZone, retained_topics
@@ -40,7 +40,7 @@ class Announcer:
 
     def announce(self, settings: LiveSettings) -> None:
         """Publish what there is now, and remove what there is no more."""
-        cameras = [_watched(name, camera) for name, camera in settings.config.cameras.items()]
+        cameras = [_known(name, settings.config) for name in settings.config.cameras]
         contexts = settings.known().contexts
         before = self._announced.topics
         descriptions = self._home_assistant.messages(cameras, before)
@@ -73,10 +73,18 @@ class Announcer:
             yield OutboundMessage(topic, value.encode(), qos=1, retain=True)
 
 
-def _watched(name: str, camera: CameraConfig) -> KnownCamera:
+def _known(name: str, config: MonitorConfig) -> KnownCamera:
+    camera = config.cameras[name]
     deep = {camera.zone_of(gauge_name, gauge) for gauge_name, gauge in camera.gauges.items()}
     zones = [
         KnownZone(ZoneId(zone), has_depth=zone in deep)
         for zone in camera.zones or [WHOLE_PICTURE.zone_id]
     ]
-    return KnownCamera(CameraId(name), zones, enabled=camera.enabled)
+    place = config.cap.areas.get(name) if config.cap else None
+    return KnownCamera(
+        CameraId(name),
+        zones,
+        name=camera.title or "",
+        area=place.description if place else "",
+        enabled=camera.enabled,
+    )
