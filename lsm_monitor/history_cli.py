@@ -74,8 +74,8 @@ def _require_known(camera: str, path: Path) -> None:
     known = query.cameras(path)
     if camera not in known:
         close = difflib.get_close_matches(camera, known, n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else f"it has {len(known)} others"
-        msg = f"history {path}: has no camera {camera!r}; {hint}"
+        hint = f"did you mean {', '.join(close)}?" if close else f"only of {len(known)} others"
+        msg = f"history {path}: has readings of no camera {camera!r}; {hint}"
         raise typer.BadParameter(msg, param_hint="CAMERA")
 
 

@@ -368,14 +368,17 @@ def test_a_playlist_that_has_ended_plays_its_key_frames_and_is_over(playlist: Pa
     assert caught.value.code is HealthCode.ENDED
 
 
-def test_a_live_playlist_is_joined_at_its_newest_segment(playlist: Path) -> None:
+def unended(playlist: Path) -> dict[str, Route]:
+    """Return the routes of a live playlist, of which no more comes."""
     lines = (playlist / "street.m3u8").read_text().splitlines()
     live = "\n".join(line for line in lines if "ENDLIST" not in line).encode() + b"\n"
+    about = says(200, live, Content_Type="application/vnd.apple.mpegurl")
+    return {**folder(playlist), "/street.m3u8": about}
+
+
+def test_a_live_playlist_is_joined_at_its_newest_segment(playlist: Path) -> None:
     with HttpCamera() as camera:
-        camera.routes |= folder(playlist)
-        camera.routes["/street.m3u8"] = says(
-            200, live, Content_Type="application/vnd.apple.mpegurl"
-        )
+        camera.routes |= unended(playlist)
         source = open_source(hls_spec(camera), metrics=Metrics(), clock=SystemClock())
         picture = next(iter(source.pictures(threading.Event())))
         source.close()
@@ -387,13 +390,8 @@ def test_a_live_playlist_that_does_not_move_on_is_a_stall(
     playlist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hls, "_MIN_READ_TIMEOUT_S", 1.0)
-    lines = (playlist / "street.m3u8").read_text().splitlines()
-    live = "\n".join(line for line in lines if "ENDLIST" not in line).encode() + b"\n"
     with HttpCamera() as camera:
-        camera.routes |= folder(playlist)
-        camera.routes["/street.m3u8"] = says(
-            200, live, Content_Type="application/vnd.apple.mpegurl"
-        )
+        camera.routes |= unended(playlist)
         error = error_of(hls_spec(camera))
     assert error.code is HealthCode.STALLED
     assert "sent nothing for 1 s" in str(error)
